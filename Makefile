@@ -1,0 +1,104 @@
+# The build.  ./dev installs what this needs and calls it; by hand:
+#
+#   make                     amld, the unit tests and the module
+#   make VARIANT=asan        the same under ASan and UBSan, and its own nginx
+#   make module NGINX_SRC=…  the module against other nginx headers
+#
+# Everything is made under build/$(VARIANT)/.
+
+VARIANT ?= release
+OUT := build/$(VARIANT)
+
+CC ?= cc
+PKGS := jansson lmdb libcrypto libssl
+AMLD_PKGS := $(PKGS) libmicrohttpd libconfuse libjwt libcurl libcrypt
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+        -Wmissing-prototypes -Wvla
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+       -fno-omit-frame-pointer
+CFLAGS_asan := -O1 -g $(SAN)
+LDFLAGS_asan := $(SAN)
+LDFLAGS_release := -Wl,-z,relro -Wl,-z,now
+
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -fPIC -I. $(WARN) \
+              $(shell pkg-config --cflags $(AMLD_PKGS)) \
+              $(CFLAGS_$(VARIANT)) $(CFLAGS)
+LDFLAGS_ALL := $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
+
+CORE := $(shell AML_LIST_CORE=1 sh ./config)
+AMLD := $(filter-out $(CORE),$(wildcard registry/*.c auth/*.c tls/*.c \
+          upstreams/*.c computes/*.c))
+AMLD_LIB := $(filter-out computes/amld.c,$(AMLD))
+TESTS := $(wildcard t/unit/test_*.c)
+
+CORE_O := $(CORE:%.c=$(OUT)/obj/%.o)
+AMLD_O := $(AMLD:%.c=$(OUT)/obj/%.o)
+AMLD_LIB_O := $(AMLD_LIB:%.c=$(OUT)/obj/%.o)
+TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
+
+.PHONY: all amld module tests clean
+all: amld module tests
+amld: $(OUT)/amld
+tests: $(TEST_BIN)
+
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(OUT)/libaml.a: $(CORE_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/libamld.a: $(AMLD_LIB_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/amld: $(OUT)/obj/computes/amld.o $(OUT)/libamld.a $(OUT)/libaml.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs $(AMLD_PKGS)) \
+	    -lpthread
+
+# One program a test file; those of amld's parts link libamld.a as well.
+$(OUT)/t/%: t/unit/%.c $(OUT)/libamld.a $(OUT)/libaml.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
+	    $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
+	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
+
+# ---- the nginx module ----
+#
+# release: against the headers of Debian's nginx-dev, for Debian's nginx.
+# asan: a whole nginx from Debian's source package, unpacked by ./dev under
+# build/nginx-source, with the sanitizers.
+
+NGINX_SRC ?= $(if $(filter asan,$(VARIANT)),build/nginx-source,\
+                  /usr/share/nginx/src)
+NGINX_OUT ?= $(OUT)/nginx
+MODULE := $(NGINX_OUT)/ngx_http_aml_module.so
+NGINX_FLAGS_release = $(shell . $(NGINX_SRC)/conf_flags && \
+    printf "'%s' " "$${NGX_CONF_FLAGS[@]}")
+NGINX_OPT_release := -O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter \
+    -fstack-protector-strong -D_FORTIFY_SOURCE=2
+NGINX_OPT_asan := -O1 -g -fPIC $(SAN) -DNGX_DEBUG_PALLOC=1
+NGINX_ADDON ?= $(CURDIR)
+
+MODULE_SRC := $(CORE) $(wildcard ngx_aml_module/*.[ch] auth/*.h registry/*.h \
+                tls/*.h upstreams/*.h)
+
+module: $(MODULE)
+$(NGINX_OUT)/Makefile: config
+	@mkdir -p $(NGINX_OUT)
+	VARIANT=$(VARIANT) OUT=$(abspath $(NGINX_OUT)) SRC=$(NGINX_SRC) \
+	    ADDON=$(NGINX_ADDON) \
+	    CC_OPT='$(NGINX_OPT_$(VARIANT))' LD_OPT='$(LDFLAGS_$(VARIANT))' \
+	    bash ngx_aml_module/configure.sh
+
+$(MODULE): $(NGINX_OUT)/Makefile $(MODULE_SRC)
+	$(MAKE) -C $(NGINX_SRC) -f $(abspath $(NGINX_OUT))/Makefile \
+	    $(if $(filter asan,$(VARIANT)),binary) modules
+
+clean:
+	rm -rf $(OUT)
+
+-include $(CORE_O:.o=.d) $(AMLD_O:.o=.d) $(TEST_BIN:%=%.d)

@@ -1,0 +1,83 @@
+/*
+ * The decision: who is asking, and may they.  Plain C over one registry
+ * snapshot; the nginx module and amld both use it.
+ */
+
+#ifndef AML_DECIDE_H
+#define AML_DECIDE_H
+
+#include "auth/action.h"
+#include "auth/jwt.h"
+#include "auth/principal.h"
+#include "auth/reason.h"
+#include "auth/str.h"
+#include "auth/token_cache.h"
+#include "registry/records.h"
+#include "registry/registry.h"
+
+#define AML_SESSION_CHARS 43 /* base64url of 256 random bits */
+#define AML_NAME_MAX AML_JWT_NAME_MAX
+
+typedef enum {
+    AML_CREDENTIAL_NONE = 0,
+    AML_CREDENTIAL_SESSION,
+    AML_CREDENTIAL_TOKEN
+} aml_credential_t;
+
+/* Who is asking; owns its memory, so that it outlives the snapshot. */
+typedef struct {
+    aml_credential_t credential;
+    aml_principal_id_t principal;
+    uint8_t session[32]; /* SHA-256 of the cookie, for AML_CREDENTIAL_SESSION */
+    int64_t issued;
+    int64_t expires; /* of the credential */
+    size_t name_len;
+    char name[AML_NAME_MAX]; /* label for people; printable UTF-8 */
+} aml_identity_t;
+
+/* What one worker keeps between requests: verifiers, verified tokens, hash
+ * contexts.  One a thread. */
+typedef struct aml_decider aml_decider_t;
+
+aml_decider_t *aml_decider_new(size_t token_cache_entries);
+void aml_decider_free(aml_decider_t *d);
+
+/* SHA-256 of a session cookie's value; 0, or -1 when it is malformed. */
+int aml_session_hash(aml_decider_t *d, aml_str_t cookie, uint8_t hash[32]);
+
+/*
+ * Cookie → identity.  `host` is the host asked for, lower case, without
+ * port.  OK, SESSION_MALFORMED, SESSION_UNKNOWN, SESSION_EXPIRED,
+ * SESSION_HOST, PRINCIPAL_REVOKED or REGISTRY_UNAVAILABLE.
+ */
+aml_reason_t aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
+                                  aml_str_t cookie, aml_str_t host, int64_t now,
+                                  aml_identity_t *who);
+
+/* Bearer token → identity.  OK, TOKEN_*, PRINCIPAL_REVOKED,
+ * REGISTRY_UNAVAILABLE.  A principal that has no record is a stranger with no
+ * roles, not an error. */
+aml_reason_t
+aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
+                   int64_t now, aml_identity_t *who);
+
+/* Is `who`, identified earlier, still good?  For websockets that are open:
+ * looks session and principal up again. */
+aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
+                                const aml_identity_t *who, int64_t now);
+
+/*
+ * May `who` open what listens on `port` of instance `name` (lower case)?
+ * OK fills `route`, whose strings live as long as the snapshot.  NOT_CREATOR
+ * comes before anything that tells of the instance's state.
+ */
+aml_reason_t
+aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
+                       aml_str_t name, unsigned port, aml_route_t *route);
+
+/* May `who` do `action`?  OK, ACTION_DENIED or REGISTRY_UNAVAILABLE. */
+aml_reason_t
+aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
+                  const aml_action_t *action);
+
+#endif /* AML_DECIDE_H */

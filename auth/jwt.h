@@ -1,0 +1,59 @@
+/*
+ * JSON Web Tokens: RFC 7515 compact serialisation, RFC 7519 claims, RFC 8725
+ * best practice, RFC 9068 where a token says that it is an access token.
+ *
+ * Strict by design.  The algorithm comes from what the issuer allows and what
+ * the key is, never from the token alone; duplicate members, `crit`, padding,
+ * trailing bytes and anything that is not UTF-8 JSON are errors.
+ */
+
+#ifndef AML_JWT_H
+#define AML_JWT_H
+
+#include <stdint.h>
+
+#include "auth/key.h"
+#include "auth/principal.h"
+#include "auth/reason.h"
+#include "auth/str.h"
+#include "registry/records.h"
+
+#define AML_JWT_MAX 16384    /* bytes of a token that is looked at at all */
+#define AML_JWT_NAME_MAX 128 /* bytes of the label that are kept */
+
+/* Who a verified token speaks for; owns all its memory. */
+typedef struct {
+    aml_principal_id_t principal;
+    int64_t issued;  /* iat, or nbf, or 0 */
+    int64_t expires; /* exp: first second at which it is not valid */
+    size_t name_len;
+    char name[AML_JWT_NAME_MAX]; /* printable, UTF-8, for people; not ended */
+} aml_jwt_identity_t;
+
+/*
+ * Where issuers and keys come from.  Both answer AML_REASON_OK, or the reason
+ * to refuse with (TOKEN_ISSUER, TOKEN_KEY, REGISTRY_UNAVAILABLE).  `kid` is
+ * empty when the token has none; the source may then take the issuer's only
+ * key.  A verifier stays valid at least until aml_jwt_verify() returns.
+ */
+typedef struct {
+    void *data;
+    aml_reason_t (*issuer)(void *data, aml_str_t iss, aml_issuer_t *issuer);
+    aml_reason_t (*key)(void *data, aml_str_t iss, aml_str_t kid,
+                        aml_verifier_t **verifier);
+} aml_jwt_source_t;
+
+/*
+ * Verifies `token` at time `now` (seconds since 1970).  AML_REASON_OK and a
+ * filled `identity`, or the reason to refuse; `identity` is then undefined.
+ *
+ * Order: form, header (`alg`, `crit`, `typ`), issuer, algorithm, key,
+ * signature, then exp, nbf, iat, aud, identity claims.  No claim but `iss` is
+ * looked at before the signature holds.  Entra identity (issuer->identity)
+ * also wants `tid` and `oid`; others want `sub`.
+ */
+aml_reason_t
+aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
+               aml_jwt_identity_t *identity);
+
+#endif /* AML_JWT_H */

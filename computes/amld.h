@@ -1,0 +1,46 @@
+/*
+ * amld: everything that waits.  What its parts share.
+ *
+ * Threads: the main thread runs the supervisor (supervisor.c), which is the
+ * only one that starts, stops and watches processes.  Handlers of the control
+ * API run in libmicrohttpd's pool; they read snapshots and write transactions,
+ * and wake the supervisor where something is to be done.  State that must
+ * survive lives in the registry only.
+ */
+
+#ifndef AMLD_H
+#define AMLD_H
+
+#include <stdint.h>
+
+#include "computes/config.h"
+#include "registry/registry.h"
+
+#define AMLD_VERSION "0.1.0"
+
+typedef struct {
+    amld_config_t *config;
+    aml_registry_t *registry;
+    int wake; /* eventfd: amld_wake() makes the supervisor look again */
+} amld_t;
+
+/* Any thread. */
+void amld_wake(amld_t *d);
+
+
+typedef enum {
+    AMLD_LOG_ERROR = 0,
+    AMLD_LOG_WARN,
+    AMLD_LOG_INFO,
+    AMLD_LOG_DEBUG
+} amld_log_level_t;
+
+/*
+ * One line to standard error: "2026-11-23T09:07:44.123Z info text".  Control
+ * characters of arguments are written as \xNN.  Never a secret.
+ */
+void amld_log(amld_log_level_t level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void amld_log_level(amld_log_level_t most);
+
+#endif /* AMLD_H */

@@ -1,0 +1,79 @@
+/*
+ * An engine says where commands run, nothing more: create, start, exec, stop,
+ * destroy, inspect.  Applications, jobs and services are commands.
+ *
+ * A new engine is one file that defines an amld_engine_t and one row in
+ * engine.c.  Engines are called by the supervisor's thread only and never
+ * block for longer than a fork(): what takes time is watched by `inspect` and
+ * by the file descriptor of a command.
+ */
+
+#ifndef AMLD_ENGINE_H
+#define AMLD_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "computes/config.h"
+
+/* An instance as an engine sees it; strings outlive the call. */
+typedef struct {
+    const char *name;      /* lower case, unique in the region */
+    const char *runtime;   /* private directory, 0700: sockets, logs */
+    const char *directory; /* working directory of its commands */
+    uint64_t generation;   /* of this start */
+} amld_engine_instance_t;
+
+/*
+ * How a running command is found again after amld was killed: enough to tell
+ * it from another process that got its number.  Kept in the registry.
+ */
+typedef struct {
+    int64_t pid;
+    uint64_t started; /* start time in clock ticks since boot, proc(5) */
+    char boot[40];    /* /proc/sys/kernel/random/boot_id */
+} amld_command_id_t;
+
+typedef struct {
+    const char *name; /* of its log: runtime/<name>.log */
+    const char *const *argv;
+    const char *const *envp; /* additions to the engine's own */
+} amld_command_t;
+
+typedef enum {
+    AMLD_COMMAND_RUNNING,
+    AMLD_COMMAND_ENDED,
+    AMLD_COMMAND_LOST /* gone with a reboot, or not ours any more */
+} amld_command_state_t;
+
+typedef struct {
+    const char *name;
+    const char *isolation; /* one sentence for logs and people */
+
+    int (*create)(const amld_config_t *c, const amld_engine_instance_t *i,
+                  char *err, size_t size);
+    int (*start)(const amld_config_t *c, const amld_engine_instance_t *i,
+                 char *err, size_t size);
+    /* Starts a command; it outlives amld.  0, or -1 and why. */
+    int (*exec)(const amld_config_t *c, const amld_engine_instance_t *i,
+                const amld_command_t *command, amld_command_id_t *id, char *err,
+                size_t size);
+    /* Asks (SIGTERM) or makes (`kill`) a command and all that it started
+     * end. */
+    int (*stop)(const amld_config_t *c, const amld_engine_instance_t *i,
+                const amld_command_id_t *id, int kill);
+    amld_command_state_t (*inspect)(const amld_config_t *c,
+                                    const amld_engine_instance_t *i,
+                                    const amld_command_id_t *id);
+    /* A descriptor that polls readable when the command has ended (pidfd), or
+     * -1; the caller closes it. */
+    int (*watch)(const amld_command_id_t *id);
+    int (*destroy)(const amld_config_t *c, const amld_engine_instance_t *i,
+                   char *err, size_t size);
+} amld_engine_t;
+
+/* NULL when there is none of that name. */
+const amld_engine_t *amld_engine_find(const char *name);
+
+#endif /* AMLD_ENGINE_H */

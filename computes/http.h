@@ -1,0 +1,104 @@
+/*
+ * The control socket: libmicrohttpd on a unix socket, one table of routes.
+ *
+ * Identity comes from the gateway's X-AML-* headers, and only from a peer whose
+ * uid (SO_PEERCRED) is one of the configuration's gateway_uids; every other
+ * peer is answered 403 before anything is looked at.
+ */
+
+#ifndef AMLD_HTTP_H
+#define AMLD_HTTP_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/decide.h"
+#include "computes/amld.h"
+
+#define AMLD_BODY_MAX (1024 * 1024)
+
+typedef struct amld_request amld_request_t;
+typedef struct amld_response amld_response_t;
+
+/*
+ * Fills `response`.  Runs in a thread of the pool and may wait a while (a
+ * password hash, a commit), but not for processes: those are operations.
+ */
+typedef void (*amld_handler_pt)(amld_t *d, const amld_request_t *request,
+                                amld_response_t *response);
+
+/*
+ * `pattern` is a path whose segments may be "{name}" (one segment, available
+ * by amld_request_param()) and whose last may be "*" (the rest).  Literal
+ * segments are compared without regard to case, as ARM does.
+ */
+typedef struct {
+    const char *method; /* "GET", also for HEAD; "POST" … */
+    const char *pattern;
+    amld_handler_pt handler;
+} amld_http_route_t;
+
+typedef struct amld_http amld_http_t;
+
+/* `tables` is a NULL-ended list of tables, each ended by a NULL method. */
+amld_http_t *amld_http_start(amld_t *d, const amld_http_route_t *const *tables);
+void amld_http_stop(amld_http_t *http);
+
+
+/* ---- what a handler asks ---- */
+
+struct amld_request {
+    const char *method;
+    const char *path;   /* as the client sent it, decoded, without query */
+    const char *host;   /* public Host, port included; "" when absent */
+    const char *id;     /* request id, for logs and error pages */
+    const char *client; /* address of the client, for logs */
+
+    int identified;               /* the gateway vouches for who it is */
+    aml_principal_id_t principal; /* valid when identified */
+    const char *name;             /* label, "" when not identified */
+    int by_session;               /* credential: session cookie, or a token */
+    uint8_t session[32];          /* hash of the cookie, by_session only */
+    const char *action; /* what the gateway has allowed, "" when nothing */
+
+    const char *body;
+    size_t body_len;
+
+    void *internal;
+};
+
+const char *amld_request_param(const amld_request_t *request,
+                               const char *name); /* of the pattern */
+const char *amld_request_query(const amld_request_t *request,
+                               const char *name); /* NULL when absent */
+const char *
+amld_request_header(const amld_request_t *request, const char *name);
+/* A field of an application/x-www-form-urlencoded body, decoded; NULL. */
+const char *amld_request_form(const amld_request_t *request, const char *name);
+/* The value of one cookie into `value`; 0, or -1 when absent, repeated or
+ * longer than size - 1. */
+int amld_request_cookie(const amld_request_t *request, const char *name,
+                        char *value, size_t size);
+
+
+/* ---- what a handler answers; every answer gets Cache-Control: no-store
+ *      unless a handler set its own ---- */
+
+void amld_response_json(amld_response_t *response, unsigned status,
+                        json_t *body); /* takes the reference */
+void amld_response_html(amld_response_t *response, unsigned status,
+                        const char *html);
+void amld_response_empty(amld_response_t *response, unsigned status);
+void amld_response_redirect(amld_response_t *response, const char *location);
+/* Refused when name or value has a control character. */
+void amld_response_header(amld_response_t *response, const char *name,
+                          const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* {"error":{"code","message","target","details":[],"additionalInfo":[]}} */
+void
+amld_response_error(amld_response_t *response, unsigned status,
+                    const char *code, const char *target, const char *format,
+                    ...) __attribute__((format(printf, 5, 6)));
+
+#endif /* AMLD_HTTP_H */

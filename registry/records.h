@@ -1,0 +1,167 @@
+/*
+ * The records that a request needs, flat and versioned: what is in the
+ * registry under session/, principal/, route/, key/ and issuer/.
+ *
+ * Encoding: little-endian fixed fields first (version, a 16-bit number, is
+ * the first of every record), then strings, each as 16-bit length and bytes.
+ * Decoders check every length against the value's size, refuse a version that
+ * they do not know, and point strings into the value: they live as long as
+ * the registry snapshot.  Encoders write into a caller's buffer and return the
+ * bytes used, or 0 where it is too small or a field too long.
+ */
+
+#ifndef AML_RECORDS_H
+#define AML_RECORDS_H
+
+#include <stdint.h>
+
+#include "auth/principal.h"
+#include "auth/str.h"
+
+#define AML_RECORD_MAX 65535 /* no record is larger than this */
+
+
+typedef enum {
+    AML_RECORD_OK = 0,
+    AML_RECORD_TRUNCATED, /* lengths do not fit the value */
+    AML_RECORD_VERSION,   /* a version that this code does not know */
+    AML_RECORD_INVALID    /* a field has a value that it can't have */
+} aml_record_rc_t;
+
+
+/* Keys.  Each writes into `key` (AML_REGISTRY_KEY_MAX + 1 bytes, NUL-ended
+ * for people) and returns the length without NUL, 0 when it is too long. */
+size_t aml_key_session(char *key, const uint8_t hash[32]); /* hex */
+size_t aml_key_principal(char *key, const aml_principal_id_t *id);
+size_t aml_key_route(char *key, aml_str_t lowercase_name, unsigned port);
+size_t aml_key_key(char *key, aml_str_t issuer, aml_str_t kid);
+size_t aml_key_issuer(char *key, aml_str_t issuer);
+size_t aml_key_role(char *key, const aml_principal_id_t *role);
+
+
+/* ---- session/<hex SHA-256 of the cookie's value> ---- */
+
+typedef struct {
+    int64_t created; /* seconds since 1970 */
+    int64_t expires; /* first second at which it is no longer valid */
+    aml_principal_id_t principal;
+    aml_principal_id_t sign_in; /* all sessions of one sign-in share it */
+    aml_str_t host; /* the one host it is for, lower case, without port */
+} aml_session_t;
+
+size_t aml_session_encode(const aml_session_t *s, void *buf, size_t size);
+aml_record_rc_t aml_session_decode(aml_str_t value, aml_session_t *s);
+
+
+/* ---- principal/<uuid>: the person, and which roles where ---- */
+
+typedef struct {
+    int64_t not_before; /* sessions and tokens issued earlier are void */
+    uint32_t flags;     /* AML_PRINCIPAL_DISABLED */
+    aml_str_t name;     /* a label for people, never identity */
+    aml_str_t issuer;   /* where it comes from, for people */
+    uint16_t assignment_count;
+    aml_str_t assignments; /* encoded; see aml_assignment_next() */
+} aml_principal_t;
+
+#define AML_PRINCIPAL_DISABLED 1u
+
+typedef struct {
+    aml_principal_id_t role;
+    aml_str_t scope; /* "/subscriptions/…", no trailing slash; "/" is all */
+} aml_assignment_t;
+
+/* `list` has p->assignment_count entries; p->assignments is ignored. */
+size_t
+aml_principal_encode(const aml_principal_t *p, const aml_assignment_t *list,
+                     void *buf, size_t size);
+aml_record_rc_t aml_principal_decode(aml_str_t value, aml_principal_t *p);
+
+/* Takes the next assignment off `rest` (start with p->assignments); 1, or 0 at
+ * the end.  A decoded principal's assignments are known to be well-formed. */
+int aml_assignment_next(aml_str_t *rest, aml_assignment_t *a);
+
+
+/* ---- route/<lowercase name>/<port>; port 0 is the instance itself ---- */
+
+typedef enum {
+    AML_INSTANCE_UNKNOWN = 0,
+    AML_INSTANCE_CREATING,
+    AML_INSTANCE_STARTING,
+    AML_INSTANCE_RUNNING,
+    AML_INSTANCE_STOPPING,
+    AML_INSTANCE_STOPPED,
+    AML_INSTANCE_RESTARTING,
+    AML_INSTANCE_DELETING,
+    AML_INSTANCE_FAILED /* CreateFailed, Unusable */
+} aml_instance_state_t;
+
+#define AML_INSTANCE_STATES 9
+
+typedef struct {
+    aml_instance_state_t state;
+    uint16_t port;
+    uint64_t generation; /* never the same for two starts of any instance */
+    aml_principal_id_t creator;
+    aml_str_t name;    /* the instance's name as it was given */
+    aml_str_t address; /* "unix:/path" or "host:port"; empty for port 0 */
+    aml_str_t compute; /* its ARM id; empty but for port 0 */
+} aml_route_t;
+
+size_t aml_route_encode(const aml_route_t *route, void *buf, size_t size);
+aml_record_rc_t aml_route_decode(aml_str_t value, aml_route_t *route);
+
+
+/* ---- key/<issuer>/<kid>: one public key ---- */
+
+typedef enum {
+    AML_KTY_RSA = 1, /* a = n, b = e */
+    AML_KTY_EC = 2,  /* a = x, b = y */
+    AML_KTY_OKP = 3  /* a = x */
+} aml_kty_t;
+
+typedef enum {
+    AML_CURVE_NONE = 0,
+    AML_CURVE_P256,
+    AML_CURVE_P384,
+    AML_CURVE_P521,
+    AML_CURVE_ED25519,
+    AML_CURVE_ED448
+} aml_curve_t;
+
+typedef struct {
+    aml_kty_t kty;
+    aml_curve_t curve;
+    uint16_t alg;    /* the one aml_alg_t it is for, 0: any that fits */
+    int64_t expires; /* seconds since 1970, 0: no end known */
+    aml_str_t a, b;  /* big-endian, as in RFC 7518 section 6 */
+} aml_public_key_t;
+
+size_t aml_public_key_encode(const aml_public_key_t *k, void *buf, size_t size);
+aml_record_rc_t aml_public_key_decode(aml_str_t value, aml_public_key_t *k);
+
+
+/* ---- issuer/<iss>: what is asked of its tokens ---- */
+
+typedef enum {
+    AML_IDENTITY_SUB = 0, /* namespace + sub */
+    AML_IDENTITY_ENTRA    /* tid + oid */
+} aml_identity_kind_t;
+
+#define AML_ISSUER_AUDIENCES 8
+
+typedef struct {
+    uint32_t algs;     /* bit 1 << aml_alg_t for each that is allowed */
+    uint32_t leeway;   /* seconds of clock difference that are forgiven */
+    uint32_t lifetime; /* longest exp - iat that is taken, 0: any */
+    aml_identity_kind_t identity;
+    aml_str_t space;      /* namespace of its subjects; empty: the issuer */
+    aml_str_t name_claim; /* label for people, such as preferred_username */
+    uint16_t audience_count;
+    aml_str_t audiences[AML_ISSUER_AUDIENCES]; /* one must be in `aud` */
+} aml_issuer_t;
+
+size_t aml_issuer_encode(const aml_issuer_t *i, void *buf, size_t size);
+aml_record_rc_t aml_issuer_decode(aml_str_t value, aml_issuer_t *i);
+
+#endif /* AML_RECORDS_H */

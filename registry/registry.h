@@ -1,0 +1,131 @@
+/*
+ * The registry: an ordered key-value store with transactions and a change
+ * counter.  On one machine it is one LMDB environment.
+ *
+ * amld is the only writer.  nginx workers open it for reading, once a worker
+ * and never across a fork(), and hold a snapshot no longer than one call of a
+ * phase handler.  A value that a get returns is memory of the snapshot: it is
+ * gone with the snapshot, and is aligned to two bytes only, so that records
+ * are decoded with memcpy (see records.h).
+ *
+ * Keys are text, "family/part/part", at most AML_REGISTRY_KEY_MAX bytes;
+ * families are listed in docs/architecture.md.
+ */
+
+#ifndef AML_REGISTRY_H
+#define AML_REGISTRY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "auth/str.h"
+
+#define AML_REGISTRY_KEY_MAX 511
+
+/* The format that this code writes.  A reader that meets a larger number
+ * answers AML_REGISTRY_NEWER and touches nothing; a writer that meets a
+ * smaller one migrates. */
+#define AML_REGISTRY_FORMAT 1
+
+/* Reader slots: every worker holds one, and workers that linger after a
+ * reload hold theirs, so the number is generous. */
+#define AML_REGISTRY_READERS 1022
+
+typedef struct aml_registry aml_registry_t;
+typedef struct aml_registry_txn aml_registry_txn_t;
+
+typedef enum {
+    AML_REGISTRY_OK = 0,
+    AML_REGISTRY_NOTFOUND, /* no such key */
+    AML_REGISTRY_MISSING,  /* no registry at that path */
+    AML_REGISTRY_NEWER,    /* written by a newer release */
+    AML_REGISTRY_CORRUPT,  /* half-written, or not a registry */
+    AML_REGISTRY_DENIED,   /* file permissions */
+    AML_REGISTRY_BUSY,     /* no free reader slot */
+    AML_REGISTRY_FULL,     /* map or disk full */
+    AML_REGISTRY_TOOLONG,  /* key over AML_REGISTRY_KEY_MAX */
+    AML_REGISTRY_FAILED    /* anything else: see errno */
+} aml_registry_rc_t;
+
+/* A sentence for a log, static, without a full stop. */
+const char *aml_registry_strerror(aml_registry_rc_t rc);
+
+
+/*
+ * Opens for reading.  `dir` holds data.mdb and lock.mdb; lock.mdb must be
+ * writable (readers register in it).  The handle is for one thread and keeps
+ * one transaction that aml_registry_read() renews, so that a read allocates
+ * nothing.
+ */
+aml_registry_rc_t
+aml_registry_open_reader(const char *dir, aml_registry_t **out);
+
+/*
+ * Opens for writing, creating directory and files where they are missing.
+ * `map_size` in bytes is the most it may grow to (address space, not disk).
+ * `group`, unless (gid_t) -1, is given the files: data.mdb 0640, lock.mdb
+ * 0660.  The handle may be shared by threads.  Clears reader slots of dead
+ * processes.
+ */
+aml_registry_rc_t aml_registry_open_writer(const char *dir, size_t map_size,
+                                           gid_t group, aml_registry_t **out);
+
+void aml_registry_close(aml_registry_t *reg);
+
+/* Frees reader slots of processes that died; returns how many. */
+int aml_registry_check_readers(aml_registry_t *reg);
+
+
+/*
+ * A snapshot.  On a reader handle there is one at a time; on a writer handle
+ * as many as threads want.  Adopts a map that the writer has grown.
+ */
+aml_registry_rc_t
+aml_registry_read(aml_registry_t *reg, aml_registry_txn_t **out);
+
+/* A write transaction; waits for the one before.  Writer handles only. */
+aml_registry_rc_t
+aml_registry_write(aml_registry_t *reg, aml_registry_txn_t **out);
+
+/* Ends a write transaction, durably; `txn` is freed also on failure. */
+aml_registry_rc_t aml_registry_commit(aml_registry_txn_t *txn);
+
+/* Ends a snapshot, or a write transaction without effect. NULL is allowed. */
+void aml_registry_end(aml_registry_txn_t *txn);
+
+/* Number of the last commit that the snapshot sees.  Grows by one with every
+ * commit: the change counter. */
+uint64_t aml_registry_version(const aml_registry_txn_t *txn);
+
+
+aml_registry_rc_t aml_registry_get(aml_registry_txn_t *txn, const void *key,
+                                   size_t klen, aml_str_t *value);
+
+aml_registry_rc_t aml_registry_put(aml_registry_txn_t *txn, const void *key,
+                                   size_t klen, const void *value, size_t vlen);
+
+/* NOTFOUND when there was nothing to delete. */
+aml_registry_rc_t
+aml_registry_del(aml_registry_txn_t *txn, const void *key, size_t klen);
+
+/*
+ * Calls `each` for every key that begins with `prefix`, in order, starting
+ * at the first key not less than `from` where that is not empty.  A return
+ * other than 0 ends the walk.  In a write transaction `each` must not write;
+ * collect first.
+ */
+typedef int (*aml_registry_each_pt)(void *data, aml_str_t key, aml_str_t value);
+
+aml_registry_rc_t
+aml_registry_each(aml_registry_txn_t *txn, aml_str_t prefix, aml_str_t from,
+                  aml_registry_each_pt each, void *data);
+
+/*
+ * The generation of the key set: a counter that every change to an issuer or
+ * a key adds one to, in the same transaction.  0 when there is none yet.
+ */
+uint64_t aml_registry_key_generation(aml_registry_txn_t *txn);
+aml_registry_rc_t aml_registry_touch_keys(aml_registry_txn_t *txn);
+
+#endif /* AML_REGISTRY_H */

@@ -1,0 +1,55 @@
+/*
+ * What each application of an instance is: one descriptor each, in a file of
+ * its own (jupyter.c), listed in application.c.  amld starts and watches by
+ * it; the gateway takes its header policy from it.
+ */
+
+#ifndef AML_APPLICATION_H
+#define AML_APPLICATION_H
+
+#include <stddef.h>
+
+#include "auth/str.h"
+
+#define AML_APPLICATION_ARGS 32
+#define AML_APPLICATION_LINKS 4
+
+/* One entry of ARM's applications[]. */
+typedef struct {
+    const char *display_name; /* as Azure's clients know it */
+    const char *path;         /* behind the origin, such as "/lab" */
+} aml_application_link_t;
+
+/* What a command line may name; all strings outlive the call. */
+typedef struct {
+    const char *program;   /* configured path of the executable */
+    const char *socket;    /* unix socket to listen on */
+    const char *directory; /* working directory: the user's files */
+    const char *runtime;   /* private directory of the instance */
+    const char *origin;    /* public origin, "https://name.apps:port" */
+    int as_root;           /* the command will run as uid 0 */
+} aml_application_vars_t;
+
+typedef struct {
+    const char *name; /* key of its section in amld's configuration */
+    unsigned port;    /* how hosts name it */
+    int on_demand;    /* started on first request, not with the instance */
+    const char *ready_path; /* GET on the socket answers 200 when it is up */
+    aml_application_link_t links[AML_APPLICATION_LINKS];
+
+    /*
+     * Fills argv (AML_APPLICATION_ARGS pointers, NULL-ended) and envp additions
+     * ("NAME=value", NULL-ended); strings are written to `room`.  0, or -1
+     * when there is no room.
+     */
+    int (*command)(const aml_application_vars_t *vars, const char **argv,
+                   const char **envp, char *room, size_t size);
+} aml_application_t;
+
+/* All of them, ended by a NULL pointer. */
+extern const aml_application_t *const aml_applications[];
+
+const aml_application_t *aml_application_by_port(unsigned port);
+const aml_application_t *aml_application_by_name(aml_str_t name);
+
+#endif /* AML_APPLICATION_H */
