@@ -57,6 +57,17 @@
       "More than one credential",                                              \
       "The request carries the same kind of credential twice.",                \
       "Send one; in a browser, clear this site's cookies.")                    \
+    X(REQUEST_MALFORMED, request_malformed, 400,                               \
+      "The request cannot be understood",                                      \
+      "The request is not well-formed HTTP for this address.",                 \
+      "Check the address, and the program that made the request.")             \
+    X(REQUEST_TOO_LARGE, request_too_large, 413, "The request is too large",   \
+      "The request's body is larger than this gateway takes.",                 \
+      "Send less at a time.")                                                  \
+    X(HEADERS_TOO_LARGE, headers_too_large, 431,                               \
+      "The request's headers are too large",                                   \
+      "Cookies or other headers are larger than this gateway takes.",          \
+      "In a browser, clear this site's cookies.")                              \
     X(NOT_CREATOR, not_creator, 403, "This compute instance is not yours",     \
       "Only its creator can open the applications of a compute instance, "     \
       "whatever their role.",                                                  \
