@@ -41,7 +41,7 @@ TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 .PHONY: all amld module tests clean
 all: amld module tests
 amld: $(OUT)/amld
-tests: $(TEST_BIN)
+tests: $(TEST_BIN) $(OUT)/t/registry_edit
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -66,18 +66,25 @@ $(OUT)/t/%: t/unit/%.c $(OUT)/libamld.a $(OUT)/libaml.a
 	    $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
+# What the integration tests write crafted records with.
+$(OUT)/t/registry_edit: t/tools/registry_edit.c $(OUT)/libamld.a \
+    $(OUT)/libaml.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
+	    $(OUT)/libamld.a $(OUT)/libaml.a \
+	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
+
 # ---- the nginx module ----
 #
 # release: against the headers of Debian's nginx-dev, for Debian's nginx.
 # asan: a whole nginx from Debian's source package, unpacked by ./dev under
 # build/nginx-source, with the sanitizers.
 
-NGINX_SRC ?= $(if $(filter asan,$(VARIANT)),build/nginx-source,\
-                  /usr/share/nginx/src)
+NGINX_SRC_release := /usr/share/nginx/src
+NGINX_SRC_asan := build/nginx-source
+NGINX_SRC ?= $(NGINX_SRC_$(VARIANT))
 NGINX_OUT ?= $(OUT)/nginx
 MODULE := $(NGINX_OUT)/ngx_http_aml_module.so
-NGINX_FLAGS_release = $(shell . $(NGINX_SRC)/conf_flags && \
-    printf "'%s' " "$${NGX_CONF_FLAGS[@]}")
 NGINX_OPT_release := -O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter \
     -fstack-protector-strong -D_FORTIFY_SOURCE=2
 NGINX_OPT_asan := -O1 -g -fPIC $(SAN) -DNGX_DEBUG_PALLOC=1

@@ -1,0 +1,571 @@
+/*
+ * Who is it, may they, where to.  The access phase decides; the precontent
+ * phase makes sure that a decision was made (subrequests and "satisfy any"
+ * pass the access phase by) and sets the headers that go upstream.
+ */
+
+#include "ngx_http_aml_module.h"
+
+#include "auth/cookie.h"
+#include "auth/origin.h"
+
+
+#define ngx_http_aml_str(s) ((aml_str_t){(const char *) (s).data, (s).len})
+
+
+/* What the Cookie headers have. */
+typedef struct {
+    aml_str_t session;
+    int count;
+} ngx_http_aml_cookie_t;
+
+
+static ngx_http_aml_ctx_t *ngx_http_aml_make_ctx(ngx_http_request_t *r);
+static void ngx_http_aml_cleanup(void *data);
+static ngx_int_t
+ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                       ngx_uint_t require);
+static aml_reason_t
+ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                    ngx_uint_t require, aml_registry_txn_t *txn,
+                    ngx_http_aml_worker_t *worker);
+static aml_reason_t
+ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker);
+static aml_reason_t
+ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                     aml_registry_txn_t *txn);
+static aml_reason_t
+ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                    aml_registry_txn_t *txn);
+static ngx_int_t ngx_http_aml_find_cookie(ngx_table_elt_t *h, void *data);
+static ngx_uint_t ngx_http_aml_bearer(ngx_http_request_t *r, aml_str_t *token);
+static ngx_uint_t ngx_http_aml_same_origin(ngx_http_request_t *r);
+
+
+ngx_http_aml_ctx_t *
+ngx_http_aml_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_aml_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
+
+    if (ctx != NULL || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* internal redirects clear r->ctx; the cleanup handler remembers */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_aml_cleanup) {
+            ctx = cln->data;
+
+            if (ctx->request == r) {
+                return ctx;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_aml_ctx_t *
+ngx_http_aml_make_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_aml_ctx_t *ctx;
+
+    ctx = ngx_http_aml_get_ctx(r);
+
+    if (ctx == NULL) {
+        cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_aml_ctx_t));
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        ctx = cln->data;
+        ngx_memzero(ctx, sizeof(ngx_http_aml_ctx_t));
+        ctx->request = r;
+
+        cln->handler = ngx_http_aml_cleanup;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_aml_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_aml_cleanup(void *data)
+{
+    ngx_http_aml_ctx_t *ctx = data;
+
+    ngx_http_aml_main_conf_t *amcf;
+
+    if (ctx->linked) {
+        amcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_aml_module);
+        ngx_http_aml_live_remove(amcf, ctx);
+    }
+}
+
+
+ngx_int_t
+ngx_http_aml_access_handler(ngx_http_request_t *r)
+{
+    ngx_http_aml_ctx_t *ctx;
+    ngx_http_aml_loc_conf_t *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "aml access: require %ui", alcf->require);
+
+    if (alcf->require == NGX_HTTP_AML_OFF) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_aml_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_aml_authorize(r, ctx, alcf->require);
+}
+
+
+ngx_int_t
+ngx_http_aml_precontent_handler(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+    ngx_http_aml_ctx_t *ctx;
+    ngx_http_aml_srv_conf_t *ascf;
+    ngx_http_aml_loc_conf_t *alcf;
+    ngx_http_aml_main_conf_t *amcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
+    ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
+
+    if (alcf->require == NGX_HTTP_AML_OFF && !ascf->used) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_aml_make_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (alcf->require != NGX_HTTP_AML_OFF &&
+        !(ctx->allowed && ctx->require == alcf->require)) {
+        rc = ngx_http_aml_authorize(r, ctx, alcf->require);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (ngx_http_aml_headers(r, ctx, alcf->require) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (alcf->require == NGX_HTTP_AML_CREATOR && r->headers_in.upgrade &&
+        !ctx->linked && r == r->main) {
+        amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
+        ngx_http_aml_live_add(amcf, ctx);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* NGX_OK when allowed; otherwise the refusal has been sent. */
+static ngx_int_t
+ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                       ngx_uint_t require)
+{
+    aml_reason_t reason;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    ngx_http_aml_worker_t *worker;
+    ngx_http_aml_main_conf_t *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
+    worker = amcf->worker;
+
+    ctx->require = require;
+    ctx->decided = 1;
+    ctx->allowed = 0;
+
+    if (worker == NULL || worker->registry == NULL) {
+        reason = AML_REASON_REGISTRY_UNAVAILABLE;
+
+    } else {
+        rc = aml_registry_read(worker->registry, &txn);
+
+        if (rc == AML_REGISTRY_OK) {
+            reason = ngx_http_aml_decide(r, ctx, require, txn, worker);
+            aml_registry_end(txn);
+
+        } else {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "aml: the registry can't be read: %s",
+                          aml_registry_strerror(rc));
+            reason = AML_REASON_REGISTRY_UNAVAILABLE;
+        }
+    }
+
+    ctx->reason = reason;
+
+    (void) ngx_atomic_fetch_add(&amcf->counters->decisions[reason], 1);
+
+    if (reason == AML_REASON_OK) {
+        ctx->allowed = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_aml_refuse(r, reason);
+}
+
+
+static aml_reason_t
+ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                    ngx_uint_t require, aml_registry_txn_t *txn,
+                    ngx_http_aml_worker_t *worker)
+{
+    aml_reason_t reason;
+    ngx_http_aml_srv_conf_t *ascf;
+
+    if (require == NGX_HTTP_AML_CREATOR && !ctx->instance) {
+        ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
+
+        /* form only: whether there is such an instance comes last */
+
+        if (aml_host_parse(ngx_http_aml_str(r->headers_in.server),
+                           ngx_http_aml_str(ascf->apps), &ctx->host) != 0) {
+            return AML_REASON_HOST_UNKNOWN;
+        }
+
+        ctx->instance = 1;
+    }
+
+    /* after an internal redirect the credential may be gone already */
+
+    if (!ctx->identified) {
+        reason = ngx_http_aml_identify(r, ctx, txn, worker);
+
+        if (require == NGX_HTTP_AML_OPTIONAL) {
+            return reason == AML_REASON_REGISTRY_UNAVAILABLE ? reason
+                                                             : AML_REASON_OK;
+        }
+
+        if (reason != AML_REASON_OK) {
+            return reason;
+        }
+    }
+
+    switch (require) {
+
+    case NGX_HTTP_AML_CREATOR:
+        return ngx_http_aml_creator(r, ctx, txn);
+
+    case NGX_HTTP_AML_ACTION:
+        return ngx_http_aml_action(r, ctx, txn);
+
+    default:
+        return AML_REASON_OK;
+    }
+}
+
+
+static aml_reason_t
+ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker)
+{
+    aml_str_t token;
+    ngx_uint_t bearers;
+    aml_reason_t reason;
+    ngx_http_aml_cookie_t cookie;
+
+    bearers = ngx_http_aml_bearer(r, &token);
+
+    if (bearers > 1) {
+        return AML_REASON_CREDENTIAL_REPEATED;
+    }
+
+    if (bearers == 1) {
+
+        /* a token that is wrong never falls back to a cookie */
+
+        reason = aml_identify_token(worker->decider, txn, token, ngx_time(),
+                                    &ctx->identity);
+        goto done;
+    }
+
+    ngx_memzero(&cookie, sizeof(ngx_http_aml_cookie_t));
+    ngx_http_aml_cookies(r, ngx_http_aml_find_cookie, &cookie);
+
+    if (cookie.count == 0) {
+        return AML_REASON_SIGN_IN_REQUIRED;
+    }
+
+    if (cookie.count > 1) {
+        return AML_REASON_CREDENTIAL_REPEATED;
+    }
+
+    if (!ngx_http_aml_same_origin(r)) {
+        return AML_REASON_CROSS_ORIGIN;
+    }
+
+    reason = aml_identify_session(worker->decider, txn, cookie.session,
+                                  ngx_http_aml_str(r->headers_in.server),
+                                  ngx_time(), &ctx->identity);
+
+done:
+
+    ctx->identified = (reason == AML_REASON_OK);
+
+    return reason;
+}
+
+
+static aml_reason_t
+ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                     aml_registry_txn_t *txn)
+{
+    u_char *p;
+    aml_route_t route;
+    aml_reason_t reason;
+
+    reason = aml_decide_application(
+        txn, &ctx->identity, (aml_str_t){ctx->host.name, ctx->host.name_len},
+        ctx->host.port, &route);
+
+    if (reason != AML_REASON_OK) {
+        return reason;
+    }
+
+    if (aml_peer_of(route.address, route.generation, &ctx->peer) != 0) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "aml: route of instance \"%*s\" port %ui has an address "
+                      "that can't be used",
+                      ctx->host.name_len, ctx->host.name,
+                      (ngx_uint_t) ctx->host.port);
+        return AML_REASON_APPLICATION_UNREACHABLE;
+    }
+
+    ctx->generation = route.generation;
+
+    /* the name of the peer is for logs; it must outlive the snapshot */
+
+    p = ngx_pnalloc(r->pool, route.address.n);
+    if (p == NULL) {
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    ngx_memcpy(p, route.address.p, route.address.n);
+    ctx->peer_name.data = p;
+    ctx->peer_name.len = route.address.n;
+
+    return AML_REASON_OK;
+}
+
+
+static aml_reason_t
+ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                    aml_registry_txn_t *txn)
+{
+    size_t n;
+
+    /*
+     * The proxy sends the path as the client wrote it: what is decided on and
+     * what amld sees must be the same bytes.
+     */
+
+    n = r->unparsed_uri.len;
+
+    if (r->args.len != 0 || (n > 0 && r->unparsed_uri.data[n - 1] == '?')) {
+        n -= ngx_min(n, r->args.len + 1);
+    }
+
+    if (n != r->uri.len ||
+        ngx_memcmp(r->unparsed_uri.data, r->uri.data, n) != 0) {
+        return AML_REASON_REQUEST_MALFORMED;
+    }
+
+    if (ctx->action == NULL) {
+        ctx->action = ngx_palloc(r->pool, sizeof(aml_action_t));
+        if (ctx->action == NULL) {
+            return AML_REASON_REGISTRY_UNAVAILABLE;
+        }
+    }
+
+    if (aml_action_of(ngx_http_aml_str(r->method_name),
+                      ngx_http_aml_str(r->uri), ctx->action) != 0) {
+        ctx->action = NULL;
+        return AML_REASON_ACTION_UNKNOWN;
+    }
+
+    return aml_decide_action(txn, &ctx->identity, ctx->action);
+}
+
+
+static ngx_int_t
+ngx_http_aml_find_cookie(ngx_table_elt_t *h, void *data)
+{
+    ngx_http_aml_cookie_t *cookie = data;
+
+    int n;
+    aml_str_t value;
+
+    n = aml_cookie_find(ngx_http_aml_str(h->value), aml_str(AML_COOKIE_SESSION),
+                        &value);
+
+    if (n > 0 && cookie->count == 0) {
+        cookie->session = value;
+    }
+
+    cookie->count += n;
+
+    return NGX_OK;
+}
+
+
+/* How many Authorization headers say Bearer. */
+static ngx_uint_t
+ngx_http_aml_bearer(ngx_http_request_t *r, aml_str_t *token)
+{
+    u_char *p, *last;
+    ngx_uint_t n;
+    ngx_table_elt_t *h;
+
+    h = r->headers_in.authorization;
+    n = 0;
+
+    while (h != NULL) {
+
+        if (h->value.len >= sizeof("Bearer") - 1 &&
+            ngx_strncasecmp(h->value.data, (u_char *) "Bearer",
+                            sizeof("Bearer") - 1) == 0 &&
+            (h->value.len == sizeof("Bearer") - 1 ||
+             h->value.data[sizeof("Bearer") - 1] == ' ')) {
+            p = h->value.data + sizeof("Bearer") - 1;
+            last = h->value.data + h->value.len;
+
+            while (p < last && *p == ' ') {
+                p++;
+            }
+
+            *token = (aml_str_t){(const char *) p, (size_t) (last - p)};
+            n++;
+        }
+
+#if (nginx_version >= 1023000)
+        h = h->next;
+#else
+        break;
+#endif
+    }
+
+    return n;
+}
+
+
+static ngx_uint_t
+ngx_http_aml_same_origin(ngx_http_request_t *r)
+{
+    aml_origin_t o;
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    ngx_memzero(&o, sizeof(aml_origin_t));
+
+    o.method = ngx_http_aml_str(r->method_name);
+    o.websocket = (r->headers_in.upgrade != NULL);
+
+    if (r->headers_in.host != NULL) {
+        o.host = ngx_http_aml_str(r->headers_in.host->value);
+    }
+
+    /* one walk for all four */
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        switch (h[i].key.len) {
+
+        case sizeof("origin") - 1:
+            if (ngx_memcmp(h[i].lowcase_key, "origin", 6) == 0) {
+                if (o.origin.p != NULL) {
+                    return 0;
+                }
+                o.origin = ngx_http_aml_str(h[i].value);
+            }
+            break;
+
+        case sizeof("sec-fetch-site") - 1: /* and -mode, -dest */
+            if (ngx_memcmp(h[i].lowcase_key, "sec-fetch-", 10) != 0) {
+                break;
+            }
+
+            if (ngx_memcmp(h[i].lowcase_key + 10, "site", 4) == 0) {
+                o.fetch_site = ngx_http_aml_str(h[i].value);
+
+            } else if (ngx_memcmp(h[i].lowcase_key + 10, "mode", 4) == 0) {
+                o.fetch_mode = ngx_http_aml_str(h[i].value);
+
+            } else if (ngx_memcmp(h[i].lowcase_key + 10, "dest", 4) == 0) {
+                o.fetch_dest = ngx_http_aml_str(h[i].value);
+            }
+            break;
+        }
+    }
+
+    return aml_origin_allowed(&o);
+}
+
+
+aml_str_t
+ngx_http_aml_header(ngx_http_request_t *r, const char *lowcase, size_t len)
+{
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len &&
+            ngx_strncasecmp(h[i].key.data, (u_char *) lowcase, len) == 0) {
+            return ngx_http_aml_str(h[i].value);
+        }
+    }
+
+    return (aml_str_t){NULL, 0};
+}

@@ -1,0 +1,387 @@
+/*
+ * Headers in: what a client may not say is taken out, what the gateway says is
+ * put in.  The list is made anew: elements of nginx's list can't be removed,
+ * and headers_in points at some of them.
+ */
+
+#include "ngx_http_aml_module.h"
+
+#include "auth/cookie.h"
+
+
+#define NGX_HTTP_AML_HEADERS_ADDED 10
+
+
+typedef struct {
+    ngx_http_request_t *request;
+    ngx_uint_t browser; /* keep the cookie that amld binds sign-ins to */
+} ngx_http_aml_strip_t;
+
+
+static ngx_uint_t ngx_http_aml_forged(ngx_table_elt_t *h);
+static ngx_int_t ngx_http_aml_strip_cookie(ngx_table_elt_t *h, void *data);
+static void ngx_http_aml_strip_authorization(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_aml_push(ngx_list_t *list, const char *key, size_t klen,
+                  const char *lowcase, const void *value, size_t vlen);
+static ngx_int_t
+ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                      ngx_list_t *list);
+
+#define ngx_http_aml_say(list, key, lowcase, value, n)                         \
+    ngx_http_aml_push(list, key, sizeof(key) - 1, lowcase, value, n)
+
+
+ngx_int_t
+ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                     ngx_uint_t require)
+{
+    ngx_uint_t i, n;
+    ngx_list_t list;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h, *to;
+    ngx_http_aml_strip_t strip;
+
+    if (ctx->hygiene) {
+        return NGX_OK;
+    }
+
+    ctx->hygiene = 1;
+
+    /* in place first, so that $http_cookie and its like see the same */
+
+    strip.request = r;
+    strip.browser = (require == NGX_HTTP_AML_OPTIONAL);
+
+    if (ngx_http_aml_cookies(r, ngx_http_aml_strip_cookie, &strip) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->identified && ctx->identity.credential == AML_CREDENTIAL_TOKEN) {
+        ngx_http_aml_strip_authorization(r);
+    }
+
+#if (NGX_HTTP_X_FORWARDED_FOR)
+#if (nginx_version >= 1023000)
+    r->headers_in.x_forwarded_for = NULL;
+#else
+    r->headers_in.x_forwarded_for.nelts = 0;
+#endif
+#endif
+
+    n = NGX_HTTP_AML_HEADERS_ADDED;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        n += part->nelts;
+    }
+
+    if (ngx_list_init(&list, r->pool, n, sizeof(ngx_table_elt_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].value.data == NULL || ngx_http_aml_forged(&h[i])) {
+                continue;
+            }
+
+            to = ngx_list_push(&list);
+            if (to == NULL) {
+                return NGX_ERROR;
+            }
+
+            *to = h[i];
+        }
+    }
+
+    if (ngx_http_aml_identity(r, ctx, &list) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->headers_in.headers = list;
+
+    if (list.last == &list.part) {
+        r->headers_in.headers.last = &r->headers_in.headers.part;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Identity and forwarding headers.  '_' counts as '-': with
+ * underscores_in_headers on, many an application takes one for the other.
+ */
+static ngx_uint_t
+ngx_http_aml_forged(ngx_table_elt_t *h)
+{
+    size_t i, len;
+    u_char c, *key, name[sizeof("x-forwarded-") - 1];
+
+    key = h->key.data;
+    len = h->key.len;
+
+    if (len < sizeof("x-aml-") - 1) {
+        return 0;
+    }
+
+    c = ngx_tolower(key[0]);
+
+    if (c != 'x' && c != 'f') {
+        return 0;
+    }
+
+    if (c == 'f') {
+        return len == sizeof("forwarded") - 1 &&
+               ngx_strncasecmp(key, (u_char *) "forwarded", len) == 0;
+    }
+
+    for (i = 0; i < sizeof(name) && i < len; i++) {
+        c = ngx_tolower(key[i]);
+        name[i] = (c == '_') ? '-' : c;
+    }
+
+#define starts(text)                                                           \
+    (i >= sizeof(text) - 1 && ngx_memcmp(name, text, sizeof(text) - 1) == 0)
+
+    return starts("x-aml-") || starts("x-forwarded-") || starts("x-rstudio-") ||
+           starts("x-original-") ||
+           (len == sizeof("x-real-ip") - 1 && starts("x-real-ip")) ||
+           (len == sizeof("x-scheme") - 1 && starts("x-scheme"));
+
+#undef starts
+}
+
+
+/*
+ * The gateway's own cookies go; amld, behind an optional location, needs the
+ * one that binds a sign-in to the browser.
+ */
+static ngx_int_t
+ngx_http_aml_strip_cookie(ngx_table_elt_t *h, void *data)
+{
+    ngx_http_aml_strip_t *strip = data;
+
+    int n;
+    u_char *p;
+    size_t len;
+    aml_str_t header, browser;
+
+    header = (aml_str_t){(const char *) h->value.data, h->value.len};
+
+    if (memmem(header.p, header.n, AML_COOKIE_SESSION,
+               sizeof(AML_COOKIE_SESSION) - 1) == NULL) {
+        return NGX_OK;
+    }
+
+    n = 0;
+
+    if (strip->browser) {
+        n = aml_cookie_find(header, aml_str(AML_COOKIE_BROWSER), &browser);
+    }
+
+    p = ngx_pnalloc(strip->request->pool,
+                    header.n + sizeof(AML_COOKIE_BROWSER "=; "));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = aml_cookie_strip((char *) p, header);
+
+    if (n == 1) {
+        len = ngx_sprintf(p + len, "%s" AML_COOKIE_BROWSER "=%*s",
+                          len ? "; " : "", browser.n, browser.p) -
+              p;
+    }
+
+    h->value.data = (len == 0) ? NULL : p;
+    h->value.len = len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_aml_strip_authorization(ngx_http_request_t *r)
+{
+    ngx_table_elt_t *h;
+
+    h = r->headers_in.authorization;
+
+    while (h != NULL) {
+        ngx_str_null(&h->value);
+#if (nginx_version >= 1023000)
+        h = h->next;
+#else
+        break;
+#endif
+    }
+
+    r->headers_in.authorization = NULL;
+}
+
+
+static ngx_int_t
+ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                      ngx_list_t *list)
+{
+    u_char *p;
+    ngx_str_t *addr;
+
+    addr = &r->connection->addr_text;
+
+    if (ngx_http_aml_say(list, "X-Forwarded-For", "x-forwarded-for", addr->data,
+                         addr->len) != NGX_OK ||
+        ngx_http_aml_say(list, "X-Forwarded-Proto", "x-forwarded-proto",
+                         "https", 5) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (r->headers_in.host != NULL &&
+        ngx_http_aml_say(list, "X-Forwarded-Host", "x-forwarded-host",
+                         r->headers_in.host->value.data,
+                         r->headers_in.host->value.len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!ctx->identified) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, AML_UUID_TEXT + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    aml_uuid_format(&ctx->identity.principal, (char *) p);
+
+    if (ngx_http_aml_say(list, "X-AML-Principal", "x-aml-principal", p,
+                         AML_UUID_TEXT) != NGX_OK ||
+        ngx_http_aml_say(list, "X-AML-Name", "x-aml-name", ctx->identity.name,
+                         ctx->identity.name_len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* what only amld needs */
+
+    if (ctx->require == NGX_HTTP_AML_CREATOR) {
+        return NGX_OK;
+    }
+
+    if (ctx->identity.credential == AML_CREDENTIAL_TOKEN) {
+        if (ngx_http_aml_say(list, "X-AML-Credential", "x-aml-credential",
+                             "token", 5) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        p = ngx_pnalloc(r->pool, 2 * sizeof(ctx->identity.session));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_hex_dump(p, ctx->identity.session, sizeof(ctx->identity.session));
+
+        if (ngx_http_aml_say(list, "X-AML-Credential", "x-aml-credential",
+                             "session", 7) != NGX_OK ||
+            ngx_http_aml_say(list, "X-AML-Session", "x-aml-session", p,
+                             2 * sizeof(ctx->identity.session)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->action != NULL &&
+        ngx_http_aml_say(list, "X-AML-Action", "x-aml-action",
+                         ctx->action->action,
+                         ctx->action->action_len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* `value` has to live as long as the request. */
+static ngx_int_t
+ngx_http_aml_push(ngx_list_t *list, const char *key, size_t klen,
+                  const char *lowcase, const void *value, size_t vlen)
+{
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(list);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->key.data = (u_char *) key;
+    h->key.len = klen;
+    h->lowcase_key = (u_char *) lowcase;
+    h->hash = ngx_hash_key((u_char *) lowcase, klen);
+    h->value.data = (u_char *) value;
+    h->value.len = vlen;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_aml_cookies(ngx_http_request_t *r, ngx_http_aml_cookie_pt each,
+                     void *data)
+{
+    ngx_int_t rc;
+
+#if (nginx_version >= 1023000)
+    ngx_table_elt_t *h;
+
+    for (h = r->headers_in.cookie; h; h = h->next) {
+        rc = each(h, data);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+#else
+    ngx_uint_t i;
+    ngx_table_elt_t **h;
+
+    h = r->headers_in.cookies.elts;
+
+    for (i = 0; i < r->headers_in.cookies.nelts; i++) {
+        rc = each(h[i], data);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+#endif
+
+    return NGX_OK;
+}
+
+
+ngx_table_elt_t *
+ngx_http_aml_add_header(ngx_http_request_t *r, const char *name,
+                        ngx_str_t *value)
+{
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return h;
+}

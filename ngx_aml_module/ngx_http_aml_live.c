@@ -1,0 +1,267 @@
+/*
+ * A worker's life with the registry: opens it, opens it again when it was
+ * missing or was replaced, and closes upgraded connections whose principal may
+ * no longer use them.
+ *
+ * One background timer does it.  It is cancelable: a worker that is asked to
+ * leave leaves when its last connection does.
+ */
+
+#include "ngx_http_aml_module.h"
+
+
+#define NGX_HTTP_AML_STALE_TICKS 5 /* looks at the file once in so many */
+
+
+static void ngx_http_aml_tick(ngx_event_t *ev);
+static void ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf,
+                              ngx_http_aml_worker_t *worker);
+static void ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
+                               ngx_http_aml_worker_t *worker);
+static aml_reason_t
+ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn);
+static void ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf,
+                               ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
+
+
+ngx_int_t
+ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf)
+{
+    ngx_http_aml_worker_t *worker;
+
+    worker = ngx_pcalloc(cycle->pool, sizeof(ngx_http_aml_worker_t));
+    if (worker == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->log = cycle->log;
+    ngx_queue_init(&worker->live);
+
+    worker->decider = aml_decider_new(amcf->token_cache);
+    if (worker->decider == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "aml: no memory or no entropy for the token cache");
+        return NGX_ERROR;
+    }
+
+    worker->tick.handler = ngx_http_aml_tick;
+    worker->tick.data = amcf;
+    worker->tick.log = cycle->log;
+    worker->tick.cancelable = 1;
+
+    amcf->worker = worker;
+
+    ngx_http_aml_open(amcf, worker);
+
+    ngx_add_timer(&worker->tick, NGX_HTTP_AML_TICK);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_aml_worker_exit(ngx_http_aml_main_conf_t *amcf)
+{
+    ngx_http_aml_worker_t *worker = amcf->worker;
+
+    if (worker->tick.timer_set) {
+        ngx_del_timer(&worker->tick);
+    }
+
+    if (worker->registry != NULL) {
+        aml_registry_close(worker->registry);
+        worker->registry = NULL;
+    }
+
+    aml_decider_free(worker->decider);
+    worker->decider = NULL;
+
+    amcf->worker = NULL;
+}
+
+
+void
+ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx)
+{
+    if (amcf->worker == NULL) {
+        return;
+    }
+
+    ngx_queue_insert_tail(&amcf->worker->live, &ctx->live);
+    ctx->linked = 1;
+
+    (void) ngx_atomic_fetch_add(&amcf->counters->websockets, 1);
+}
+
+
+void
+ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,
+                         ngx_http_aml_ctx_t *ctx)
+{
+    ngx_queue_remove(&ctx->live);
+    ctx->linked = 0;
+
+    (void) ngx_atomic_fetch_add(&amcf->counters->websockets, -1);
+}
+
+
+static void
+ngx_http_aml_tick(ngx_event_t *ev)
+{
+    ngx_http_aml_main_conf_t *amcf = ev->data;
+
+    ngx_http_aml_worker_t *worker;
+
+    worker = amcf->worker;
+
+    if (worker->registry != NULL &&
+        ++worker->ticks % NGX_HTTP_AML_STALE_TICKS == 0 &&
+        aml_registry_stale(worker->registry)) {
+        ngx_log_error(NGX_LOG_NOTICE, worker->log, 0,
+                      "aml: the registry was replaced, opening it again");
+
+        aml_registry_close(worker->registry);
+        worker->registry = NULL;
+        worker->version = 0;
+    }
+
+    if (worker->registry == NULL) {
+        ngx_http_aml_open(amcf, worker);
+    }
+
+    if (!ngx_queue_empty(&worker->live)) {
+        ngx_http_aml_check(amcf, worker);
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_AML_TICK);
+}
+
+
+static void
+ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_worker_t *worker)
+{
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_open_reader((char *) amcf->registry.data,
+                                  &worker->registry);
+
+    if (rc == AML_REGISTRY_OK) {
+        if (worker->registry_rc != AML_REGISTRY_OK) {
+            ngx_log_error(NGX_LOG_NOTICE, worker->log, 0,
+                          "aml: the registry \"%V\" is open", &amcf->registry);
+        }
+
+    } else {
+        worker->registry = NULL;
+
+        if (rc != worker->registry_rc) {
+            ngx_log_error(NGX_LOG_ERR, worker->log, 0,
+                          "aml: the registry \"%V\" can't be opened: %s; "
+                          "trying again, requests are refused meanwhile",
+                          &amcf->registry, aml_registry_strerror(rc));
+        }
+
+        (void) ngx_atomic_fetch_add(&amcf->counters->registry_errors, 1);
+    }
+
+    worker->registry_rc = rc;
+}
+
+
+/*
+ * After a change, every open websocket is decided on again; without one, only
+ * time can have ended a credential.
+ */
+static void
+ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
+                   ngx_http_aml_worker_t *worker)
+{
+    uint64_t version;
+    ngx_uint_t changed;
+    ngx_queue_t *q, *next;
+    aml_reason_t reason;
+    aml_registry_txn_t *txn;
+    ngx_http_aml_ctx_t *ctx;
+
+    if (worker->registry == NULL ||
+        aml_registry_read(worker->registry, &txn) != AML_REGISTRY_OK) {
+        /* nothing is known to have been revoked; new requests are refused */
+        return;
+    }
+
+    version = aml_registry_version(txn);
+    changed = (version != worker->version);
+    worker->version = version;
+
+    for (q = ngx_queue_head(&worker->live);
+         q != ngx_queue_sentinel(&worker->live); q = next) {
+        next = ngx_queue_next(q);
+        ctx = ngx_queue_data(q, ngx_http_aml_ctx_t, live);
+
+        if (changed) {
+            reason = ngx_http_aml_still(ctx, txn);
+
+        } else {
+            reason = (ctx->identity.expires <= ngx_time())
+                         ? AML_REASON_SESSION_EXPIRED
+                         : AML_REASON_OK;
+        }
+
+        if (reason != AML_REASON_OK) {
+            ngx_http_aml_close(amcf, ctx, reason);
+        }
+    }
+
+    aml_registry_end(txn);
+}
+
+
+static aml_reason_t
+ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
+{
+    aml_route_t route;
+    aml_reason_t reason;
+
+    reason = aml_identity_holds(txn, &ctx->identity, ngx_time());
+
+    if (reason != AML_REASON_OK) {
+        return reason;
+    }
+
+    reason = aml_decide_application(
+        txn, &ctx->identity, (aml_str_t){ctx->host.name, ctx->host.name_len},
+        ctx->host.port, &route);
+
+    if (reason == AML_REASON_OK && route.generation != ctx->generation) {
+        return AML_REASON_INSTANCE_STOPPED;
+    }
+
+    return reason;
+}
+
+
+static void
+ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
+                   aml_reason_t reason)
+{
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_log_error(NGX_LOG_INFO, c->log, 0, "aml: closed websocket: %s",
+                  aml_reason_info(reason)->code.p);
+
+    ngx_http_aml_live_remove(amcf, ctx);
+
+    (void) ngx_atomic_fetch_add(&amcf->counters->websockets_closed, 1);
+
+    ctx->allowed = 0;
+    ctx->reason = reason;
+
+    /* ends the upstream connection as well; runs when the event is over */
+
+    ngx_http_finalize_request(r, NGX_HTTP_CLOSE);
+    ngx_http_run_posted_requests(c);
+}

@@ -1,0 +1,173 @@
+/*
+ * The nginx side: directives, phases, variables, the balancer.  What it
+ * decides by is in auth/, registry/, upstreams/ and tls/, which know nothing
+ * of nginx.
+ */
+
+#ifndef NGX_HTTP_AML_MODULE_H
+#define NGX_HTTP_AML_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "auth/decide.h"
+#include "auth/reason.h"
+#include "registry/registry.h"
+#include "upstreams/host.h"
+#include "upstreams/peer.h"
+
+
+#define NGX_HTTP_AML_TICK 200 /* ms between looks at the registry */
+
+
+/* What a location asks for. */
+typedef enum {
+    NGX_HTTP_AML_OFF = 0,   /* nothing */
+    NGX_HTTP_AML_OPTIONAL,  /* tells who it is where that is known */
+    NGX_HTTP_AML_SIGNED_IN, /* anyone who is signed in */
+    NGX_HTTP_AML_ACTION,    /* a role that allows what method and path name */
+    NGX_HTTP_AML_CREATOR    /* the creator of the instance that is asked for */
+} ngx_http_aml_require_e;
+
+
+/* Counters that all workers share; see ngx_http_aml_status.c. */
+typedef struct {
+    ngx_atomic_t decisions[AML_REASON_COUNT];
+    ngx_atomic_t websockets; /* open now */
+    ngx_atomic_t websockets_closed;
+    ngx_atomic_t registry_errors;
+} ngx_http_aml_counters_t;
+
+
+/* What one worker keeps; made after the fork, never shared. */
+typedef struct {
+    aml_registry_t *registry; /* NULL while it can't be opened */
+    aml_registry_rc_t registry_rc;
+    aml_decider_t *decider;
+    uint64_t version; /* of the registry when websockets were checked */
+    ngx_event_t tick;
+    ngx_uint_t ticks;
+    ngx_queue_t live; /* ngx_http_aml_ctx_t.live of open websockets */
+    ngx_log_t *log;
+} ngx_http_aml_worker_t;
+
+
+typedef struct {
+    ngx_str_t registry;
+    ngx_uint_t token_cache;
+    ngx_shm_zone_t *zone;
+    ngx_http_aml_counters_t *counters;
+    ngx_http_aml_worker_t *worker;
+    ngx_int_t request_id; /* index of $request_id */
+    ngx_str_t page_csp;   /* header value with the hash of the page's style */
+} ngx_http_aml_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t apps;        /* apps domain, lower case */
+    ngx_str_t studio;      /* origin */
+    ngx_str_t studio_host; /* of the origin, lower case, without port */
+    ngx_uint_t used;       /* some location of this server asks for something */
+} ngx_http_aml_srv_conf_t;
+
+
+typedef struct {
+    ngx_uint_t require;
+    ngx_uint_t refuse; /* aml_reason_t, or AML_REASON_OK: does not */
+    ngx_uint_t status;
+} ngx_http_aml_loc_conf_t;
+
+
+/* What is known of one request. */
+typedef struct {
+    ngx_http_request_t *request;
+    ngx_uint_t require; /* what `reason` was decided for */
+    aml_reason_t reason;
+    aml_identity_t identity; /* valid when identified */
+
+    unsigned decided : 1;    /* reason is set */
+    unsigned allowed : 1;    /* and is AML_REASON_OK */
+    unsigned identified : 1; /* identity is set */
+    unsigned instance : 1;   /* host is set */
+    unsigned hygiene : 1;    /* headers upstream have been set */
+    unsigned linked : 1;     /* live is in the worker's queue */
+    unsigned forbidden : 1;  /* optional: a cross-site request, anonymous */
+
+    aml_host_t host;
+    uint64_t generation;
+    aml_peer_t peer;
+    ngx_str_t peer_name;
+    aml_action_t *action; /* NULL but for the control API */
+    ngx_queue_t live;
+} ngx_http_aml_ctx_t;
+
+
+extern ngx_module_t ngx_http_aml_module;
+
+
+/* ngx_http_aml_access.c */
+
+/* The context, also after an internal redirect has cleared it; NULL. */
+ngx_http_aml_ctx_t *ngx_http_aml_get_ctx(ngx_http_request_t *r);
+ngx_int_t ngx_http_aml_access_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_aml_precontent_handler(ngx_http_request_t *r);
+/* The value of a request header, empty when absent; `lowcase` is its name. */
+aml_str_t
+ngx_http_aml_header(ngx_http_request_t *r, const char *lowcase, size_t len);
+
+/* ngx_http_aml_headers.c */
+
+/* Removes what a client may not say and adds what the gateway says. */
+ngx_int_t ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                               ngx_uint_t require);
+
+/* Calls `each` for every Cookie header, whatever the nginx. */
+typedef ngx_int_t (*ngx_http_aml_cookie_pt)(ngx_table_elt_t *h, void *data);
+ngx_int_t ngx_http_aml_cookies(ngx_http_request_t *r,
+                               ngx_http_aml_cookie_pt each, void *data);
+
+/* A response header; in nginx 1.23 and later elements are linked. */
+ngx_table_elt_t *ngx_http_aml_add_header(ngx_http_request_t *r,
+                                         const char *name, ngx_str_t *value);
+
+/* ngx_http_aml_refuse.c */
+
+ngx_int_t
+ngx_http_aml_refuse_init(ngx_conf_t *cf, ngx_http_aml_main_conf_t *amcf);
+/* Sends the refusal and returns what a phase or content handler returns
+ * after the response is under way. */
+ngx_int_t ngx_http_aml_refuse(ngx_http_request_t *r, aml_reason_t reason);
+ngx_int_t ngx_http_aml_refuse_handler(ngx_http_request_t *r);
+
+/* ngx_http_aml_upstream.c */
+
+char *ngx_http_aml_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ngx_http_aml_live.c */
+
+ngx_int_t
+ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf);
+void ngx_http_aml_worker_exit(ngx_http_aml_main_conf_t *amcf);
+/* Keeps an eye on an upgraded connection until the request ends. */
+void
+ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx);
+void ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,
+                              ngx_http_aml_ctx_t *ctx);
+
+/* ngx_http_aml_status.c */
+
+ngx_int_t
+ngx_http_aml_status_zone(ngx_conf_t *cf, ngx_http_aml_main_conf_t *amcf);
+ngx_int_t ngx_http_aml_status_handler(ngx_http_request_t *r);
+
+/* ngx_http_aml_tls.c */
+
+/* Refuses servers that allow less than tls/policy.h asks for. */
+ngx_int_t ngx_http_aml_tls_enforce(ngx_conf_t *cf);
+
+/* ngx_http_aml_variables.c */
+
+ngx_int_t ngx_http_aml_add_variables(ngx_conf_t *cf);
+
+#endif /* NGX_HTTP_AML_MODULE_H */
