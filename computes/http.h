@@ -17,6 +17,7 @@
 #include "computes/amld.h"
 
 #define AMLD_BODY_MAX (1024 * 1024)
+#define AMLD_PATH_MAX 8192 /* of a target, query included: as nginx takes */
 
 typedef struct amld_request amld_request_t;
 typedef struct amld_response amld_response_t;
@@ -41,7 +42,14 @@ typedef struct {
 
 typedef struct amld_http amld_http_t;
 
-/* `tables` is a NULL-ended list of tables, each ended by a NULL method. */
+/*
+ * Binds config->listen (mode 0666; its directory is made where it is missing)
+ * and serves it with config->threads threads.  `tables` is a NULL-ended list
+ * of tables, each ended by a NULL method; the first match wins.  A path with
+ * an empty segment, "." or "..", an encoded slash or a control character is
+ * refused with 400 before any table is looked at.  NULL when it can't start,
+ * after the reason was logged: also when another amld answers on the socket.
+ */
 amld_http_t *amld_http_start(amld_t *d, const amld_http_route_t *const *tables);
 void amld_http_stop(amld_http_t *http);
 
@@ -90,7 +98,13 @@ void amld_response_json(amld_response_t *response, unsigned status,
 void amld_response_html(amld_response_t *response, unsigned status,
                         const char *html);
 void amld_response_empty(amld_response_t *response, unsigned status);
+/* Of any type: style sheets, scripts, text. */
+void amld_response_content(amld_response_t *response, unsigned status,
+                           const char *type, const char *body, size_t n);
+/* 302 to a GET or HEAD, 303 to anything else. */
 void amld_response_redirect(amld_response_t *response, const char *location);
+/* Changes the status only. */
+void amld_response_status(amld_response_t *response, unsigned status);
 /* Refused when name or value has a control character. */
 void amld_response_header(amld_response_t *response, const char *name,
                           const char *format, ...)

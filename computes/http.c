@@ -1,0 +1,541 @@
+/*
+ * The control socket: connections, bodies, dispatch.
+ */
+
+#include "computes/http_internal.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define HTTP_BACKLOG 512
+#define HTTP_CONNECTION_MEMORY (64 * 1024)
+#define HTTP_IDLE_SECONDS 300
+#define HTTP_DROP_MAX (16 * AMLD_BODY_MAX)
+
+struct amld_http {
+    amld_t *amld;
+    const amld_http_route_t *const *tables;
+    struct MHD_Daemon *daemon;
+    struct stat socket; /* what was bound, so that only that is removed */
+};
+
+
+/* ---- one request ---- */
+
+static void
+http_free(amld_exchange_t *e)
+{
+    if (e == NULL) {
+        return;
+    }
+
+    amld_http_response_clear(&e->response);
+    amld_http_pairs_free(&e->query);
+    amld_http_pairs_free(&e->form);
+    amld_http_pairs_free(&e->params);
+
+    if (e->body != NULL) {
+        explicit_bzero(e->body, e->body_size);
+    }
+    free(e->body);
+    free(e->path);
+    free(e->target);
+    free(e);
+}
+
+
+static enum MHD_Result
+http_answer(amld_exchange_t *e)
+{
+    enum MHD_Result rc;
+
+    rc = amld_http_send(e);
+    amld_log(AMLD_LOG_DEBUG, "http: %s %s %u %s", e->request.method,
+             e->request.path, e->response.status, e->request.id);
+
+    return rc;
+}
+
+
+static enum MHD_Result
+http_refuse(amld_exchange_t *e, unsigned status, const char *code,
+            const char *message)
+{
+    amld_response_error(&e->response, status, code, NULL, "%s", message);
+    amld_response_header(&e->response, "Connection", "close");
+
+    return http_answer(e);
+}
+
+
+static int
+http_method_fits(const char *method, const char *route)
+{
+    return strcmp(method, route) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(route, "GET") == 0);
+}
+
+
+/* One name of each method, "HEAD" with "GET", in the order of the tables. */
+static void
+http_allow(char *allow, size_t size, const char *method)
+{
+    char name[16];
+    size_t n = strlen(allow);
+
+    (void) snprintf(name, sizeof(name), "%s", method);
+
+    if (strstr(allow, name) != NULL) {
+        return;
+    }
+
+    (void) snprintf(allow + n, size - n, "%s%s%s", n > 0 ? ", " : "", name,
+                    strcmp(name, "GET") == 0 ? ", HEAD" : "");
+}
+
+
+static void
+http_dispatch(amld_http_t *http, amld_exchange_t *e)
+{
+    const amld_http_route_t *const *table, *route;
+    char allow[96] = "";
+    int match;
+
+    for (table = http->tables; *table != NULL; table++) {
+        for (route = *table; route->method != NULL; route++) {
+
+            match = amld_http_match(route->pattern, e->path, &e->params);
+            if (match < 0) {
+                e->response.failed = 1;
+                return;
+            }
+            if (match == 0) {
+                continue;
+            }
+
+            if (http_method_fits(e->request.method, route->method)) {
+                route->handler(http->amld, &e->request, &e->response);
+                return;
+            }
+
+            http_allow(allow, sizeof(allow), route->method);
+        }
+    }
+
+    if (*allow != '\0') {
+        amld_response_error(&e->response, 405, "MethodNotAllowed", NULL,
+                            "This address does not take %s.",
+                            e->request.method);
+        amld_response_header(&e->response, "Allow", "%s", allow);
+        return;
+    }
+
+    amld_response_error(&e->response, 404, "NotFound", NULL,
+                        "There is nothing at this address.");
+}
+
+
+static int
+http_peer_allowed(const amld_http_t *http, struct MHD_Connection *connection)
+{
+    const amld_config_t *config = http->amld->config;
+    const union MHD_ConnectionInfo *info;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    size_t i;
+
+    info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED,
+                                   &peer, &len) != 0) {
+        return 0;
+    }
+
+    for (i = 0; i < config->gateway_uid_count; i++) {
+        if (config->gateway_uids[i] == peer.uid) {
+            return 1;
+        }
+    }
+
+    amld_log(AMLD_LOG_WARN, "http: refused a connection of uid %lu, pid %ld",
+             (unsigned long) peer.uid, (long) peer.pid);
+
+    return 0;
+}
+
+
+static enum MHD_Result
+http_begin(amld_http_t *http, amld_exchange_t *e, const char *method)
+{
+    const char *length, *fault;
+
+    e->started = 1;
+    e->request.method = method;
+    e->response.safe =
+        strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+
+    if (!http_peer_allowed(http, e->connection)) {
+        return http_refuse(e, 403, "Forbidden",
+                           "Only the gateway may ask here.");
+    }
+
+    fault = amld_http_parse_target(e);
+    if (fault == NULL) {
+        fault = amld_http_parse_headers(e);
+    }
+    if (fault != NULL) {
+        return http_refuse(e, 400, "BadRequest", fault);
+    }
+
+    length = amld_request_header(&e->request, "Content-Length");
+    if (length != NULL && strtoull(length, NULL, 10) > AMLD_BODY_MAX) {
+        return http_refuse(e, 413, "RequestTooLarge",
+                           "The request's body is too large.");
+    }
+
+    return MHD_YES;
+}
+
+
+/* libmicrohttpd takes an answer before the body or behind it, not within. */
+static enum MHD_Result
+http_body(amld_exchange_t *e, const char *data, size_t n)
+{
+    size_t size;
+    char *grown;
+
+    if (e->overlong || n > AMLD_BODY_MAX - e->request.body_len) {
+        e->overlong = 1;
+        e->dropped += n;
+        return e->dropped > HTTP_DROP_MAX ? MHD_NO : MHD_YES;
+    }
+
+    if (e->request.body_len + n >= e->body_size) {
+        size = e->body_size == 0 ? 4096 : e->body_size;
+        while (size <= e->request.body_len + n) {
+            size *= 2;
+        }
+
+        grown = malloc(size);
+        if (grown == NULL) {
+            return MHD_NO;
+        }
+
+        /* not realloc: the old copy may hold a password */
+        if (e->body != NULL) {
+            memcpy(grown, e->body, e->request.body_len);
+            explicit_bzero(e->body, e->body_size);
+            free(e->body);
+        }
+        e->body = grown;
+        e->body_size = size;
+    }
+
+    memcpy(e->body + e->request.body_len, data, n);
+    e->request.body_len += n;
+    e->body[e->request.body_len] = '\0';
+    e->request.body = e->body;
+
+    return MHD_YES;
+}
+
+
+static enum MHD_Result
+http_finish(amld_http_t *http, amld_exchange_t *e)
+{
+    const char *fault;
+
+    if (e->overlong) {
+        return http_refuse(e, 413, "RequestTooLarge",
+                           "The request's body is too large.");
+    }
+
+    fault = amld_http_parse_form(e);
+    if (fault != NULL) {
+        return http_refuse(e, 400, "BadRequest", fault);
+    }
+
+    http_dispatch(http, e);
+
+    return http_answer(e);
+}
+
+
+static enum MHD_Result
+http_handle(void *data, struct MHD_Connection *connection, const char *url,
+            const char *method, const char *version, const char *upload,
+            size_t *upload_size, void **state)
+{
+    amld_http_t *http = data;
+    amld_exchange_t *e = *state;
+    enum MHD_Result rc;
+
+    (void) url;
+    (void) version;
+
+    if (e == NULL) {
+        return MHD_NO;
+    }
+
+    if (!e->started) {
+        e->connection = connection;
+        return http_begin(http, e, method);
+    }
+
+    if (*upload_size > 0) {
+        rc = http_body(e, upload, *upload_size);
+        *upload_size = 0;
+        return rc;
+    }
+
+    return http_finish(http, e);
+}
+
+
+/* The target as it was sent, before libmicrohttpd decodes it. */
+static void *
+http_target(void *data, const char *target, struct MHD_Connection *connection)
+{
+    amld_exchange_t *e;
+
+    (void) data;
+    (void) connection;
+
+    e = calloc(1, sizeof(*e));
+    if (e == NULL) {
+        return NULL;
+    }
+
+    e->target = strdup(target);
+    if (e->target == NULL) {
+        free(e);
+        return NULL;
+    }
+
+    e->request.internal = e;
+    e->request.method = "";
+    e->request.path = "";
+    e->request.host = "";
+    e->request.id = "";
+    e->request.client = "";
+    e->request.name = "";
+    e->request.action = "";
+    e->request.body = "";
+
+    return e;
+}
+
+
+static void
+http_completed(void *data, struct MHD_Connection *connection, void **state,
+               enum MHD_RequestTerminationCode code)
+{
+    (void) data;
+    (void) connection;
+    (void) code;
+
+    http_free(*state);
+    *state = NULL;
+}
+
+
+static void http_log(void *data, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void
+http_log(void *data, const char *format, va_list args)
+{
+    char text[512];
+    size_t n;
+
+    (void) data;
+
+    (void) vsnprintf(text, sizeof(text), format, args);
+    n = strlen(text);
+    while (n > 0 && text[n - 1] == '\n') {
+        text[--n] = '\0';
+    }
+
+    amld_log(AMLD_LOG_DEBUG, "http: %s", text);
+}
+
+
+/* ---- the socket ---- */
+
+/* 0 when `path` is free now: nothing there, or a socket that nobody answers
+ * on. */
+static int
+http_socket_free(const char *path, const struct sockaddr_un *addr)
+{
+    struct stat st;
+    int fd, rc;
+
+    if (lstat(path, &st) != 0) {
+        if (errno == ENOENT) {
+            return 0;
+        }
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
+        return -1;
+    }
+
+    if (!S_ISSOCK(st.st_mode)) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: is there and is no socket", path);
+        return -1;
+    }
+
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
+        return -1;
+    }
+
+    rc = connect(fd, (const struct sockaddr *) addr, sizeof(*addr));
+    if (rc == 0 || errno != ECONNREFUSED) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path,
+                 rc == 0 ? "another amld answers on it" : strerror(errno));
+        close(fd);
+        return -1;
+    }
+    close(fd);
+
+    if (unlink(path) != 0 && errno != ENOENT) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+http_make_directory(const char *path)
+{
+    char *copy, *dir;
+    int rc = 0;
+
+    copy = strdup(path);
+    if (copy == NULL) {
+        return -1;
+    }
+
+    dir = dirname(copy);
+    if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
+        amld_log(AMLD_LOG_ERROR, "listen: %s: %s", dir, strerror(errno));
+        rc = -1;
+    }
+    free(copy);
+
+    return rc;
+}
+
+
+static int
+http_listen(const char *path)
+{
+    struct sockaddr_un addr;
+    int fd;
+
+    memset(&addr, 0, sizeof(addr));
+    addr.sun_family = AF_UNIX;
+
+    if (strlen(path) >= sizeof(addr.sun_path)) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: the path is too long", path);
+        return -1;
+    }
+    memcpy(addr.sun_path, path, strlen(path));
+
+    if (http_make_directory(path) != 0 || http_socket_free(path, &addr) != 0) {
+        return -1;
+    }
+
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
+        return -1;
+    }
+
+    /* open to all on purpose: who asks is checked by uid, for each request */
+    if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
+        chmod(path, 0666) != 0 || listen(fd, HTTP_BACKLOG) != 0) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
+        close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+amld_http_t *
+amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
+{
+    const char *path = d->config->listen;
+    amld_http_t *http;
+    int fd;
+
+    http = calloc(1, sizeof(*http));
+    if (http == NULL) {
+        return NULL;
+    }
+    http->amld = d;
+    http->tables = tables;
+
+    fd = http_listen(path);
+    if (fd < 0 || lstat(path, &http->socket) != 0) {
+        free(http);
+        return NULL;
+    }
+
+    http->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        http_handle, http, MHD_OPTION_EXTERNAL_LOGGER, http_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        d->config->threads > 1 ? d->config->threads : 0u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SECONDS,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+        http_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL,
+        MHD_OPTION_END);
+
+    if (http->daemon == NULL) {
+        amld_log(AMLD_LOG_ERROR, "listen %s: libmicrohttpd does not start",
+                 path);
+        close(fd);
+        (void) unlink(path);
+        free(http);
+        return NULL;
+    }
+
+    return http;
+}
+
+
+void
+amld_http_stop(amld_http_t *http)
+{
+    const char *path;
+    struct stat st;
+
+    if (http == NULL) {
+        return;
+    }
+
+    path = http->amld->config->listen;
+
+    /* first, so that nobody who starts meanwhile is taken for it */
+    if (lstat(path, &st) == 0 && st.st_ino == http->socket.st_ino &&
+        st.st_dev == http->socket.st_dev) {
+        (void) unlink(path);
+    }
+
+    MHD_stop_daemon(http->daemon);
+    free(http);
+}
