@@ -1,0 +1,126 @@
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "auth/principal.h"
+
+
+static void
+uuid_mark(aml_principal_id_t *id, unsigned version)
+{
+    id->b[6] = (uint8_t) ((id->b[6] & 0x0f) | version << 4);
+    id->b[8] = (uint8_t) ((id->b[8] & 0x3f) | 0x80);
+}
+
+
+int
+aml_principal_derive(aml_str_t space, aml_str_t subject, aml_principal_id_t *id)
+{
+    int ok;
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *ctx;
+
+    /* a NUL in the space would let two pairs have the same text */
+    if (space.n == 0 || subject.n == 0 ||
+        memchr(space.p, '\0', space.n) != NULL) {
+        return -1;
+    }
+
+    ctx = EVP_MD_CTX_new();
+    if (ctx == NULL) {
+        return -1;
+    }
+
+    ok = EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+         EVP_DigestUpdate(ctx, space.p, space.n) &&
+         EVP_DigestUpdate(ctx, "", 1) &&
+         EVP_DigestUpdate(ctx, subject.p, subject.n) &&
+         EVP_DigestFinal_ex(ctx, hash, NULL);
+
+    EVP_MD_CTX_free(ctx);
+
+    if (!ok) {
+        return -1;
+    }
+
+    memcpy(id->b, hash, sizeof(id->b));
+    uuid_mark(id, 8);
+
+    return 0;
+}
+
+
+void
+aml_uuid_format(const aml_principal_id_t *id, char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t i;
+
+    for (i = 0; i < sizeof(id->b); i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *text++ = '-';
+        }
+        *text++ = hex[id->b[i] >> 4];
+        *text++ = hex[id->b[i] & 0x0f];
+    }
+
+    *text = '\0';
+}
+
+
+static int
+hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+
+int
+aml_uuid_parse(aml_str_t text, aml_principal_id_t *id)
+{
+    int high, low;
+    size_t i;
+    const char *p = text.p;
+    aml_principal_id_t parsed;
+
+    if (text.n != AML_UUID_TEXT) {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(parsed.b); i++) {
+        if ((i == 4 || i == 6 || i == 8 || i == 10) && *p++ != '-') {
+            return -1;
+        }
+
+        high = hex_value(*p++);
+        low = hex_value(*p++);
+        if (high < 0 || low < 0) {
+            return -1;
+        }
+
+        parsed.b[i] = (uint8_t) (high << 4 | low);
+    }
+
+    *id = parsed;
+    return 0;
+}
+
+
+int
+aml_uuid_random(aml_principal_id_t *id)
+{
+    if (RAND_bytes(id->b, sizeof(id->b)) != 1) {
+        return -1;
+    }
+
+    uuid_mark(id, 4);
+
+    return 0;
+}
