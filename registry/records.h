@@ -7,7 +7,8 @@
  * Decoders check every length against the value's size, refuse a version that
  * they do not know, and point strings into the value: they live as long as
  * the registry snapshot.  Encoders write into a caller's buffer and return the
- * bytes used, or 0 where it is too small or a field too long.
+ * bytes used, or 0 where it is too small, a field too long, or a value one
+ * that the decoder would answer AML_RECORD_INVALID to.
  */
 
 #ifndef AML_RECORDS_H
@@ -29,8 +30,14 @@ typedef enum {
 } aml_record_rc_t;
 
 
-/* Keys.  Each writes into `key` (AML_REGISTRY_KEY_MAX + 1 bytes, NUL-ended
- * for people) and returns the length without NUL, 0 when it is too long. */
+/*
+ * Keys.  Each writes into `key` (AML_REGISTRY_KEY_MAX + 1 bytes, NUL-ended
+ * for people) and returns the length without NUL, 0 when it is too long or,
+ * for a route, no name or port.  In `issuer` and `kid` '/', '%' and everything
+ * that is not printable ASCII is written as %XX, so that no two pairs share a
+ * key; with an empty `kid`, aml_key_key() is the prefix of all keys of exactly
+ * that issuer.
+ */
 size_t aml_key_session(char *key, const uint8_t hash[32]); /* hex */
 size_t aml_key_principal(char *key, const aml_principal_id_t *id);
 size_t aml_key_route(char *key, aml_str_t lowercase_name, unsigned port);

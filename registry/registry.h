@@ -6,7 +6,11 @@
  * and never across a fork(), and hold a snapshot no longer than one call of a
  * phase handler.  A value that a get returns is memory of the snapshot: it is
  * gone with the snapshot, and is aligned to two bytes only, so that records
- * are decoded with memcpy (see records.h).
+ * are decoded with memcpy (see records.h).  In a write transaction it is gone
+ * with the next put or del.
+ *
+ * One handle a process for a directory, reader or writer: LMDB's locks are
+ * fcntl() locks, which a second open of the same files would drop.
  *
  * Keys are text, "family/part/part", at most AML_REGISTRY_KEY_MAX bytes;
  * families are listed in docs/architecture.md.
@@ -56,7 +60,7 @@ const char *aml_registry_strerror(aml_registry_rc_t rc);
  * Opens for reading.  `dir` holds data.mdb and lock.mdb; lock.mdb must be
  * writable (readers register in it).  The handle is for one thread and keeps
  * one transaction that aml_registry_read() renews, so that a read allocates
- * nothing.
+ * nothing.  MISSING also when amld has made the files but not yet finished.
  */
 aml_registry_rc_t
 aml_registry_open_reader(const char *dir, aml_registry_t **out);
@@ -65,13 +69,21 @@ aml_registry_open_reader(const char *dir, aml_registry_t **out);
  * Opens for writing, creating directory and files where they are missing.
  * `map_size` in bytes is the most it may grow to (address space, not disk).
  * `group`, unless (gid_t) -1, is given the files: data.mdb 0640, lock.mdb
- * 0660.  The handle may be shared by threads.  Clears reader slots of dead
- * processes.
+ * 0660, and a directory that it makes 0750; without a group everything is the
+ * user's alone.  The handle may be shared by threads.  Clears reader slots of
+ * dead processes.  CORRUPT and NEWER leave the files as they are.
  */
 aml_registry_rc_t aml_registry_open_writer(const char *dir, size_t map_size,
                                            gid_t group, aml_registry_t **out);
 
 void aml_registry_close(aml_registry_t *reg);
+
+/*
+ * 1 when what is at the path is no longer what the handle has open: the
+ * directory was deleted or made again, or data.mdb was cut short.  Close and
+ * open again then.  A few system calls: for a timer, not for every request.
+ */
+int aml_registry_stale(const aml_registry_t *reg);
 
 /* Frees reader slots of processes that died; returns how many. */
 int aml_registry_check_readers(aml_registry_t *reg);
@@ -79,7 +91,9 @@ int aml_registry_check_readers(aml_registry_t *reg);
 
 /*
  * A snapshot.  On a reader handle there is one at a time; on a writer handle
- * as many as threads want.  Adopts a map that the writer has grown.
+ * as many as threads want, each ended by the thread that began it.  Adopts a
+ * map that another process has grown.  NEWER when a newer release has written
+ * since.  FAILED is final for a handle whose memory map was lost: close it.
  */
 aml_registry_rc_t
 aml_registry_read(aml_registry_t *reg, aml_registry_txn_t **out);
@@ -88,14 +102,17 @@ aml_registry_read(aml_registry_t *reg, aml_registry_txn_t **out);
 aml_registry_rc_t
 aml_registry_write(aml_registry_t *reg, aml_registry_txn_t **out);
 
-/* Ends a write transaction, durably; `txn` is freed also on failure. */
+/* Ends a write transaction, durably; `txn` is freed also on failure.  When a
+ * put or del has failed before, nothing is written and its error is answered
+ * again (NOTFOUND and TOOLONG do not count). */
 aml_registry_rc_t aml_registry_commit(aml_registry_txn_t *txn);
 
 /* Ends a snapshot, or a write transaction without effect. NULL is allowed. */
 void aml_registry_end(aml_registry_txn_t *txn);
 
 /* Number of the last commit that the snapshot sees.  Grows by one with every
- * commit: the change counter. */
+ * commit that changed something: the change counter.  In a write transaction
+ * the number that its commit will have. */
 uint64_t aml_registry_version(const aml_registry_txn_t *txn);
 
 
@@ -113,7 +130,7 @@ aml_registry_del(aml_registry_txn_t *txn, const void *key, size_t klen);
  * Calls `each` for every key that begins with `prefix`, in order, starting
  * at the first key not less than `from` where that is not empty.  A return
  * other than 0 ends the walk.  In a write transaction `each` must not write;
- * collect first.
+ * collect first.  OK also when there was none.
  */
 typedef int (*aml_registry_each_pt)(void *data, aml_str_t key, aml_str_t value);
 
