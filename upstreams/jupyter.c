@@ -1,0 +1,120 @@
+/*
+ * Jupyter Server 2: JupyterLab at /lab, Notebook 7 at /tree.
+ *
+ * It has no token: the socket in the instance's private directory is the only
+ * way in, and an empty token, unlike one that the gateway would add to every
+ * request, leaves Jupyter's own XSRF and Origin checks on.
+ */
+
+#include "upstreams/application.h"
+#include "upstreams/peer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+/*
+ * A kernel's ipc sockets are "<runtime>/jupyter/kernel-<uuid>-ipc-<n>", and
+ * must fit into a socket address; what does not would fail at the first cell
+ * that is run, in words that nobody understands.
+ */
+#define RUNTIME "jupyter"
+#define KERNEL_SOCKET_CHARS                                                    \
+    (sizeof("/" RUNTIME "/kernel-00000000-0000-0000-0000-000000000000-ipc-0"))
+
+extern const aml_application_t aml_application_jupyter;
+
+typedef struct {
+    char *p;
+    size_t left;
+    const char **list;
+    size_t slots; /* with the one for NULL */
+    int failed;
+} writer_t;
+
+
+static void __attribute__((format(printf, 2, 3)))
+add(writer_t *w, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    if (w->failed || w->slots < 2) {
+        w->failed = 1;
+        return;
+    }
+
+    va_start(args, format);
+    n = vsnprintf(w->p, w->left, format, args);
+    va_end(args);
+
+    if (n < 0 || (size_t) n >= w->left) {
+        w->failed = 1;
+        return;
+    }
+
+    *w->list++ = w->p;
+    *w->list = NULL;
+    w->slots--;
+    w->p += n + 1;
+    w->left -= (size_t) n + 1;
+}
+
+
+static int
+jupyter_command(const aml_application_vars_t *vars, const char **argv,
+                const char **envp, char *room, size_t size)
+{
+    writer_t w = {room, size, argv, AML_APPLICATION_ARGS, 0};
+    const size_t path = sizeof(((struct sockaddr_un *) 0)->sun_path);
+
+    argv[0] = NULL;
+    envp[0] = NULL;
+
+    if (strlen(vars->socket) > AML_PEER_PATH_MAX ||
+        strlen(vars->runtime) + KERNEL_SOCKET_CHARS > path) {
+        return -1;
+    }
+
+    add(&w, "%s", vars->program);
+    add(&w, "server");
+    add(&w, "--ServerApp.sock=%s", vars->socket);
+    add(&w, "--ServerApp.sock_mode=0660");
+    add(&w, "--IdentityProvider.token=");
+    add(&w, "--ServerApp.allow_remote_access=True");
+    add(&w, "--ServerApp.trust_xheaders=True");
+    add(&w, "--ServerApp.open_browser=False");
+    add(&w, "--KernelManager.transport=ipc");
+    add(&w, "--ServerApp.root_dir=%s", vars->directory);
+    add(&w, "--ServerApp.default_url=/lab");
+    add(&w, "--ServerApp.terminals_enabled=True");
+
+    /* Stopping is the instance's business: a server that stops itself would
+     * only be started again. */
+    add(&w, "--ServerApp.quit_button=False");
+    if (vars->as_root) {
+        add(&w, "--ServerApp.allow_root=True");
+    }
+
+    w.list = envp;
+    w.slots = AML_APPLICATION_ARGS;
+
+    /* What the user set up on this machine for themselves stays out of the
+     * instance, and what an instance sets up stays in it. */
+    add(&w, "JUPYTER_RUNTIME_DIR=%s/" RUNTIME, vars->runtime);
+    add(&w, "JUPYTER_DATA_DIR=%s/data", vars->runtime);
+    add(&w, "JUPYTER_CONFIG_DIR=%s/config", vars->runtime);
+    add(&w, "IPYTHONDIR=%s/ipython", vars->runtime);
+
+    return w.failed ? -1 : 0;
+}
+
+
+const aml_application_t aml_application_jupyter = {
+    .name = "jupyter",
+    .port = 8888,
+    .on_demand = 0,
+    .ready_path = "/api/status",
+    .links = {{"Jupyter", "/tree"}, {"Jupyter Lab", "/lab"}},
+    .command = jupyter_command,
+};
