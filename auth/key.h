@@ -58,6 +58,10 @@ aml_key_rc_t
 aml_verifier_new(const aml_public_key_t *key, aml_verifier_t **out);
 void aml_verifier_free(aml_verifier_t *v);
 
+/* 1 when the key is for this algorithm: by its type, its curve and the one
+ * that its record names. */
+int aml_verifier_fits(const aml_verifier_t *v, aml_alg_t alg);
+
 /*
  * 1 when `sig` (raw bytes; for ES the r and s of RFC 7518 section 3.4, exact
  * length) is the signature of `alg` over `data`; 0 when it is not, or when

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define AML_PASSWORD_HASH_SIZE 384 /* CRYPT_OUTPUT_SIZE */
-#define AML_PASSWORD_MAX 512       /* longer ones are refused: crypt(3) */
+#define AML_PASSWORD_MAX 511       /* bytes; longer are refused: crypt(3) */
 
 /* Hashes with a new salt into `hash`; 0, or -1 (no entropy, too long, empty).
  */

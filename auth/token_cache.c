@@ -1,0 +1,244 @@
+/*
+ * Verified tokens, in sets of four slots.
+ */
+
+#include "auth/token_cache.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#define AML_TOKEN_CACHE_WAYS 4
+#define AML_TOKEN_CACHE_SETS_MAX ((size_t) 1 << 20)
+#define AML_TOKEN_CACHE_SECONDS 3600
+#define AML_TOKEN_CACHE_KEY 32
+
+typedef struct {
+    uint8_t key[AML_TOKEN_CACHE_KEY];
+    int64_t until;  /* 0: free */
+    uint64_t epoch; /* void in any other */
+    uint64_t used;  /* the clock at its last use */
+    aml_jwt_identity_t identity;
+} aml_token_slot_t;
+
+struct aml_token_cache {
+    EVP_MAC_CTX *mac;
+    uint64_t generation;
+    uint64_t epoch; /* counts changes of generation */
+    uint64_t clock; /* counts uses, not time */
+    size_t sets;    /* a power of two */
+    aml_token_slot_t *slots;
+};
+
+
+static EVP_MAC_CTX *
+aml_token_cache_mac(void)
+{
+    EVP_MAC *mac;
+    OSSL_PARAM params[2];
+    EVP_MAC_CTX *ctx;
+    unsigned char secret[AML_TOKEN_CACHE_KEY];
+
+    ctx = NULL;
+
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
+                                                 (char *) "SHA256", 0);
+    params[1] = OSSL_PARAM_construct_end();
+
+    mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (mac != NULL) {
+        ctx = EVP_MAC_CTX_new(mac);
+    }
+
+    if (ctx != NULL &&
+        (RAND_bytes(secret, sizeof(secret)) != 1 ||
+         EVP_MAC_init(ctx, secret, sizeof(secret), params) != 1)) {
+        EVP_MAC_CTX_free(ctx);
+        ctx = NULL;
+    }
+
+    OPENSSL_cleanse(secret, sizeof(secret));
+    EVP_MAC_free(mac);
+
+    return ctx;
+}
+
+
+aml_token_cache_t *
+aml_token_cache_new(size_t entries)
+{
+    aml_token_cache_t *cache;
+
+    cache = calloc(1, sizeof(*cache));
+    if (cache == NULL) {
+        return NULL;
+    }
+
+    cache->sets = 1;
+    while (cache->sets * AML_TOKEN_CACHE_WAYS < entries &&
+           cache->sets < AML_TOKEN_CACHE_SETS_MAX) {
+        cache->sets *= 2;
+    }
+
+    ERR_set_mark();
+
+    cache->slots =
+        calloc(cache->sets * AML_TOKEN_CACHE_WAYS, sizeof(*cache->slots));
+    cache->mac = aml_token_cache_mac();
+
+    ERR_pop_to_mark();
+
+    if (cache->slots == NULL || cache->mac == NULL) {
+        aml_token_cache_free(cache);
+        return NULL;
+    }
+
+    return cache;
+}
+
+
+void
+aml_token_cache_free(aml_token_cache_t *cache)
+{
+    if (cache == NULL) {
+        return;
+    }
+
+    EVP_MAC_CTX_free(cache->mac);
+    free(cache->slots);
+    free(cache);
+}
+
+
+/* What was remembered under another set of keys is void, at once however
+ * large the cache is; and stays void should the number ever come back. */
+static void
+aml_token_cache_turn(aml_token_cache_t *cache, uint64_t generation)
+{
+    if (cache->generation != generation) {
+        cache->generation = generation;
+        cache->epoch++;
+    }
+}
+
+
+static int
+aml_token_slot_live(const aml_token_cache_t *cache,
+                    const aml_token_slot_t *slot, int64_t now)
+{
+    return slot->epoch == cache->epoch && slot->until > now;
+}
+
+
+/* The set where a token belongs, NULL when OpenSSL fails. */
+static aml_token_slot_t *
+aml_token_cache_set(aml_token_cache_t *cache, aml_str_t token,
+                    uint8_t key[AML_TOKEN_CACHE_KEY])
+{
+    size_t n, set;
+
+    if (EVP_MAC_init(cache->mac, NULL, 0, NULL) != 1 ||
+        EVP_MAC_update(cache->mac, (const unsigned char *) token.p, token.n) !=
+            1 ||
+        EVP_MAC_final(cache->mac, key, &n, AML_TOKEN_CACHE_KEY) != 1 ||
+        n != AML_TOKEN_CACHE_KEY) {
+        return NULL;
+    }
+
+    memcpy(&set, key, sizeof(set));
+
+    return &cache->slots[(set & (cache->sets - 1)) * AML_TOKEN_CACHE_WAYS];
+}
+
+
+static aml_token_slot_t *
+aml_token_cache_find(aml_token_slot_t *set,
+                     const uint8_t key[AML_TOKEN_CACHE_KEY])
+{
+    int i;
+
+    for (i = 0; i < AML_TOKEN_CACHE_WAYS; i++) {
+        if (CRYPTO_memcmp(set[i].key, key, AML_TOKEN_CACHE_KEY) == 0) {
+            return &set[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+const aml_jwt_identity_t *
+aml_token_cache_get(aml_token_cache_t *cache, aml_str_t token,
+                    uint64_t generation, int64_t now)
+{
+    uint8_t key[AML_TOKEN_CACHE_KEY];
+    aml_token_slot_t *set, *slot;
+
+    aml_token_cache_turn(cache, generation);
+
+    set = aml_token_cache_set(cache, token, key);
+    if (set == NULL) {
+        return NULL;
+    }
+
+    slot = aml_token_cache_find(set, key);
+    if (slot == NULL || !aml_token_slot_live(cache, slot, now)) {
+        return NULL;
+    }
+
+    slot->used = ++cache->clock;
+
+    return &slot->identity;
+}
+
+
+void
+aml_token_cache_put(aml_token_cache_t *cache, aml_str_t token,
+                    uint64_t generation, int64_t now,
+                    const aml_jwt_identity_t *identity)
+{
+    int i;
+    int64_t until;
+    uint8_t key[AML_TOKEN_CACHE_KEY];
+    aml_token_slot_t *set, *slot;
+
+    until = now + AML_TOKEN_CACHE_SECONDS;
+    if (until > identity->expires) {
+        until = identity->expires;
+    }
+
+    if (until <= now || until <= 0) {
+        return;
+    }
+
+    aml_token_cache_turn(cache, generation);
+
+    set = aml_token_cache_set(cache, token, key);
+    if (set == NULL) {
+        return;
+    }
+
+    slot = aml_token_cache_find(set, key);
+    if (slot == NULL) {
+        slot = &set[0];
+        for (i = 0; i < AML_TOKEN_CACHE_WAYS; i++) {
+            if (!aml_token_slot_live(cache, &set[i], now)) {
+                slot = &set[i];
+                break;
+            }
+
+            if (set[i].used < slot->used) {
+                slot = &set[i];
+            }
+        }
+    }
+
+    memcpy(slot->key, key, sizeof(key));
+    slot->until = until;
+    slot->epoch = cache->epoch;
+    slot->used = ++cache->clock;
+    slot->identity = *identity;
+}
