@@ -65,6 +65,9 @@ aml_role_match(aml_str_t pattern, aml_str_t action)
     if (pattern.n == 0) {
         return action.n == 0;
     }
+    if (action.n == 0) {
+        action.p = "";
+    }
 
     p = pattern.p;
     end = p + pattern.n;
