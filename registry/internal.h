@@ -20,8 +20,11 @@ struct aml_registry_txn {
     MDB_txn *txn;
     aml_registry_rc_t failed; /* of the first write that failed */
     int writes;
-    off_t size;  /* of data.mdb */
-    off_t bound; /* no page that is taken so far lies beyond */
+    off_t size;    /* of data.mdb */
+    off_t base;    /* no page that is taken without a put or del lies beyond */
+    size_t tree;   /* pages of the tree when it began */
+    size_t ops;    /* puts and dels so far */
+    size_t values; /* bytes that were put */
 };
 
 struct aml_registry {

@@ -16,11 +16,12 @@
 #define AML_REGISTRY_MAP_WAIT 10 /* seconds */
 
 /*
- * The file is kept longer than what is committed: see reserve().  Pages that
- * one put or del may take beside its value, and room for LMDB's own list of
- * free pages.
+ * Pages that a put or del takes beside its value: every page on its way down,
+ * once a transaction, and what a split makes at each level, which is less than
+ * two on average.  And room for LMDB's list of free pages.
  */
-#define AML_REGISTRY_OP_PAGES 32
+#define AML_REGISTRY_OP_MOST 32
+#define AML_REGISTRY_OP_SPLIT 4
 #define AML_REGISTRY_SLACK (1024 * 1024)
 
 
@@ -229,18 +230,26 @@ aml_registry_txn_start(aml_registry_t *reg, unsigned flags, MDB_txn **txn)
 /*
  * The file must never end before a page that a commit counts as used: readers
  * take that for a file cut short.  LMDB alone does not see to it, as it never
- * writes pages that a transaction takes and gives back.  It is done while the
- * transaction has the writers' lock, so that nobody else changes the size.
+ * writes pages that a transaction takes and gives back.  So the file is made
+ * long enough for the most that the transaction may take; it has the writers'
+ * lock, so that nobody else changes the size.
  */
 static aml_registry_rc_t
-reserve(aml_registry_txn_t *txn, size_t bytes)
+reserve(aml_registry_txn_t *txn)
 {
     int fd;
-    off_t most;
+    off_t bound, most;
+    size_t pages, split;
     MDB_envinfo info;
 
-    txn->bound += (off_t) bytes;
-    if (txn->bound <= txn->size) {
+    pages = txn->ops * AML_REGISTRY_OP_MOST;
+    split = txn->tree + AML_REGISTRY_OP_MOST + txn->ops * AML_REGISTRY_OP_SPLIT;
+    if (pages > split) {
+        pages = split;
+    }
+
+    bound = txn->base + (off_t) (txn->values + pages * txn->reg->page);
+    if (bound <= txn->size) {
         return AML_REGISTRY_OK;
     }
 
@@ -250,10 +259,9 @@ reserve(aml_registry_txn_t *txn, size_t bytes)
         return AML_REGISTRY_OK;
     }
 
-    txn->size = txn->bound + AML_REGISTRY_SLACK;
-    if (txn->size > most) {
-        txn->size = most;
-    }
+    bound += AML_REGISTRY_SLACK;
+    bound -= bound % (off_t) txn->reg->page;
+    txn->size = bound < most ? bound : most;
 
     (void) mdb_env_get_fd(txn->reg->env, &fd);
 
@@ -262,24 +270,42 @@ reserve(aml_registry_txn_t *txn, size_t bytes)
 }
 
 
+static aml_registry_rc_t
+reserve_op(aml_registry_txn_t *txn, size_t value)
+{
+    txn->ops++;
+    txn->values += value;
+
+    return reserve(txn);
+}
+
+
 aml_registry_rc_t
 aml_registry_reserve_begin(aml_registry_txn_t *txn)
 {
-    int fd;
+    int fd, rc;
+    MDB_stat tree;
     struct stat st;
     MDB_envinfo info;
 
     (void) mdb_env_get_fd(txn->reg->env, &fd);
     (void) mdb_env_info(txn->reg->env, &info);
 
+    rc = mdb_stat(txn->txn, txn->reg->dbi, &tree);
+    if (rc != MDB_SUCCESS) {
+        return aml_registry_translate(rc);
+    }
+
     if (fstat(fd, &st) != 0) {
         return aml_registry_translate(errno);
     }
 
     txn->size = st.st_size;
-    txn->bound = (off_t) ((info.me_last_pgno + 1) * txn->reg->page);
+    txn->base =
+        (off_t) ((info.me_last_pgno + 1) * txn->reg->page) + AML_REGISTRY_SLACK;
+    txn->tree = tree.ms_branch_pages + tree.ms_leaf_pages;
 
-    return reserve(txn, AML_REGISTRY_SLACK);
+    return reserve(txn);
 }
 
 
@@ -473,7 +499,7 @@ aml_registry_put(aml_registry_txn_t *txn, const void *key, size_t klen,
         return wrote(txn, aml_registry_translate(EINVAL));
     }
 
-    rc = reserve(txn, vlen + AML_REGISTRY_OP_PAGES * txn->reg->page);
+    rc = reserve_op(txn, vlen);
     if (rc != AML_REGISTRY_OK) {
         return wrote(txn, rc);
     }
@@ -507,7 +533,7 @@ aml_registry_del(aml_registry_txn_t *txn, const void *key, size_t klen)
         return AML_REGISTRY_NOTFOUND;
     }
 
-    answer = reserve(txn, AML_REGISTRY_OP_PAGES * txn->reg->page);
+    answer = reserve_op(txn, 0);
     if (answer != AML_REGISTRY_OK) {
         return wrote(txn, answer);
     }
