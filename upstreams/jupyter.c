@@ -92,6 +92,11 @@ jupyter_command(const aml_application_vars_t *vars, const char **argv,
     /* Stopping is the instance's business: a server that stops itself would
      * only be started again. */
     add(&w, "--ServerApp.quit_button=False");
+
+    /* Whoever runs the machine updates it, and a lab may have no way out. */
+    add(&w, "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate");
+    add(&w, "--LabApp.news_url=None");
+
     if (vars->as_root) {
         add(&w, "--ServerApp.allow_root=True");
     }
