@@ -1,0 +1,710 @@
+/*
+ * Signing in and out: the handlers.
+ */
+
+#include "auth/sign_in.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "auth/accounts.h"
+#include "auth/assets.h"
+#include "auth/cookie.h"
+#include "auth/local_issuer.h"
+#include "auth/origin.h"
+#include "auth/pages.h"
+#include "auth/reason.h"
+#include "auth/sessions.h"
+#include "auth/studio.h"
+
+#define COOKIE_FLAGS "Path=/; Secure; HttpOnly; SameSite=Lax"
+#define URL_SIZE 8192
+#define BASIC_SIZE 1024
+
+#define WRONG "Name or password is wrong."
+
+
+/* ---- what every handler asks first ---- */
+
+static void
+sign_in_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
+               aml_reason_t reason)
+{
+    const aml_reason_info_t *info = aml_reason_info(reason);
+    char text[512];
+
+    (void) snprintf(text, sizeof(text), "%.*s %.*s", (int) info->text.n,
+                    info->text.p, (int) info->next.n, info->next.p);
+
+    /* the strings are literals, and so NUL-ended */
+    amld_page_message(d, response, site, info->status, info->title.p, text,
+                      NULL, NULL);
+    amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+}
+
+
+static int
+sign_in_is_studio(const amld_t *d, const amld_request_t *request)
+{
+    return strcasecmp(request->host, d->config->studio + strlen("https://")) ==
+           0;
+}
+
+
+/*
+ * Cookies speak for these requests, or they set one: none may be made by a
+ * page of another origin, but for following a link.
+ */
+static int
+sign_in_same_origin(const amld_request_t *request)
+{
+    aml_origin_t origin;
+
+    memset(&origin, 0, sizeof(origin));
+    origin.method = aml_str_of(request->method);
+    origin.host = aml_str_of(request->host);
+    origin.origin = aml_str_of(amld_request_header(request, "Origin"));
+    origin.fetch_site =
+        aml_str_of(amld_request_header(request, "Sec-Fetch-Site"));
+    origin.fetch_mode =
+        aml_str_of(amld_request_header(request, "Sec-Fetch-Mode"));
+    origin.fetch_dest =
+        aml_str_of(amld_request_header(request, "Sec-Fetch-Dest"));
+
+    return aml_origin_allowed(&origin);
+}
+
+
+/* 1 when the studio was asked, by nobody else; else the response is filled. */
+static int
+sign_in_studio(amld_t *d, const amld_request_t *request,
+               amld_response_t *response)
+{
+    if (!sign_in_is_studio(d, request)) {
+        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_HOST_UNKNOWN);
+        return 0;
+    }
+
+    if (!sign_in_same_origin(request)) {
+        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_CROSS_ORIGIN);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+typedef struct {
+    char authority[AMLD_AUTHORITY_SIZE];
+    char host[AMLD_AUTHORITY_SIZE];
+} sign_in_instance_t;
+
+
+static int
+sign_in_at_instance(amld_t *d, const amld_request_t *request,
+                    amld_response_t *response, sign_in_instance_t *at)
+{
+    if (amld_sign_in_instance(d->config, request->host, at->authority,
+                              at->host) != 0) {
+        sign_in_refuse(d, response, AMLD_SITE_INSTANCE,
+                       AML_REASON_HOST_UNKNOWN);
+        return 0;
+    }
+
+    if (!sign_in_same_origin(request)) {
+        sign_in_refuse(d, response, AMLD_SITE_INSTANCE,
+                       AML_REASON_CROSS_ORIGIN);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static void
+sign_in_failed(amld_t *d, amld_response_t *response, amld_site_t site,
+               const char *what, aml_registry_rc_t rc)
+{
+    amld_log(AMLD_LOG_ERROR, "%s: %s", what, aml_registry_strerror(rc));
+    sign_in_refuse(d, response, site, AML_REASON_REGISTRY_UNAVAILABLE);
+}
+
+
+static void
+sign_in_clear_cookie(amld_response_t *response)
+{
+    amld_response_header(response, "Set-Cookie", "%s=; Max-Age=0; %s",
+                         AML_COOKIE_SESSION, COOKIE_FLAGS);
+}
+
+
+/* Redirects to `prefix` and the encoded `to`. */
+static void
+sign_in_go(amld_response_t *response, const char *prefix, const char *to)
+{
+    char encoded[URL_SIZE], url[2 * URL_SIZE];
+
+    if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0) {
+        (void) snprintf(encoded, sizeof(encoded), "/");
+    }
+
+    (void) snprintf(url, sizeof(url), "%s%s", prefix, encoded);
+    amld_response_redirect(response, url);
+}
+
+
+/* Ends the sign-in that the request's session belongs to; 0 when that was
+ * done or there is none. */
+static aml_registry_rc_t
+sign_in_end(aml_registry_txn_t *txn, const amld_request_t *request)
+{
+    aml_principal_id_t sign_in;
+    aml_session_t session;
+    aml_registry_rc_t rc;
+
+    rc = amld_session_get(txn, request->session, &session);
+    if (rc != AML_REGISTRY_OK) {
+        return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
+    }
+
+    sign_in = session.sign_in;
+    rc = amld_sign_in_end(txn, &sign_in);
+
+    return rc != AML_REGISTRY_OK ? rc : amld_session_end(txn, request->session);
+}
+
+
+/* ---- the form ---- */
+
+static void
+sign_in_form(amld_t *d, const amld_request_t *request,
+             amld_response_t *response)
+{
+    const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+
+    if (!sign_in_studio(d, request, response)) {
+        return;
+    }
+
+    if (request->identified && request->by_session) {
+        amld_response_redirect(response, to);
+        return;
+    }
+
+    amld_page_sign_in(d, response, 200, to, "", NULL);
+}
+
+
+/* A new sign-in in place of what the browser had; its cookie's value. */
+static aml_registry_rc_t
+sign_in_begin(amld_t *d, const amld_request_t *request,
+              const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
+{
+    int64_t now = (int64_t) time(NULL);
+    aml_principal_id_t sign_in;
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+
+    if (aml_uuid_random(&sign_in) != 0) {
+        return AML_REGISTRY_FAILED;
+    }
+
+    rc = aml_registry_write(d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    if (!amld_account_same(txn, account)) {
+        rc = AML_REGISTRY_DENIED;
+    }
+
+    if (rc == AML_REGISTRY_OK && request->identified && request->by_session) {
+        rc = sign_in_end(txn, request);
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_session_create(txn, &account->principal, &sign_in,
+                                 d->config->studio_host, now,
+                                 now + d->config->session_lifetime, secret);
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        aml_registry_end(txn);
+        return rc;
+    }
+
+    return aml_registry_commit(txn);
+}
+
+
+static void
+sign_in_submit(amld_t *d, const amld_request_t *request,
+               amld_response_t *response)
+{
+    const char *name = amld_request_form(request, "name");
+    const char *password = amld_request_form(request, "password");
+    const char *to = amld_sign_in_local(amld_request_form(request, "to"));
+    char secret[AMLD_SECRET_SIZE];
+    amld_account_t account;
+    amld_account_rc_t checked;
+    aml_registry_rc_t rc;
+
+    if (!sign_in_studio(d, request, response)) {
+        return;
+    }
+
+    name = name != NULL ? name : "";
+    password = password != NULL ? password : "";
+
+    checked = amld_account_check(d->registry, name, password, &account);
+    if (checked == AMLD_ACCOUNT_FAILED) {
+        sign_in_refuse(d, response, AMLD_SITE_STUDIO,
+                       AML_REASON_REGISTRY_UNAVAILABLE);
+        return;
+    }
+
+    rc = checked == AMLD_ACCOUNT_OK
+             ? sign_in_begin(d, request, &account, secret)
+             : AML_REGISTRY_DENIED;
+
+    if (rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
+        amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s", name,
+                 request->client);
+        amld_page_sign_in(d, response, 403, to, name, WRONG);
+        return;
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        sign_in_failed(d, response, AMLD_SITE_STUDIO, "sign-in", rc);
+        return;
+    }
+
+    amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", account.name,
+             request->client);
+
+    amld_response_redirect(response, to);
+    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                         AML_COOKIE_SESSION, secret, COOKIE_FLAGS);
+    OPENSSL_cleanse(secret, sizeof(secret));
+}
+
+
+/* ---- signing out ---- */
+
+static void
+sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
+            amld_site_t site)
+{
+    char url[AMLD_AUTHORITY_SIZE + 32];
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+
+    if (request->identified && request->by_session) {
+        rc = aml_registry_write(d->registry, &txn);
+        if (rc == AML_REGISTRY_OK) {
+            rc = sign_in_end(txn, request);
+            if (rc == AML_REGISTRY_OK) {
+                rc = aml_registry_commit(txn);
+            } else {
+                aml_registry_end(txn);
+            }
+        }
+
+        if (rc != AML_REGISTRY_OK) {
+            sign_in_failed(d, response, site, "sign-out", rc);
+            return;
+        }
+
+        amld_log(AMLD_LOG_INFO, "sign-out: %s from %s", request->name,
+                 request->client);
+    }
+
+    (void) snprintf(url, sizeof(url), "%s/auth/signed-out", d->config->studio);
+    amld_response_redirect(response, url);
+    sign_in_clear_cookie(response);
+}
+
+
+static void
+sign_in_out_studio(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response)
+{
+    if (sign_in_studio(d, request, response)) {
+        sign_in_out(d, request, response, AMLD_SITE_STUDIO);
+    }
+}
+
+
+static void
+sign_in_out_instance(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response)
+{
+    sign_in_instance_t at;
+
+    if (sign_in_at_instance(d, request, response, &at)) {
+        sign_in_out(d, request, response, AMLD_SITE_INSTANCE);
+    }
+}
+
+
+static void
+sign_in_signed_out(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response)
+{
+    if (!sign_in_studio(d, request, response)) {
+        return;
+    }
+
+    if (request->identified && request->by_session) {
+        amld_response_redirect(response, "/");
+        return;
+    }
+
+    amld_page_signed_out(d, response);
+    sign_in_clear_cookie(response);
+}
+
+
+/* ---- from the studio's origin to an instance's ---- */
+
+/* The browser's cookie of this origin, made where there is none. */
+static int
+sign_in_browser(const amld_request_t *request, amld_response_t *response,
+                uint8_t hash[32])
+{
+    char cookie[AMLD_SECRET_SIZE];
+
+    if (amld_request_cookie(request, AML_COOKIE_BROWSER, cookie,
+                            sizeof(cookie)) == 0 &&
+        amld_secret_hash(cookie, hash) == 0) {
+        return 0;
+    }
+
+    if (amld_secret_new(cookie, hash) != 0) {
+        return -1;
+    }
+
+    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                         AML_COOKIE_BROWSER, cookie, COOKIE_FLAGS);
+
+    return 0;
+}
+
+
+static void
+sign_in_at(amld_t *d, const amld_request_t *request, amld_response_t *response)
+{
+    const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+    const char *again = amld_request_query(request, "again");
+    char prefix[URL_SIZE], hex[AMLD_HASH_HEX_SIZE];
+    sign_in_instance_t at;
+    uint8_t hash[32];
+
+    if (!sign_in_at_instance(d, request, response, &at)) {
+        return;
+    }
+
+    if (request->identified && request->by_session) {
+        amld_response_redirect(response, to);
+        return;
+    }
+
+    /* one spelling of a host: cookies know no other */
+    if (strcasecmp(at.authority, request->host) != 0) {
+        (void) snprintf(prefix, sizeof(prefix),
+                        "https://%s/.aml/sign-in?to=", at.authority);
+        sign_in_go(response, prefix, to);
+        return;
+    }
+
+    if (sign_in_browser(request, response, hash) != 0) {
+        sign_in_failed(d, response, AMLD_SITE_INSTANCE, "sign-in",
+                       AML_REGISTRY_FAILED);
+        return;
+    }
+
+    amld_hash_format(hash, hex);
+    (void) snprintf(
+        prefix, sizeof(prefix),
+        "%s/auth/handoff?host=%s&browser=%s%s&to=", d->config->studio,
+        at.authority, hex, again != NULL ? "&again=1" : "");
+    sign_in_go(response, prefix, to);
+}
+
+
+/* What the code is made of, from the session that asks; NOTFOUND when it has
+ * ended meanwhile. */
+static aml_registry_rc_t
+sign_in_code(amld_t *d, const amld_request_t *request, amld_code_t *code,
+             char secret[AMLD_SECRET_SIZE])
+{
+    aml_registry_txn_t *txn;
+    aml_session_t session;
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_read(d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    rc = amld_session_get(txn, request->session, &session);
+    if (rc == AML_REGISTRY_OK) {
+        code->principal = session.principal;
+        code->sign_in = session.sign_in;
+        code->session_expires = session.expires;
+    }
+    aml_registry_end(txn);
+
+    return rc != AML_REGISTRY_OK
+               ? rc
+               : amld_code_create(d->registry, code, (int64_t) time(NULL),
+                                  secret);
+}
+
+
+static void
+sign_in_handoff(amld_t *d, const amld_request_t *request,
+                amld_response_t *response)
+{
+    const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+    const char *host = amld_request_query(request, "host");
+    const char *browser = amld_request_query(request, "browser");
+    const char *again =
+        amld_request_query(request, "again") != NULL ? "&again=1" : "";
+    char prefix[URL_SIZE], encoded[URL_SIZE], secret[AMLD_SECRET_SIZE];
+    aml_registry_rc_t rc = AML_REGISTRY_NOTFOUND;
+    sign_in_instance_t at;
+    amld_code_t code;
+
+    if (!sign_in_studio(d, request, response)) {
+        return;
+    }
+
+    if (host == NULL ||
+        amld_sign_in_instance(d->config, host, at.authority, at.host) != 0 ||
+        amld_hash_parse(browser, code.browser) != 0) {
+        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_HOST_UNKNOWN);
+        return;
+    }
+
+    if (request->identified && request->by_session) {
+        code.host = at.authority;
+        rc = sign_in_code(d, request, &code, secret);
+    }
+
+    if (rc == AML_REGISTRY_NOTFOUND) {
+        if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0 ||
+            snprintf(prefix, sizeof(prefix),
+                     "/auth/handoff?host=%s&browser=%s%s&to=%s", at.authority,
+                     browser, again, encoded) >= (int) sizeof(prefix)) {
+            (void) snprintf(prefix, sizeof(prefix), "/");
+        }
+        sign_in_go(response, "/auth/sign-in?to=", prefix);
+        return;
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        sign_in_failed(d, response, AMLD_SITE_STUDIO, "handoff", rc);
+        return;
+    }
+
+    (void) snprintf(prefix, sizeof(prefix),
+                    "https://%s/.aml/session?code=%s%s&to=", at.authority,
+                    secret, again);
+    sign_in_go(response, prefix, to);
+}
+
+
+static void
+sign_in_session(amld_t *d, const amld_request_t *request,
+                amld_response_t *response)
+{
+    const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+    const char *code = amld_request_query(request, "code");
+    char cookie[AMLD_SECRET_SIZE], secret[AMLD_SECRET_SIZE], encoded[URL_SIZE],
+        again[URL_SIZE + 32];
+    aml_registry_rc_t rc = AML_REGISTRY_NOTFOUND;
+    sign_in_instance_t at;
+    uint8_t browser[32];
+    int bound;
+
+    if (!sign_in_at_instance(d, request, response, &at)) {
+        return;
+    }
+
+    bound = amld_request_cookie(request, AML_COOKIE_BROWSER, cookie,
+                                sizeof(cookie)) == 0 &&
+            amld_secret_hash(cookie, browser) == 0;
+
+    if (bound) {
+        rc = amld_code_redeem(d->registry, code, at.authority, at.host, browser,
+                              (int64_t) time(NULL), secret);
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        amld_response_redirect(response, to);
+        amld_response_status(response, 303);
+        amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                             AML_COOKIE_SESSION, secret, COOKIE_FLAGS);
+        OPENSSL_cleanse(secret, sizeof(secret));
+        return;
+    }
+
+    if (rc != AML_REGISTRY_NOTFOUND) {
+        sign_in_failed(d, response, AMLD_SITE_INSTANCE, "session", rc);
+        return;
+    }
+
+    /* another tab was faster, or the page was opened again from history */
+    if (request->identified && request->by_session) {
+        amld_response_redirect(response, to);
+        amld_response_status(response, 303);
+        return;
+    }
+
+    /* two tabs made a browser cookie each, and the other one's has stayed */
+    if (bound && amld_request_query(request, "again") == NULL) {
+        sign_in_go(response, "/.aml/sign-in?again=1&to=", to);
+        return;
+    }
+
+    if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0) {
+        encoded[0] = '\0';
+    }
+    (void) snprintf(again, sizeof(again), "/.aml/sign-in?to=%s", encoded);
+
+    amld_page_message(d, response, AMLD_SITE_INSTANCE, 403,
+                      "Signing in here did not work",
+                      "The link that was to sign you in was used before, took "
+                      "too long, or was made for another browser. This site "
+                      "needs cookies.",
+                      again, "Try again");
+}
+
+
+/* ---- tokens ---- */
+
+static void
+sign_in_token(amld_t *d, const amld_request_t *request,
+              amld_response_t *response)
+{
+    const char *name = "", *password;
+    char room[BASIC_SIZE], *token = NULL;
+    amld_account_t account;
+    amld_account_rc_t rc = AMLD_ACCOUNT_REFUSED;
+
+    if (!sign_in_is_studio(d, request)) {
+        amld_response_error(response, 404, "host_unknown", NULL,
+                            "Tokens are given out at the studio's address.");
+        return;
+    }
+
+    if (amld_sign_in_basic(amld_request_header(request, "Authorization"), room,
+                           sizeof(room), &name, &password) == 0) {
+        rc = amld_account_check(d->registry, name, password, &account);
+        if (rc == AMLD_ACCOUNT_OK) {
+            rc = amld_issuer_mint(d->registry, d->config, &account,
+                                  (int64_t) time(NULL), &token);
+        }
+
+        amld_log(rc == AMLD_ACCOUNT_OK ? AMLD_LOG_INFO : AMLD_LOG_WARN,
+                 "token: %s \"%.64s\" from %s",
+                 rc == AMLD_ACCOUNT_OK ? "for" : "refused", name,
+                 request->client);
+        OPENSSL_cleanse(room, sizeof(room));
+    }
+
+    if (rc == AMLD_ACCOUNT_OK) {
+        amld_response_json(response, 200,
+                           json_pack("{s:s, s:s, s:I}", "access_token", token,
+                                     "token_type", "Bearer", "expires_in",
+                                     (json_int_t) d->config->token_lifetime));
+
+    } else if (rc == AMLD_ACCOUNT_REFUSED) {
+        amld_response_error(response, 401, "sign_in_required", NULL,
+                            "Send name and password of an account as HTTP "
+                            "Basic credentials.");
+        amld_response_header(response, "WWW-Authenticate",
+                             "Basic realm=\"AML Gateway\", charset=\"UTF-8\"");
+
+    } else {
+        amld_response_error(response, 503, "registry_unavailable", NULL,
+                            "A token can't be made right now.");
+    }
+
+    free(token);
+}
+
+
+/* ---- files ---- */
+
+static void
+sign_in_style(amld_t *d, const amld_request_t *request,
+              amld_response_t *response)
+{
+    aml_str_t style = amld_asset_style();
+
+    (void) d;
+    (void) request;
+
+    amld_response_content(response, 200, "text/css; charset=utf-8", style.p,
+                          style.n);
+    amld_response_header(response, "Cache-Control", "max-age=300");
+}
+
+
+static void
+sign_in_script(amld_t *d, const amld_request_t *request,
+               amld_response_t *response)
+{
+    aml_str_t script = amld_asset_studio();
+
+    (void) d;
+    (void) request;
+
+    amld_response_content(response, 200, "text/javascript; charset=utf-8",
+                          script.p, script.n);
+    amld_response_header(response, "Cache-Control", "max-age=300");
+}
+
+
+static void
+sign_in_studio_page(amld_t *d, const amld_request_t *request,
+                    amld_response_t *response)
+{
+    if (!sign_in_studio(d, request, response)) {
+        return;
+    }
+
+    if (!request->identified) {
+        sign_in_go(response, "/auth/sign-in?to=", "/");
+        return;
+    }
+
+    if (amld_studio_page(d, request, response) != 0) {
+        sign_in_refuse(d, response, AMLD_SITE_STUDIO,
+                       AML_REASON_REGISTRY_UNAVAILABLE);
+    }
+}
+
+
+const amld_http_route_t amld_sign_in_routes[] = {
+    {"GET", "/", sign_in_studio_page},
+    {"GET", "/auth/sign-in", sign_in_form},
+    {"POST", "/auth/sign-in", sign_in_submit},
+    {"POST", "/auth/sign-out", sign_in_out_studio},
+    {"GET", "/auth/signed-out", sign_in_signed_out},
+    {"GET", "/auth/handoff", sign_in_handoff},
+    {"POST", "/auth/token", sign_in_token},
+    {"GET", "/auth/style.css", sign_in_style},
+    {"GET", "/auth/studio.js", sign_in_script},
+    {"GET", "/.aml/sign-in", sign_in_at},
+    {"GET", "/.aml/session", sign_in_session},
+    {"POST", "/.aml/sign-out", sign_in_out_instance},
+    {"GET", "/.aml/style.css", sign_in_style},
+    {NULL, NULL, NULL},
+};

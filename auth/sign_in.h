@@ -1,0 +1,51 @@
+/*
+ * Signing in and out, as browsers and programs see it.
+ *
+ *   studio    GET, POST /auth/sign-in     the form
+ *             POST      /auth/sign-out    ends the whole sign-in
+ *             GET       /auth/signed-out
+ *             GET       /auth/handoff     a code for an instance's origin
+ *             POST      /auth/token       HTTP Basic → a bearer token
+ *             GET       /                 one's own instances
+ *   instance  GET       /.aml/sign-in     asks the studio for a code
+ *             GET       /.aml/session     code → session
+ *             POST      /.aml/sign-out
+ *
+ * Each of them is for its own kind of host only.
+ */
+
+#ifndef AMLD_SIGN_IN_H
+#define AMLD_SIGN_IN_H
+
+#include "computes/http.h"
+
+extern const amld_http_route_t amld_sign_in_routes[];
+
+/*
+ * Where to go after signing in: `to` when it is a local path of printable
+ * ASCII ("/", not followed by "/" or "\", at most 2048 bytes), "/" otherwise.
+ */
+const char *amld_sign_in_local(const char *to);
+
+/*
+ * Percent-encodes into `dst` what a query's value can't have; 0, or -1 when it
+ * does not fit.
+ */
+int amld_sign_in_encode(char *dst, size_t size, const char *text);
+
+/*
+ * `host` (as in the Host header) as an instance's: fills the authority that
+ * its origin has, and the host without port.  0, or -1 when it is none of the
+ * apps domain, or has another port.
+ */
+#define AMLD_AUTHORITY_SIZE 300
+int amld_sign_in_instance(const amld_config_t *config, const char *host,
+                          char authority[AMLD_AUTHORITY_SIZE],
+                          char name[AMLD_AUTHORITY_SIZE]);
+
+/* The value of an Authorization header of scheme Basic, RFC 7617, split in
+ * place within `room`; 0, or -1. */
+int amld_sign_in_basic(const char *header, char *room, size_t size,
+                       const char **name, const char **password);
+
+#endif /* AMLD_SIGN_IN_H */

@@ -1,0 +1,134 @@
+/*
+ * The housekeeping thread.
+ */
+
+#include "computes/housekeeping.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "auth/local_issuer.h"
+#include "auth/sessions.h"
+
+struct amld_housekeeping {
+    amld_t *amld;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    int ends; /* under mutex */
+};
+
+
+static void
+housekeeping_once(amld_t *d)
+{
+    int64_t now = (int64_t) time(NULL);
+    aml_registry_rc_t rc;
+    size_t removed;
+    int slots;
+
+    rc = amld_sessions_sweep(d->registry, now, &removed);
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "sessions: %s", aml_registry_strerror(rc));
+    } else if (removed > 0) {
+        amld_log(AMLD_LOG_DEBUG, "sessions: %zu expired", removed);
+    }
+
+    /* it logs itself; the keys that there are go on being good */
+    (void) amld_issuer_tend(d->registry, d->config, now);
+
+    slots = aml_registry_check_readers(d->registry);
+    if (slots > 0) {
+        amld_log(AMLD_LOG_INFO,
+                 "registry: %d reader slots of dead processes "
+                 "were freed",
+                 slots);
+    }
+}
+
+
+static void *
+housekeeping_run(void *data)
+{
+    amld_housekeeping_t *h = data;
+    struct timespec until;
+    int rc;
+
+    pthread_mutex_lock(&h->mutex);
+
+    while (!h->ends) {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += AMLD_HOUSEKEEPING_SECONDS;
+
+        rc = 0;
+        while (!h->ends && rc != ETIMEDOUT) {
+            rc = pthread_cond_timedwait(&h->condition, &h->mutex, &until);
+        }
+
+        if (!h->ends) {
+            pthread_mutex_unlock(&h->mutex);
+            housekeeping_once(h->amld);
+            pthread_mutex_lock(&h->mutex);
+        }
+    }
+
+    pthread_mutex_unlock(&h->mutex);
+
+    return NULL;
+}
+
+
+amld_housekeeping_t *
+amld_housekeeping_start(amld_t *d)
+{
+    amld_housekeeping_t *h;
+    pthread_condattr_t attr;
+    int rc;
+
+    h = calloc(1, sizeof(*h));
+    if (h == NULL) {
+        amld_log(AMLD_LOG_ERROR, "housekeeping: no memory");
+        return NULL;
+    }
+    h->amld = d;
+
+    pthread_mutex_init(&h->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->condition, &attr);
+    pthread_condattr_destroy(&attr);
+
+    rc = pthread_create(&h->thread, NULL, housekeeping_run, h);
+    if (rc != 0) {
+        amld_log(AMLD_LOG_ERROR, "housekeeping: %s", strerror(rc));
+        pthread_cond_destroy(&h->condition);
+        pthread_mutex_destroy(&h->mutex);
+        free(h);
+        return NULL;
+    }
+
+    return h;
+}
+
+
+void
+amld_housekeeping_stop(amld_housekeeping_t *h)
+{
+    if (h == NULL) {
+        return;
+    }
+
+    pthread_mutex_lock(&h->mutex);
+    h->ends = 1;
+    pthread_cond_signal(&h->condition);
+    pthread_mutex_unlock(&h->mutex);
+
+    pthread_join(h->thread, NULL);
+
+    pthread_cond_destroy(&h->condition);
+    pthread_mutex_destroy(&h->mutex);
+    free(h);
+}
