@@ -9,10 +9,6 @@
  * A verifier is some kilobytes of OpenSSL. */
 #define VERIFIERS 64
 
-/* A role definition that cannot be read is for the operator; the caller has
- * the reason code, `amld` says more when it imports one. */
-#define ROLE_ERROR_SIZE 1
-
 typedef struct {
     aml_verifier_t *verifier; /* NULL: a free place */
     int64_t expires;          /* of the key, 0: no end known */
@@ -558,6 +554,10 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
 
     who->credential = AML_CREDENTIAL_NONE;
 
+    if (token.n > AML_JWT_MAX) {
+        return AML_REASON_TOKEN_MALFORMED;
+    }
+
     generation = aml_registry_key_generation(txn);
 
     identity = aml_token_cache_get(d->tokens, token, generation, now);
@@ -686,7 +686,7 @@ static aml_reason_t
 role_allows(aml_registry_txn_t *txn, const aml_principal_id_t *id,
             aml_str_t action)
 {
-    char key[AML_REGISTRY_KEY_MAX + 1], err[ROLE_ERROR_SIZE];
+    char key[AML_REGISTRY_KEY_MAX + 1];
     aml_role_t *role;
     aml_str_t value;
     int allowed;
@@ -701,7 +701,7 @@ role_allows(aml_registry_txn_t *txn, const aml_principal_id_t *id,
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
 
-    role = aml_role_parse(value.p, value.n, err, sizeof(err));
+    role = aml_role_parse(value.p, value.n, NULL, 0);
     if (role == NULL || !aml_principal_eq(aml_role_id(role), id)) {
         aml_role_free(role);
         return AML_REASON_REGISTRY_UNAVAILABLE;
