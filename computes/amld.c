@@ -1,0 +1,212 @@
+/*
+ * amld: the program.
+ */
+
+#include "computes/amld.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/local_issuer.h"
+#include "auth/role_store.h"
+#include "auth/sign_in.h"
+#include "computes/arm.h"
+#include "computes/cli.h"
+#include "computes/housekeeping.h"
+#include "computes/http.h"
+#include "computes/shim.h"
+#include "computes/supervisor.h"
+
+#define AMLD_CONFIG_FILE "/etc/aml/amld.conf"
+
+static const char amld_usage[] =
+    "Usage: amld [-v] [-c FILE] COMMAND\n"
+    "       amld -t [-c FILE]\n"
+    "\n"
+    "The daemon behind the gateway: sign-in, sessions, compute instances.\n"
+    "\n"
+    "  run                 serves, in the foreground, until SIGTERM; what\n"
+    "                      runs on instances goes on running\n"
+    "  account …           local accounts: add, password, remove, list\n"
+    "  role …              roles of accounts: assign, remove, list\n"
+    "  key …               signing keys: list, rotate\n"
+    "  registry dump       what the registry holds, secrets left out\n"
+    "\n"
+    "  -c, --config FILE   configuration, " AMLD_CONFIG_FILE " otherwise\n"
+    "  -t, --test          only checks the configuration\n"
+    "  -v, --verbose       logs every request\n"
+    "  -h, --help          this, or the help of a command behind it\n"
+    "      --version       prints the version\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 wrong arguments.\n";
+
+
+/* Blocked in every thread; the supervisor takes them from a signalfd. */
+static int
+run_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+        return -1;
+    }
+
+    return pthread_sigmask(SIG_BLOCK, &set, NULL) == 0 ? 0 : -1;
+}
+
+
+static int
+run_serve(amld_t *d)
+{
+    static const amld_http_route_t *const tables[] = {amld_sign_in_routes,
+                                                      amld_arm_routes, NULL};
+    amld_housekeeping_t *housekeeping;
+    amld_http_t *http;
+    int rc = -1;
+
+    housekeeping = amld_housekeeping_start(d);
+    http = housekeeping != NULL ? amld_http_start(d, tables) : NULL;
+
+    if (http != NULL) {
+        amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
+                 d->config->listen);
+        rc = amld_supervisor_run(d);
+        amld_log(AMLD_LOG_INFO, "amld ends");
+    }
+
+    amld_http_stop(http);
+    amld_housekeeping_stop(housekeeping);
+
+    return rc;
+}
+
+
+static int
+amld_run(const char *file, int argc, char **argv)
+{
+    amld_t d = {.wake = -1};
+    int rc = -1;
+
+    if (argc > 1) {
+        return amld_cli_usage(amld_usage, strcmp(argv[1], "--help") != 0);
+    }
+
+    if (run_signals() != 0) {
+        return amld_cli_fail(AMLD_EXIT_FAILED, "signals: %s", strerror(errno));
+    }
+
+    d.config = amld_config_read(file);
+    if (d.config != NULL) {
+        d.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        d.registry = amld_registry_open(d.config);
+    }
+
+    if (d.registry != NULL && d.wake >= 0 &&
+        amld_roles_load(d.registry, d.config->roles) == 0 &&
+        amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
+        rc = run_serve(&d);
+    }
+
+    if (d.registry != NULL) {
+        aml_registry_close(d.registry);
+    }
+    if (d.wake >= 0) {
+        close(d.wake);
+    }
+    amld_config_free(d.config);
+
+    return rc == 0 ? AMLD_EXIT_OK : AMLD_EXIT_FAILED;
+}
+
+
+static int
+amld_test(const char *file)
+{
+    amld_config_t *config;
+
+    config = amld_config_read(file);
+    if (config == NULL) {
+        return AMLD_EXIT_FAILED;
+    }
+
+    printf("%s: the configuration is good\n", file);
+    amld_config_free(config);
+
+    return AMLD_EXIT_OK;
+}
+
+
+int
+main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"test", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    static const amld_cli_command_t commands[] = {
+        {"run", amld_run},
+        {"account", amld_cli_account},
+        {"role", amld_cli_role},
+        {"key", amld_cli_key},
+        {"registry", amld_cli_registry},
+        {NULL, NULL},
+    };
+    const char *file = AMLD_CONFIG_FILE;
+    int c, test = 0;
+
+    if (argc > 1 && strcmp(argv[1], "shim") == 0) {
+        return amld_shim_main(argc - 1, argv + 1);
+    }
+
+    /* "+": options behind a command are the command's */
+    while ((c = getopt_long(argc, argv, "+c:tvh", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            file = optarg;
+            break;
+        case 't':
+            test = 1;
+            break;
+        case 'v':
+            amld_log_level(AMLD_LOG_DEBUG);
+            break;
+        case 'h':
+            return amld_cli_usage(amld_usage, 0);
+        case 'V':
+            printf("amld %s\n", AMLD_VERSION);
+            return AMLD_EXIT_OK;
+        default:
+            return amld_cli_usage(amld_usage, 1);
+        }
+    }
+
+    if (test) {
+        return optind == argc ? amld_test(file) : amld_cli_usage(amld_usage, 1);
+    }
+
+    if (optind == argc) {
+        return amld_cli_usage(amld_usage, 1);
+    }
+
+    argv[optind - 1] = argv[0];
+
+    return amld_cli_dispatch(commands, amld_usage, file, argc - optind + 1,
+                             argv + optind - 1);
+}
