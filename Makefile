@@ -20,6 +20,8 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
        -fno-omit-frame-pointer
 CFLAGS_asan := -O1 -g $(SAN)
 LDFLAGS_asan := $(SAN)
+CFLAGS_fuzz := -O1 -g $(SAN) -fsanitize=fuzzer-no-link
+LDFLAGS_fuzz := $(SAN)
 LDFLAGS_release := -Wl,-z,relro -Wl,-z,now
 
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -fPIC -I. $(WARN) \
@@ -38,7 +40,7 @@ AMLD_O := $(AMLD:%.c=$(OUT)/obj/%.o)
 AMLD_LIB_O := $(AMLD_LIB:%.c=$(OUT)/obj/%.o)
 TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 
-.PHONY: all amld module tests clean
+.PHONY: all amld module tests fuzzers clean
 all: amld module tests
 amld: $(OUT)/amld
 tests: $(TEST_BIN) $(OUT)/t/registry_edit
@@ -46,6 +48,9 @@ tests: $(TEST_BIN) $(OUT)/t/registry_edit
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# What the assembler takes in with .incbin.
+$(OUT)/obj/auth/assets.o: auth/style.css auth/studio.js
 
 $(OUT)/libaml.a: $(CORE_O)
 	@rm -f $@
@@ -74,6 +79,19 @@ $(OUT)/t/registry_edit: t/tools/registry_edit.c $(OUT)/libamld.a \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
+# VARIANT=fuzz CC=clang: one program a fuzzer.
+fuzzers: $(patsubst t/fuzz/%.c,$(OUT)/t/%,$(wildcard t/fuzz/fuzz_*.c))
+$(OUT)/t/fuzz_%: t/fuzz/fuzz_%.c $(OUT)/libaml.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< \
+	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS))
+
+# Helpers of the benchmarks; ./dev bench builds what it needs.
+$(OUT)/bench/%: bench/%.c $(OUT)/libaml.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
+	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS)) -lpthread
+
 # ---- the nginx module ----
 #
 # release: against the headers of Debian's nginx-dev, for Debian's nginx.
@@ -94,7 +112,7 @@ MODULE_SRC := $(CORE) $(wildcard ngx_aml_module/*.[ch] auth/*.h registry/*.h \
                 tls/*.h upstreams/*.h)
 
 module: $(MODULE)
-$(NGINX_OUT)/Makefile: config
+$(NGINX_OUT)/Makefile: config $(wildcard $(NGINX_SRC)/conf_flags)
 	@mkdir -p $(NGINX_OUT)
 	VARIANT=$(VARIANT) OUT=$(abspath $(NGINX_OUT)) SRC=$(NGINX_SRC) \
 	    ADDON=$(NGINX_ADDON) \

@@ -1,0 +1,118 @@
+/*
+ * The registry's flat records, as a damaged file would hand them out.  The
+ * first byte chooses the record.
+ */
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "auth/key.h"
+#include "registry/records.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+
+static void
+inside(aml_str_t part, aml_str_t whole)
+{
+    if (part.n > 0) {
+        assert(part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
+    }
+}
+
+
+static void
+session(aml_str_t value)
+{
+    aml_session_t s;
+
+    if (aml_session_decode(value, &s) == AML_RECORD_OK) {
+        inside(s.host, value);
+    }
+}
+
+
+static void
+principal(aml_str_t value)
+{
+    aml_principal_t p;
+    aml_assignment_t a;
+    unsigned count = 0;
+
+    if (aml_principal_decode(value, &p) != AML_RECORD_OK) {
+        return;
+    }
+    inside(p.name, value);
+    inside(p.issuer, value);
+    aml_str_t rest = p.assignments;
+    while (aml_assignment_next(&rest, &a)) {
+        inside(a.scope, value);
+        count++;
+    }
+    assert(count <= p.assignment_count);
+}
+
+
+static void
+route(aml_str_t value)
+{
+    aml_route_t r;
+
+    if (aml_route_decode(value, &r) == AML_RECORD_OK) {
+        inside(r.name, value);
+        inside(r.address, value);
+        inside(r.compute, value);
+        assert(r.state < AML_INSTANCE_STATES);
+    }
+}
+
+
+static void
+key(aml_str_t value)
+{
+    aml_public_key_t k;
+    aml_verifier_t *v;
+
+    if (aml_public_key_decode(value, &k) == AML_RECORD_OK) {
+        inside(k.a, value);
+        inside(k.b, value);
+        if (aml_verifier_new(&k, &v) == AML_KEY_OK) {
+            aml_verifier_free(v);
+        }
+    }
+}
+
+
+static void
+issuer(aml_str_t value)
+{
+    aml_issuer_t i;
+
+    if (aml_issuer_decode(value, &i) == AML_RECORD_OK) {
+        assert(i.audience_count <= AML_ISSUER_AUDIENCES);
+        for (unsigned n = 0; n < i.audience_count; n++) {
+            inside(i.audiences[n], value);
+        }
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static void (*const targets[])(aml_str_t) = {session, principal, route, key,
+                                                 issuer};
+
+    if (n == 0) {
+        return 0;
+    }
+    char *copy = malloc(n);
+    if (copy == NULL) {
+        return 0;
+    }
+    memcpy(copy, data, n);
+    targets[data[0] % 5]((aml_str_t){copy + 1, n - 1});
+    free(copy);
+    return 0;
+}
