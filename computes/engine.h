@@ -22,7 +22,6 @@ typedef struct {
     const char *name;      /* lower case, unique in the region */
     const char *runtime;   /* private directory, 0700: sockets, logs */
     const char *directory; /* working directory of its commands */
-    uint64_t generation;   /* of this start */
 } amld_engine_instance_t;
 
 /*
@@ -55,25 +54,36 @@ typedef struct {
                   char *err, size_t size);
     int (*start)(const amld_config_t *c, const amld_engine_instance_t *i,
                  char *err, size_t size);
-    /* Starts a command; it outlives amld.  0, or -1 and why. */
+    /*
+     * Starts a command; it outlives amld.  0, or -1 and why.  The command is
+     * held back until amld_engine_release(*hold): who it is can be written
+     * down before it runs.  If `hold` is closed instead, also because amld
+     * was killed, the command is called off.
+     */
     int (*exec)(const amld_config_t *c, const amld_engine_instance_t *i,
-                const amld_command_t *command, amld_command_id_t *id, char *err,
-                size_t size);
+                const amld_command_t *command, amld_command_id_t *id, int *hold,
+                char *err, size_t size);
     /* Asks (SIGTERM) or makes (`kill`) a command and all that it started
-     * end. */
+     * end.  0, or -1 when it has ended already. */
     int (*stop)(const amld_config_t *c, const amld_engine_instance_t *i,
                 const amld_command_id_t *id, int kill);
     amld_command_state_t (*inspect)(const amld_config_t *c,
                                     const amld_engine_instance_t *i,
                                     const amld_command_id_t *id);
     /* A descriptor that polls readable when the command has ended (pidfd), or
-     * -1; the caller closes it. */
+     * -1 when it has ended already; the caller closes it. */
     int (*watch)(const amld_command_id_t *id);
+    /* Ends whatever is left of the instance, at once, and removes its private
+     * directory but for the logs. */
     int (*destroy)(const amld_config_t *c, const amld_engine_instance_t *i,
                    char *err, size_t size);
 } amld_engine_t;
 
 /* NULL when there is none of that name. */
 const amld_engine_t *amld_engine_find(const char *name);
+
+/* Lets a command run that exec holds back, and closes `hold`; 0, or -1 when it
+ * is gone already. */
+int amld_engine_release(int hold);
 
 #endif /* AMLD_ENGINE_H */

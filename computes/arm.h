@@ -1,0 +1,101 @@
+/*
+ * The control API in Azure Resource Manager's shape: workspaces, computes and
+ * their operations.  What is done takes effect in the registry; the supervisor
+ * does the rest.
+ *
+ * The status of an operation is asked for at the compute's own path, with
+ * "operation=<id>" in the query: whoever may read the compute may see how what
+ * they asked for went, also with a role that holds for the workspace only.
+ */
+
+#ifndef AMLD_ARM_H
+#define AMLD_ARM_H
+
+#include "computes/computes.h"
+#include "computes/http.h"
+
+extern const amld_http_route_t amld_arm_routes[];
+
+#define AMLD_ARM_PROVIDER "Microsoft.MachineLearningServices"
+#define AMLD_ARM_PAGE 50 /* computes on a page of a list */
+#define AMLD_ARM_RETRY 1 /* seconds, Retry-After */
+
+
+/* ---- arm_request.c: what every handler asks first ---- */
+
+typedef struct {
+    amld_t *d;
+    const amld_request_t *request;
+    amld_response_t *response;
+    const amld_workspace_t *workspace;
+    const char *version; /* api-version */
+    const char *name;    /* of the compute, as it was asked for */
+    amld_key_t key;      /* of the compute */
+    aml_registry_txn_t *txn;
+    json_t *doc;
+} amld_arm_t;
+
+/*
+ * Identity, action, api-version, workspace, and with `compute` its name.  0,
+ * or -1 when the response was filled.  amld_arm_end() in either case.
+ */
+int amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
+                   amld_response_t *response, int compute);
+void amld_arm_end(amld_arm_t *arm);
+
+/* Opens a transaction and loads the compute.  1 when it is there, 0 when it is
+ * not, -1 when the response was filled. */
+int amld_arm_load(amld_arm_t *arm, int write);
+
+/* Stores arm->doc, tells the supervisor, commits; 0, or -1 when the response
+ * was filled. */
+int amld_arm_commit(amld_arm_t *arm);
+
+int amld_arm_registry_error(amld_arm_t *arm, aml_registry_rc_t rc); /* -1 */
+void amld_arm_not_found(amld_arm_t *arm);
+
+/* Azure-AsyncOperation, Retry-After and, with `location`, Location. */
+void amld_arm_operation_headers(amld_arm_t *arm, const char *id, int location);
+
+/* "https://" and the host that was asked. */
+void amld_arm_base(const amld_arm_t *arm, char *base, size_t size);
+
+/* 1 when the api-version is `date` or later. */
+int amld_arm_since(const amld_arm_t *arm, const char *date);
+
+
+/* ---- arm_body.c: bodies ---- */
+
+/* A new reference, NULL without memory. */
+json_t *amld_arm_compute(const amld_config_t *c, const json_t *doc);
+json_t *amld_arm_workspace(const amld_workspace_t *workspace);
+json_t *amld_arm_operation(const char *id, const json_t *op);
+
+/* What is wrong with a PUT's body. */
+typedef struct {
+    const char *code;
+    const char *target;
+    char message[512];
+} amld_arm_fault_t;
+
+/* What a PUT asks for. */
+typedef struct {
+    json_t *tags; /* NULL: none were sent */
+    const char *description;
+    json_t *requested; /* what is kept of the inner properties */
+    json_t *body;      /* owner of `description` */
+} amld_arm_put_t;
+
+/*
+ * Reads and checks.  `principal` asks.  0, or -1 and a fault;
+ * amld_arm_put_free() in either case.
+ */
+int amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
+                      const amld_workspace_t *workspace, const char *principal,
+                      amld_arm_fault_t *fault);
+void amld_arm_put_free(amld_arm_put_t *put);
+
+/* NULL, or the member that is fixed and differs from the document's. */
+const char *amld_arm_put_differs(const amld_arm_put_t *put, const json_t *doc);
+
+#endif /* AMLD_ARM_H */

@@ -1,0 +1,181 @@
+#include "computes/files.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILES_DEPTH 64 /* of directories below a private one */
+
+static void files_empty(int dirfd, dev_t dev, unsigned depth,
+                        int (*keep)(const char *name), int *fault);
+static void files_fault(int *fault);
+
+
+int
+amld_files_mkdir(const char *path, mode_t mode)
+{
+    char buf[PATH_MAX], *p;
+    struct stat st;
+
+    if ((size_t) snprintf(buf, sizeof(buf), "%s", path) >= sizeof(buf)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+
+    for (p = buf + 1; *p != '\0'; p++) {
+        if (*p != '/') {
+            continue;
+        }
+        *p = '\0';
+        if (mkdir(buf, 0755) != 0 && errno != EEXIST) {
+            return -1;
+        }
+        *p = '/';
+    }
+
+    if (mkdir(buf, mode) == 0) {
+        /* The umask has no say in who may enter. */
+        return chmod(buf, mode);
+    }
+
+    if (errno != EEXIST || stat(buf, &st) != 0) {
+        return -1;
+    }
+
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+amld_files_remove(const char *path, int self, int (*keep)(const char *name))
+{
+    int fd, fault;
+    struct stat st;
+
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1) {
+        return errno == ENOENT ? 0 : -1;
+    }
+
+    if (fstat(fd, &st) != 0) {
+        close(fd);
+        return -1;
+    }
+
+    fault = 0;
+    files_empty(fd, st.st_dev, 0, keep, &fault);
+
+    if (self && rmdir(path) != 0) {
+        files_fault(&fault);
+    }
+
+    errno = fault;
+
+    return fault == 0 ? 0 : -1;
+}
+
+
+void
+amld_files_name(const char *label, char *name, size_t size)
+{
+    size_t n;
+    unsigned char c;
+
+    for (n = 0; *label != '\0' && n < 64 && n + 1 < size; label++) {
+        c = (unsigned char) *label;
+
+        if (n == 0 && (c == '.' || c == '-' || c == ' ')) {
+            continue;
+        }
+
+        /* One underscore a character, not one a byte. */
+        if (c >= 0x80) {
+            if ((c & 0xc0) != 0x80) {
+                name[n++] = '_';
+            }
+            continue;
+        }
+
+        name[n++] = isalnum(c) || strchr("._@+-", c) != NULL ? (char) c : '_';
+    }
+
+    name[n] = '\0';
+}
+
+
+/* Takes over `dirfd`. */
+static void
+files_empty(int dirfd, dev_t dev, unsigned depth, int (*keep)(const char *name),
+            int *fault)
+{
+    int fd;
+    DIR *dir;
+    struct stat st;
+    struct dirent *entry;
+
+    dir = fdopendir(dirfd);
+    if (dir == NULL) {
+        files_fault(fault);
+        close(dirfd);
+        return;
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 ||
+            strcmp(entry->d_name, "..") == 0 ||
+            (keep != NULL && keep(entry->d_name))) {
+            continue;
+        }
+
+        if (unlinkat(dirfd, entry->d_name, 0) == 0 || errno == ENOENT) {
+            continue;
+        }
+
+        if ((errno != EISDIR && errno != EPERM) || depth == FILES_DEPTH) {
+            files_fault(fault);
+            continue;
+        }
+
+        fd = openat(dirfd, entry->d_name,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd == -1) {
+            files_fault(fault);
+            continue;
+        }
+
+        if (fstat(fd, &st) != 0 || st.st_dev != dev) {
+            errno = EXDEV;
+            files_fault(fault);
+            close(fd);
+            continue;
+        }
+
+        files_empty(fd, dev, depth + 1, NULL, fault);
+
+        if (unlinkat(dirfd, entry->d_name, AT_REMOVEDIR) != 0) {
+            files_fault(fault);
+        }
+    }
+
+    closedir(dir);
+}
+
+
+static void
+files_fault(int *fault)
+{
+    if (*fault == 0) {
+        *fault = errno;
+    }
+}

@@ -1,0 +1,33 @@
+/*
+ * Directories of instances: private ones, and people's folders in a share.
+ */
+
+#ifndef AMLD_FILES_H
+#define AMLD_FILES_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Makes `path` and what is missing above it; what exists is left as it is.
+ * 0, or -1 (errno; ENOTDIR when something else is there). */
+int amld_files_mkdir(const char *path, mode_t mode);
+
+/*
+ * Removes what is in directory `path`, and `path` itself when `self` is set.
+ * Symbolic links are removed, never followed; other file systems are left.
+ * Names for which `keep` answers 1 stay, in the top directory only; NULL keeps
+ * nothing.  0, or -1 when something is left (errno of the first fault); a
+ * directory that is not there is no fault.
+ */
+int
+amld_files_remove(const char *path, int self, int (*keep)(const char *name));
+
+/*
+ * A directory name for the label of a person, "Users/<name>"-safe: letters,
+ * digits and "._@+-" stay, the rest becomes '_', it does not begin with a dot
+ * or a dash and has at most 64 bytes.  `size` of at least 66.  Empty when the
+ * label has nothing to make a name of.
+ */
+void amld_files_name(const char *label, char *name, size_t size);
+
+#endif /* AMLD_FILES_H */

@@ -1,0 +1,40 @@
+/*
+ * Logs of commands: written by the shim, bounded; their end is read by the
+ * supervisor to say why something failed.
+ */
+
+#ifndef AMLD_LOGFILE_H
+#define AMLD_LOGFILE_H
+
+#include <stddef.h>
+
+#define AMLD_LOGFILE_MAX (8 * 1024 * 1024) /* bytes until it is rotated */
+
+typedef struct {
+    int fd; /* -1: what is written is dropped */
+    const char *path;
+    size_t size;
+    size_t max;
+} amld_logfile_t;
+
+/* Appends to `path`, which must outlive the log; 0, or -1 (errno). */
+int amld_logfile_open(amld_logfile_t *log, const char *path, size_t max);
+
+/*
+ * Writes all or drops it: a full disk must not stop the command.  A log that
+ * would grow over `max` is renamed to "<path>.1", over the one before.
+ */
+void amld_logfile_write(amld_logfile_t *log, const char *data, size_t n);
+
+void amld_logfile_close(amld_logfile_t *log);
+
+/*
+ * The last `lines` lines of `path`, from at most size - 1 bytes, NUL-ended,
+ * for people: escape sequences and control characters but newlines are taken
+ * out, what is not UTF-8 becomes '?'.  Returns the length; 0 when there is
+ * nothing to read.
+ */
+size_t
+amld_logfile_tail(const char *path, unsigned lines, char *buf, size_t size);
+
+#endif /* AMLD_LOGFILE_H */

@@ -1,0 +1,26 @@
+/*
+ * amld shim: the parent of one command.
+ *
+ *   amld shim --log FILE [--log-max BYTES] [--hold FD] -- command…
+ *
+ * It outlives amld, is a child subreaper in a session of its own, writes what
+ * the command says to a bounded log, and leaves nothing behind: when the
+ * command ends, or at SIGQUIT at once, every descendant is killed, also those
+ * that called setsid().  SIGTERM and SIGINT are passed on as SIGTERM.  If it is
+ * itself killed, the kernel kills the command (PR_SET_PDEATHSIG).
+ *
+ * With --hold nothing is started until one byte was read from FD; its end
+ * calls it off.  So amld writes down which process it is before it runs.
+ */
+
+#ifndef AMLD_SHIM_H
+#define AMLD_SHIM_H
+
+/*
+ * argv[0] is "shim".  Returns the exit status: the command's, 128 and the
+ * signal's number when a signal ended it, 127 when it can't be run, 2 for
+ * wrong arguments, 0 when it was called off.
+ */
+int amld_shim_main(int argc, char **argv);
+
+#endif /* AMLD_SHIM_H */
