@@ -50,7 +50,9 @@ typedef struct {
  * Order: form, header (`alg`, `crit`, `typ`), issuer, algorithm, key,
  * signature, then exp, nbf, iat, aud, identity claims.  No claim but `iss` is
  * looked at before the signature holds.  Entra identity (issuer->identity)
- * also wants `tid` and `oid`; others want `sub`.
+ * wants `tid` and `oid`, and a `tid` that is issuer->space where that is not
+ * empty; others want `sub`.  The issuer's leeway is for nbf and iat: exp is
+ * the end.
  */
 aml_reason_t
 aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
