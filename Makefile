@@ -92,12 +92,6 @@ $(OUT)/bench/%: bench/%.c $(OUT)/libaml.a
 	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
 	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS)) -lpthread
 
-# Helpers of the benchmarks; ./dev bench builds what it needs.
-$(OUT)/bench/%: bench/%.c $(OUT)/libaml.a
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
-	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS)) -lpthread
-
 # ---- the nginx module ----
 #
 # release: against the headers of Debian's nginx-dev, for Debian's nginx.

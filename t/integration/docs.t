@@ -1,0 +1,123 @@
+# The documents say what the code has, all of it and nothing else.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use Mojo::File qw(path);
+use Mojo::Util qw(decode);
+use Test::More;
+
+my $root = path($FindBin::Bin)->to_abs->dirname->dirname;
+
+sub text (@files) {
+    return join "\n", map { decode 'UTF-8', $_->slurp }
+        map { -e $root->child($_) ? $root->child($_) : () } @files;
+}
+
+sub sources ($dir) {
+    return map { $_->to_rel($root) }
+        $root->child($dir)->list->grep(qr/\.[ch]$/)->each;
+}
+
+sub same ($code, $doc, $name) {
+    my (%in, %said);
+    @in{@$code} = ();
+    @said{@$doc} = ();
+    is join(' ', sort keys %said), join(' ', sort keys %in), $name;
+    ok scalar @$code, "$name: there are some";
+}
+
+my $module     = text(sources('ngx_aml_module'));
+my $directives = text('docs/directives.md');
+
+subtest 'directives' => sub {
+    my ($table) = $module =~ /ngx_command_t\s+\w+\[\]\s*=\s*\{(.*?)ngx_null_c/s;
+    my @code = ($table // '') =~ /\{\s*ngx_string\("(\w+)"\)/g;
+    my @doc  = $directives =~ /^### `(\w+)`$/mg;
+    same \@code, \@doc, 'directives';
+    for my $name (@code) {
+        my ($section) = $directives =~ /^### `$name`\n(.*?)(?=^##)/ms;
+        like $section, qr/^\| syntax \| `$name\b/m, "$name: syntax";
+        like $section, qr/^\| context \| \w/m,      "$name: context";
+        like $section, qr/^\| default \| \S/m,      "$name: default";
+    }
+};
+
+subtest 'values of aml_require' => sub {
+    my ($table) =
+        $module =~ /ngx_conf_enum_t\s+\w+require\[\]\s*=\s*\{(.*?)null/s;
+    my ($section) = $directives =~ /^### `aml_require`\n(.*?)^In a server/ms;
+    same [($table // '') =~ /ngx_string\("([\w-]+)"\)/g],
+        [($section // '') =~ /^\| `([\w-]+)` \|/mg],
+        'aml_require';
+};
+
+subtest 'variables' => sub {
+    my ($table) =
+        $module =~ /ngx_http_variable_t\s+\w+\[\]\s*=\s*\{(.*?)null/s;
+    same [($table // '') =~ /ngx_string\("(\w+)"\)/g],
+        [$directives =~ /^\| `\$(aml_\w+)` \|/mg], 'variables';
+};
+
+subtest 'metrics' => sub {
+    my @code = $module =~ /# TYPE (\w+) (?:counter|gauge)/g;
+    same \@code, [$directives =~ /^\| `(aml_\w+)(?:\{\w+\})?` \|/mg],
+        'metrics';
+    for my $pair ($module =~ /# TYPE (\w+ (?:counter|gauge))/g) {
+        my ($name, $type) = split / /, $pair;
+        like $directives, qr/^\| `$name(?:\{\w+\})?` \| $type \|/m,
+            "$name is a $type";
+    }
+};
+
+subtest 'reasons' => sub {
+    my $header = text('auth/reason.h') =~ s/\\\n//gr;
+    my (%code, %doc);
+    while ($header
+        =~ /X\(([A-Z_]+),\s*(\w+),\s*(\d+),\s*("(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*),\s*((?:"(?:[^"\\]|\\.)*"\s*)+),\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)/g)
+    {
+        my ($upper, $name, $status, @words) = ($1, $2, $3, $4, $5, $6);
+        is lc $upper, $name, "$name has one name" if lc $upper ne $name;
+        s/"\s*"//g, s/^\s*"|"\s*$//g, s/\\"/"/g for @words;
+        $code{$name} = [$status, @words[1, 2]];
+    }
+    my $reasons = text('docs/reasons.md');
+    while ($reasons =~ /^\| `(\w+)` \| (\d+) \| (.*?) \| (.*?) \|$/mg) {
+        $doc{$1} = [$2, $3, $4 eq "\x{2014}" ? '' : $4];
+    }
+    is_deeply \%doc, \%code, 'codes, statuses and words';
+    cmp_ok scalar keys %code, '>', 25, 'all of them';
+};
+
+subtest 'options of amld' => sub {
+    my $source = text(sources('computes'));
+    my $doc    = text('docs/amld.md');
+    my @code   = $source
+        =~ /CFG_(?:STR|INT|BOOL|FLOAT|STR_LIST|INT_LIST|SEC)\(\s*"(\w+)"/g;
+    same \@code, [$doc =~ /^(?:#+ |\| )`(\w+)`/mg], 'options';
+};
+
+subtest 'links' => sub {
+    for my $file (map { $_->to_rel($root) } $root->child('docs')->list->each,
+        grep {-e} map { $root->child($_) } qw(README.md CONTRIBUTING.md))
+    {
+        my $text = text($file);
+        while ($text =~ /\]\((?!https?:|mailto:)([^)#\s]+)(?:#([^)\s]+))?\)/g) {
+            my ($to, $anchor) = ($1, $2);
+            ok -e $root->child($file)->dirname->child($to), "$file: $to";
+        }
+    }
+};
+
+subtest 'nothing names a machine' => sub {
+    my @files = split /\n/, `git -C $root ls-files 2>/dev/null`;
+    plan skip_all => 'no repository' unless @files;
+    for my $file (@files) {
+        next if $file =~ /\.(?:png|pem)$|package-lock|docs\.t$/;
+        my $text = eval { $root->child($file)->slurp } // next;
+        unlike $text, qr{(?<![\w.:\$\}-])/(?:root|home)/\w|/work/\w}, $file
+            if $text =~ m{/(?:root|home|work)/};
+    }
+    ok scalar @files, 'looked at all files';
+};
+
+done_testing;

@@ -1,0 +1,117 @@
+# Signing out ends everything that one sign-in began, at once; and does not
+# sign in again.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use AML::Test;
+
+my $gw = AML::Test->start(
+    instances => {'first-lab' => 'creator', 'second-lab' => 'creator'});
+
+# Presses the button that the page has.
+sub sign_out ($me) {
+    my $tx = $me->navigate($gw->studio_url('/auth/sign-out'));
+    return $me->submit($tx, {}, form => 'form[action*=sign-out]');
+}
+
+my $me    = $gw->opened('creator', 'first-lab');
+my $other = $gw->opened('creator', 'first-lab');
+$me->navigate($gw->app_url('second-lab'));
+my @urls = map { $gw->app_url($_, '/api/status') } qw(first-lab second-lab);
+my @ws   = map { $me->websocket($_) } @urls;
+my $others_ws = $other->websocket($urls[0]);
+ok $_->echoes('hello'), 'a websocket is open' for @ws, $others_ws;
+my %old = map {
+    $_ => $me->cookie('__Host-aml', $_)
+} $gw->studio_host, map { $gw->app_host($_) } qw(first-lab second-lab);
+is $me->fetch(GET => $_)->res->code, 200, $_ for @urls;
+
+my $tx = sign_out($me);
+cmp_ok $tx->res->code, '<', 400, 'signing out is answered';
+ok $_->closes(1), 'a websocket is closed within a second' for @ws;
+ok $others_ws->echoes('still'), 'that of another sign-in is not';
+
+subtest 'every origin, with the cookies as they were' => sub {
+    for my $host (sort keys %old) {
+        $me->set_cookie('__Host-aml', $old{$host}, $host);
+    }
+    $gw->refused($me->fetch(GET => $_), 401, 'session_unknown', $_) for @urls;
+    $gw->refused($me->fetch(GET => $gw->studio_url($gw->workspace
+        . '/computes?api-version=2022-10-01')), 401, 'session_unknown',
+        'the control API');
+    is $me->websocket($_)->failed, 401, 'websocket' for @urls;
+};
+
+subtest 'the way back does not sign in' => sub {
+    for my $url ($gw->app_url('first-lab', '/lab'), $gw->studio_url('/')) {
+        my $tx = $me->navigate($url);
+        is $tx->req->url->path, '/auth/sign-in', "$url asks for a password";
+        ok $tx->res->dom->at('input[type=password]'), 'in a form';
+    }
+};
+
+subtest 'a code that was made before' => sub {
+    my $one = $gw->signed_in('creator');
+    my $tx  = $one->navigate($gw->app_url('first-lab', '/lab'), follow => 0);
+    for (1 .. 2) {
+        my $l = Mojo::URL->new($tx->res->headers->location)
+            ->to_abs($tx->req->url);
+        $tx = $one->navigate("$l", follow => 0);
+    }
+    like my $code = $tx->res->headers->location, qr/code=/, 'there is one';
+    sign_out($one);
+    $one->navigate($code, follow => 0);
+    my $answer = $one->fetch(GET => $urls[0]);
+    is $answer->res->code, 401, 'opens nothing any more';
+};
+
+subtest 'the other sign-in goes on' => sub {
+    is $other->fetch(GET => $urls[0])->res->code, 200, 'requests';
+    ok $others_ws->echoes('on'), 'and its websocket';
+};
+
+subtest 'sign-out by another site' => sub {
+    my $tx = $other->navigate($gw->studio_url('/auth/sign-out'),
+        method => 'POST', form => {}, from => 'https://evil.example');
+    is $other->fetch(GET => $urls[0])->res->code, 200, 'POST does nothing';
+    $other->navigate($gw->studio_url('/auth/sign-out'),
+        from => 'https://evil.example');
+    is $other->fetch(GET => $urls[0])->res->code, 200, 'nor does GET';
+};
+
+subtest 'a token and what it opened' => sub {
+    my $program = $gw->program;
+    my $ws = $program->websocket($urls[0], headers => $gw->bearer('creator'));
+    ok $ws->echoes('token'), 'a websocket by token';
+    sign_out($other);
+    ok $ws->echoes('still'), 'is not the session\'s';
+};
+
+subtest 'the session ends by itself' => sub {
+    my $me = $gw->opened('creator', 'first-lab');
+    my $ws = $me->websocket($urls[0]);
+    ok $ws->echoes('x'), 'a websocket';
+    my $host = $gw->app_host('first-lab');
+    $gw->edit({
+        op => 'delete',
+        key => 'session/' . Digest::SHA::sha256_hex(
+            $me->cookie('__Host-aml', $host))
+    });
+    ok $ws->closes(1), 'is closed when its session is deleted';
+};
+
+subtest 'an account that is removed' => sub {
+    my $me = $gw->opened('creator', 'first-lab');
+    my $ws = $me->websocket($urls[0]);
+    my $token = $gw->bearer('creator');
+    ok $ws->echoes('x'), 'a websocket';
+    $gw->amld_ok('account', 'remove', 'creator');
+    ok $ws->closes(1), 'is closed';
+    like $me->fetch(GET => $urls[0])->res->code, qr/^401$/, 'session';
+    is $gw->program->get($urls[0], headers => $token)->res->code, 401,
+        'token';
+};
+
+$gw->done;

@@ -1,0 +1,112 @@
+package AML::StandInApplication;
+
+# A stand-in for an application of an instance, where a test is about the
+# gateway and not about the application.  It is started as Jupyter Server
+# would be (the same options; it looks at the socket only) and
+#
+#   * answers every request with JSON that says what arrived,
+#   * echoes websocket messages,
+#   * says on every answer which process and which connection gave it.
+#
+# Paths with a meaning of their own:
+#
+#   /stand-in/status/<n>    that status
+#   /stand-in/header?n=v    the answer has these headers
+#   /stand-in/bytes/<n>     so many bytes
+#   /stand-in/close         closes without an answer
+#   /stand-in/silent        never answers
+#   /stand-in/headers-of-ws the headers of the last websocket handshake
+
+use Mojolicious::Lite -signatures;
+use Digest::SHA qw(sha256_hex);
+
+app->log->level('fatal');
+app->secrets(['stand-in']);
+app->max_request_size(0);
+
+my ($last_handshake, %seen);
+
+sub headers_of ($req) {
+    my $h = $req->headers;
+    return [map { my $n = $_; map { [$n, $_] } @{$h->every_header($n)} }
+            @{$h->names}];
+}
+
+hook after_dispatch => sub ($c) {
+    $c->res->headers->header('X-Stand-In-Pid' => $$);
+    $c->res->headers->header('X-Stand-In-Connection' => $c->tx->connection);
+};
+
+get '/stand-in/status/:n' => sub ($c) {
+    $c->render(status => $c->param('n'), text => 'status');
+};
+
+get '/stand-in/header' => sub ($c) {
+    my $pairs = $c->req->query_params->pairs;
+    while (my ($n, $v) = splice @$pairs, 0, 2) {
+        $c->res->headers->add($n => $v);
+    }
+    $c->render(text => 'header');
+};
+
+get '/stand-in/bytes/:n' => sub ($c) {
+    $c->render(data => 'x' x $c->param('n'));
+};
+
+get '/stand-in/close' => sub ($c) {
+    Mojo::IOLoop->remove($c->tx->connection);
+    $c->render_later;
+};
+
+get '/stand-in/silent' => sub ($c) { $c->render_later };
+
+get '/stand-in/headers-of-ws' => sub ($c) {
+    $c->render(json => $last_handshake);
+};
+
+websocket '/*any' => {any => ''} => sub ($c) {
+    $last_handshake = {
+        url     => $c->req->url->to_string,
+        headers => headers_of($c->req)
+    };
+    $c->tx->with_protocols('v1.kernel.websocket.jupyter.org');
+    $c->inactivity_timeout(0);
+    $c->on(text   => sub ($c, $m) { $c->send({text   => $m}) });
+    $c->on(binary => sub ($c, $m) { $c->send({binary => $m}) });
+};
+
+any '/*any' => {any => ''} => sub ($c) {
+    my $req  = $c->req;
+    my $body = $req->body;
+    $c->render(
+        json => {
+            method  => $req->method,
+            url     => $req->url->to_string,
+            version => $req->version,
+            headers => headers_of($req),
+            body    => {bytes => length $body, sha256 => sha256_hex($body)},
+            pid     => $$,
+            cwd     => readlink('/proc/self/cwd'),
+        }
+    );
+};
+
+# Runs until SIGTERM.
+sub run ($class, @args) {
+    my ($socket) = map { /^--ServerApp\.sock=(.+)$/ ? $1 : () } @args;
+    die "stand-in: no --ServerApp.sock\n" unless $socket;
+    require Mojo::Server::Daemon;
+    require Mojo::Util;
+    unlink $socket;
+    umask 0007;
+    my $daemon = Mojo::Server::Daemon->new(
+        app                => app,
+        silent             => 1,
+        inactivity_timeout => 600,
+        keep_alive_timeout => 600,
+        listen => ['http+unix://' . Mojo::Util::url_escape($socket)],
+    );
+    $daemon->run;
+}
+
+1;
