@@ -95,7 +95,7 @@ aml_cookie_strip(char *dst, aml_str_t header)
     size_t n = 0;
     int removed = 0;
 
-    if (header.n == 0) {
+    if (header.p == NULL || header.n == 0) {
         return 0;
     }
 

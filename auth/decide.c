@@ -642,17 +642,14 @@ aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
                        aml_str_t name, unsigned port, aml_route_t *route)
 {
-    found_t found = ABSENT;
     aml_reason_t rc;
+    found_t found;
 
     if (who->credential == AML_CREDENTIAL_NONE) {
         return AML_REASON_SIGN_IN_REQUIRED;
     }
 
-    /* Port 0 is the instance's own record, which leads nowhere. */
-    if (port != 0) {
-        found = find_route(txn, name, port, route);
-    }
+    found = find_route(txn, name, port, route);
     if (found == ABSENT) {
         port = 0;
         found = find_route(txn, name, 0, route);
@@ -673,6 +670,7 @@ aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
     if (rc != AML_REASON_OK) {
         return rc;
     }
+    /* The instance's own record leads nowhere. */
     if (port == 0) {
         return AML_REASON_PORT_NOT_OPEN;
     }

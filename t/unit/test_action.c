@@ -73,6 +73,8 @@ names(void **state)
         {"GET", "/subscriptions/s/providers/N/workspaces/providers/computes/c",
          "N/workspaces/computes/read",
          "/subscriptions/s/providers/N/workspaces/providers/computes/c"},
+        {"GET", S "/providers/N/providers/x", "N/providers/read",
+         S "/providers/N/providers/x"},
         {"GET", W "/locations/l", N "/workspaces/locations/read",
          W "/locations/l"},
         {"GET", W "/computes/...", N "/workspaces/computes/read",
