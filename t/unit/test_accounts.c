@@ -1,0 +1,404 @@
+/*
+ * Local accounts, and what changing one ends.
+ */
+
+#include "t/unit/scratch.h"
+
+#include "auth/accounts.h"
+#include "auth/decide.h"
+#include "auth/principals.h"
+#include "auth/role_store.h"
+#include "auth/sessions.h"
+
+#define NOW 1795000000
+
+
+static amld_account_t
+add(scratch_t *s, const char *name)
+{
+    amld_account_t account;
+
+    assert_int_equal(
+        amld_account_add(s->registry, name, "open sesame", NOW, &account),
+        AMLD_ACCOUNT_OK);
+
+    return account;
+}
+
+
+/* A session of the account; whether it is still good is session_good(). */
+static void
+session(scratch_t *s, const amld_account_t *account, int64_t now,
+        char secret[AMLD_SECRET_SIZE])
+{
+    aml_principal_id_t sign_in;
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_uuid_random(&sign_in), 0);
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_create(txn, &account->principal, &sign_in,
+                                         "aml.localhost", now, now + 3600,
+                                         secret),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+}
+
+
+static aml_reason_t
+session_reason(scratch_t *s, const char *secret, int64_t now)
+{
+    aml_decider_t *d = aml_decider_new(16);
+    aml_registry_txn_t *txn;
+    aml_identity_t who;
+    aml_reason_t reason;
+
+    assert_non_null(d);
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    reason = aml_identify_session(d, txn, aml_str_of(secret),
+                                  aml_str("aml.localhost"), now, &who);
+    aml_registry_end(txn);
+    aml_decider_free(d);
+
+    return reason;
+}
+
+
+static void
+names(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        " ",
+        ".a",
+        "-a",
+        "_a",
+        "@a",
+        "a b",
+        "a/b",
+        "a\nb",
+        "a:b",
+        "a\\b",
+        "a%00",
+        "\xc3\xa9",
+        "a\x7f",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    };
+    static const char *const good[] = {
+        "a",
+        "9",
+        "a.b",
+        "Alice@example.org",
+        "a-_b",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    };
+    scratch_t *s = *state;
+    amld_account_t account;
+    size_t i;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(
+            amld_account_add(s->registry, bad[i], "open sesame", NOW, NULL),
+            AMLD_ACCOUNT_NAME);
+        assert_int_equal(
+            amld_account_check(s->registry, bad[i], "open sesame", &account),
+            AMLD_ACCOUNT_REFUSED);
+    }
+    assert_int_equal(scratch_count(s, "account/"), 0);
+
+    for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(amld_account_name_valid(good[i]));
+    }
+}
+
+
+static void
+passwords(void **state)
+{
+    scratch_t *s = *state;
+    amld_account_t account;
+    char longest[AML_PASSWORD_MAX + 2];
+
+    memset(longest, 'x', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+
+    assert_int_equal(amld_account_add(s->registry, "a", "1234567", NOW, NULL),
+                     AMLD_ACCOUNT_PASSWORD);
+    assert_int_equal(amld_account_add(s->registry, "a", longest, NOW, NULL),
+                     AMLD_ACCOUNT_PASSWORD);
+
+    add(s, "Alice");
+    assert_int_equal(
+        amld_account_check(s->registry, "alice", "open sesame", &account),
+        AMLD_ACCOUNT_OK);
+    assert_string_equal(account.name, "Alice");
+    assert_int_equal(
+        amld_account_check(s->registry, "ALICE", "open sesamE", &account),
+        AMLD_ACCOUNT_REFUSED);
+    assert_int_equal(amld_account_check(s->registry, "alice", "", &account),
+                     AMLD_ACCOUNT_REFUSED);
+    assert_int_equal(
+        amld_account_check(s->registry, "alice", longest, &account),
+        AMLD_ACCOUNT_REFUSED);
+    assert_int_equal(
+        amld_account_check(s->registry, "bob", "open sesame", &account),
+        AMLD_ACCOUNT_REFUSED);
+}
+
+
+static void
+one_of_a_name(void **state)
+{
+    scratch_t *s = *state;
+    amld_account_t first, second;
+
+    first = add(s, "Alice");
+    assert_int_equal(
+        amld_account_add(s->registry, "aLICE", "other password", NOW, NULL),
+        AMLD_ACCOUNT_EXISTS);
+    assert_int_equal(
+        amld_account_check(s->registry, "alice", "open sesame", &second),
+        AMLD_ACCOUNT_OK);
+
+    /* who comes under the same name later is somebody else */
+    assert_int_equal(amld_account_remove(s->registry, "ALICE", NOW),
+                     AMLD_ACCOUNT_OK);
+    assert_int_equal(amld_account_remove(s->registry, "alice", NOW),
+                     AMLD_ACCOUNT_MISSING);
+    second = add(s, "alice");
+    assert_false(aml_principal_eq(&first.principal, &second.principal));
+}
+
+
+static void
+new_password(void **state)
+{
+    scratch_t *s = *state;
+    char of_alice[AMLD_SECRET_SIZE], of_bob[AMLD_SECRET_SIZE];
+    amld_account_t alice, bob, now;
+    aml_registry_txn_t *txn;
+
+    alice = add(s, "alice");
+    bob = add(s, "bob");
+    session(s, &alice, NOW, of_alice);
+    session(s, &bob, NOW, of_bob);
+    assert_int_equal(session_reason(s, of_alice, NOW), AML_REASON_OK);
+
+    assert_int_equal(amld_account_set_password(s->registry, "Alice",
+                                               "close sesame", NOW + 5),
+                     AMLD_ACCOUNT_OK);
+
+    assert_int_equal(session_reason(s, of_alice, NOW + 5),
+                     AML_REASON_SESSION_UNKNOWN);
+    assert_int_equal(session_reason(s, of_bob, NOW + 5), AML_REASON_OK);
+    assert_int_equal(scratch_count(s, "session/"), 1);
+    assert_int_equal(scratch_count(s, "sign-in/"), 1);
+
+    assert_int_equal(
+        amld_account_check(s->registry, "alice", "open sesame", &now),
+        AMLD_ACCOUNT_REFUSED);
+    assert_int_equal(
+        amld_account_check(s->registry, "alice", "close sesame", &now),
+        AMLD_ACCOUNT_OK);
+    assert_true(aml_principal_eq(&now.principal, &alice.principal));
+
+    /* what was checked before the change is not good for anything now */
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    assert_false(amld_account_same(txn, &alice));
+    assert_true(amld_account_same(txn, &now));
+    aml_registry_end(txn);
+
+    /* a sign-in within the same second holds */
+    session(s, &now, NOW + 5, of_alice);
+    assert_int_equal(session_reason(s, of_alice, NOW + 5), AML_REASON_OK);
+
+    assert_int_equal(
+        amld_account_set_password(s->registry, "carol", "close sesame", NOW),
+        AMLD_ACCOUNT_MISSING);
+}
+
+
+static void
+removal(void **state)
+{
+    scratch_t *s = *state;
+    char secret[AMLD_SECRET_SIZE];
+    aml_principal_id_t role, sign_in;
+    aml_registry_txn_t *txn;
+    amld_account_t alice;
+    amld_principal_t p;
+
+    alice = add(s, "alice");
+    session(s, &alice, NOW, secret);
+    assert_int_equal(aml_uuid_random(&role), 0);
+    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &role,
+                                      "/subscriptions/x"),
+                     AML_REGISTRY_OK);
+
+    assert_int_equal(amld_account_remove(s->registry, "alice", NOW + 1),
+                     AMLD_ACCOUNT_OK);
+
+    assert_int_equal(scratch_count(s, "session/"), 0);
+    assert_int_equal(scratch_count(s, "sign-in/"), 0);
+    assert_int_equal(scratch_count(s, "account/"), 0);
+
+    /* tokens outlive accounts: the principal stays, and is refused */
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_principal_load(txn, &alice.principal, &p),
+                     AML_REGISTRY_OK);
+    assert_true(p.flags & AML_PRINCIPAL_DISABLED);
+    assert_true(p.not_before > NOW + 1);
+    assert_int_equal(p.count, 0);
+    amld_principal_clear(&p);
+
+    assert_int_equal(aml_uuid_random(&sign_in), 0);
+    assert_int_equal(amld_session_create(txn, &alice.principal, &sign_in, "h",
+                                         NOW, NOW + 60, secret),
+                     AML_REGISTRY_DENIED);
+    aml_registry_end(txn);
+}
+
+
+static void
+roles(void **state)
+{
+    scratch_t *s = *state;
+    aml_principal_id_t one, two;
+    aml_registry_txn_t *txn;
+    amld_account_t alice;
+    amld_principal_t p;
+
+    alice = add(s, "alice");
+    assert_int_equal(aml_uuid_random(&one), 0);
+    assert_int_equal(aml_uuid_random(&two), 0);
+
+    assert_int_equal(amld_role_assign(s->registry, &two, &one, "/"),
+                     AML_REGISTRY_NOTFOUND);
+
+    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &one,
+                                      "/subscriptions/a"),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &one,
+                                      "/Subscriptions/A"),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &two,
+                                      "/subscriptions/a"),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_role_unassign(s->registry, &alice.principal, &one,
+                                        "/subscriptions/b"),
+                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(amld_role_unassign(s->registry, &alice.principal, &one,
+                                        "/subscriptions/A"),
+                     AML_REGISTRY_OK);
+
+    /* roles survive a new password */
+    assert_int_equal(
+        amld_account_set_password(s->registry, "alice", "close sesame", NOW),
+        AMLD_ACCOUNT_OK);
+
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_principal_load(txn, &alice.principal, &p),
+                     AML_REGISTRY_OK);
+    assert_int_equal(p.count, 1);
+    assert_true(aml_principal_eq(&p.list[0].role, &two));
+    assert_true(aml_str_eq(p.list[0].scope, aml_str("/subscriptions/a")));
+    assert_string_equal(p.name, "alice");
+    amld_principal_clear(&p);
+    aml_registry_end(txn);
+}
+
+
+static void
+scopes(void **state)
+{
+    static const char *const bad[] = {"",         "subscriptions", "//",
+                                      "/a/",      "/a//b",         "/a b",
+                                      "/a/../b?", "/a\n",          "/a/%2f"};
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(amld_scope_valid(bad[i]));
+    }
+
+    assert_true(amld_scope_valid("/"));
+    assert_true(amld_scope_valid("/subscriptions/a/resourceGroups/b_(c)"));
+}
+
+
+static void
+definitions(void **state)
+{
+    scratch_t *s = *state;
+    aml_principal_id_t id;
+    aml_registry_txn_t *txn;
+    uint64_t before, after;
+    char path[128], name[64];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/roles.json", s->dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("[{\"Name\":\"Watcher\",\"Id\":\"acdd72a7-3385-48ef-bd42-"
+          "f606fba81ae7\",\"Actions\":[\"*/read\"],\"NotActions\":[]}]",
+          f);
+    fclose(f);
+
+    assert_int_equal(amld_roles_load(s->registry, path), 0);
+
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    before = aml_registry_version(txn);
+    assert_int_equal(amld_role_find(txn, "wATCHER", &id), AML_REGISTRY_OK);
+    amld_role_label(txn, &id, name, sizeof(name));
+    assert_string_equal(name, "Watcher");
+    assert_int_equal(amld_role_find(txn,
+                                    "acdd72a7-3385-48ef-bd42-"
+                                    "f606fba81ae7",
+                                    &id),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_role_find(txn, "Owner", &id), AML_REGISTRY_NOTFOUND);
+    aml_registry_end(txn);
+
+    /* nothing has changed, and nothing is written */
+    assert_int_equal(amld_roles_load(s->registry, path), 0);
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    after = aml_registry_version(txn);
+    aml_registry_end(txn);
+    assert_int_equal(before, after);
+
+    /* one that is wrong: none is taken */
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("[{\"Name\":\"Good\",\"Id\":\"8e3af657-a8ff-443c-a75c-2fe8c4bcb635\""
+          ",\"Actions\":[\"*\"]},{\"Name\":\"Bad\"}]",
+          f);
+    fclose(f);
+    assert_int_equal(amld_roles_load(s->registry, path), -1);
+    assert_int_equal(scratch_count(s, "role/"), 1);
+    assert_int_equal(amld_roles_load(s->registry, "/nonexistent"), -1);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(passwords, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(one_of_a_name, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(new_password, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(removal, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(roles, scratch_setup, scratch_teardown),
+        cmocka_unit_test(scopes),
+        cmocka_unit_test_setup_teardown(definitions, scratch_setup,
+                                        scratch_teardown),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("accounts", tests, NULL, NULL);
+}

@@ -1,0 +1,343 @@
+/*
+ * Sessions, sign-ins, single-use codes.
+ */
+
+#include "t/unit/scratch.h"
+
+#include "auth/accounts.h"
+#include "auth/sessions.h"
+
+#define NOW 1795000000
+#define HOST "lab1.instances.aml.localhost:8443"
+#define SESSION_HOST "lab1.instances.aml.localhost"
+
+typedef struct {
+    amld_account_t account;
+    aml_principal_id_t sign_in;
+    char secret[AMLD_SECRET_SIZE]; /* of the studio's session */
+    uint8_t hash[32];
+    char browser_secret[AMLD_SECRET_SIZE];
+    uint8_t browser[32];
+} person_t;
+
+
+static void
+create(scratch_t *s, const person_t *p, const char *host, int64_t expires,
+       char secret[AMLD_SECRET_SIZE])
+{
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_create(txn, &p->account.principal,
+                                         &p->sign_in, host, NOW, expires,
+                                         secret),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+}
+
+
+static person_t
+person(scratch_t *s, const char *name)
+{
+    person_t p;
+
+    memset(&p, 0, sizeof(p));
+    assert_int_equal(
+        amld_account_add(s->registry, name, "open sesame", NOW, &p.account),
+        AMLD_ACCOUNT_OK);
+    assert_int_equal(aml_uuid_random(&p.sign_in), 0);
+    create(s, &p, "aml.localhost", NOW + 3600, p.secret);
+    assert_int_equal(amld_secret_hash(p.secret, p.hash), 0);
+    assert_int_equal(amld_secret_new(p.browser_secret, p.browser), 0);
+
+    return p;
+}
+
+
+static void
+code(scratch_t *s, const person_t *p, char secret[AMLD_SECRET_SIZE])
+{
+    amld_code_t c = {.host = HOST, .session_expires = NOW + 3600};
+
+    memcpy(c.browser, p->browser, sizeof(c.browser));
+    c.principal = p->account.principal;
+    c.sign_in = p->sign_in;
+    assert_int_equal(amld_code_create(s->registry, &c, NOW, secret),
+                     AML_REGISTRY_OK);
+}
+
+
+static aml_registry_rc_t
+redeem(scratch_t *s, const char *secret, const char *host,
+       const uint8_t browser[32], int64_t now, char session[AMLD_SECRET_SIZE])
+{
+    return amld_code_redeem(s->registry, secret, host, SESSION_HOST, browser,
+                            now, session);
+}
+
+
+static aml_registry_rc_t
+get(scratch_t *s, const char *secret, aml_session_t *session)
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+    uint8_t hash[32];
+
+    assert_int_equal(amld_secret_hash(secret, hash), 0);
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    rc = amld_session_get(txn, hash, session);
+    aml_registry_end(txn);
+
+    return rc;
+}
+
+
+static void
+secrets(void **state)
+{
+    char a[AMLD_SECRET_SIZE], b[AMLD_SECRET_SIZE], hex[AMLD_HASH_HEX_SIZE];
+    uint8_t hash[32], other[32];
+
+    (void) state;
+
+    assert_int_equal(amld_secret_new(a, hash), 0);
+    assert_int_equal(amld_secret_new(b, other), 0);
+    assert_int_equal(strlen(a), 43);
+    assert_string_not_equal(a, b);
+
+    amld_hash_format(hash, hex);
+    assert_int_equal(amld_hash_parse(hex, other), 0);
+    assert_memory_equal(hash, other, 32);
+
+    assert_int_equal(amld_secret_hash(NULL, hash), -1);
+    assert_int_equal(amld_secret_hash("", hash), -1);
+    assert_int_equal(amld_secret_hash("short", hash), -1);
+    a[5] = '+';
+    assert_int_equal(amld_secret_hash(a, hash), -1);
+    hex[3] = 'G';
+    assert_int_equal(amld_hash_parse(hex, other), -1);
+    hex[3] = 'A'; /* one spelling only */
+    assert_int_equal(amld_hash_parse(hex, other), -1);
+    assert_int_equal(amld_hash_parse(NULL, other), -1);
+}
+
+
+static void
+sign_in_ends_as_one(void **state)
+{
+    scratch_t *s = *state;
+    char at_one[AMLD_SECRET_SIZE], at_two[AMLD_SECRET_SIZE];
+    person_t alice = person(s, "alice"), bob = person(s, "bob");
+    aml_registry_txn_t *txn;
+    aml_session_t session;
+
+    create(s, &alice, "one.apps", NOW + 60, at_one);
+    create(s, &alice, "two.apps", NOW + 60, at_two);
+
+    /* ends one alone */
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_end(txn, alice.hash), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_end(txn, alice.hash), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    assert_int_equal(get(s, alice.secret, &session), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(get(s, at_one, &session), AML_REGISTRY_OK);
+
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_sign_in_end(txn, &alice.sign_in), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    assert_int_equal(get(s, at_one, &session), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(get(s, at_two, &session), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(get(s, bob.secret, &session), AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "session/"), 1);
+    assert_int_equal(scratch_count(s, "sign-in/"), 1);
+}
+
+
+static void
+code_is_good_once(void **state)
+{
+    scratch_t *s = *state;
+    char secret[AMLD_SECRET_SIZE], made[AMLD_SECRET_SIZE];
+    person_t alice = person(s, "alice");
+    aml_registry_txn_t *txn;
+    aml_session_t session;
+    uint8_t hash[32];
+
+    code(s, &alice, secret);
+    assert_int_equal(redeem(s, secret, HOST, alice.browser, NOW + 59, made),
+                     AML_REGISTRY_OK);
+
+    assert_int_equal(amld_secret_hash(made, hash), 0);
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_get(txn, hash, &session), AML_REGISTRY_OK);
+    assert_true(aml_str_eq(session.host, aml_str(SESSION_HOST)));
+    assert_true(aml_principal_eq(&session.principal, &alice.account.principal));
+    assert_true(aml_principal_eq(&session.sign_in, &alice.sign_in));
+    /* no longer than the sign-in that it comes from */
+    assert_int_equal(session.expires, NOW + 3600);
+    aml_registry_end(txn);
+
+    assert_int_equal(redeem(s, secret, HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(scratch_count(s, "code/"), 0);
+    assert_int_equal(scratch_count(s, "session/"), 2);
+}
+
+
+/* Each of these also takes the code: there is no second try. */
+static void
+code_is_bound(void **state)
+{
+    scratch_t *s = *state;
+    char secret[AMLD_SECRET_SIZE], made[AMLD_SECRET_SIZE];
+    person_t alice = person(s, "alice"), bob = person(s, "bob");
+
+    code(s, &alice, secret);
+    assert_int_equal(redeem(s, secret, HOST, bob.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(redeem(s, secret, HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+
+    code(s, &alice, secret);
+    assert_int_equal(redeem(s, secret, "lab2.instances.aml.localhost:8443",
+                            alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(redeem(s, secret, HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+
+    code(s, &alice, secret);
+    assert_int_equal(
+        redeem(s, secret, HOST, alice.browser, NOW + AMLD_CODE_LIFETIME, made),
+        AML_REGISTRY_NOTFOUND);
+
+    assert_int_equal(redeem(s, NULL, HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(redeem(s, "x", HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+
+    assert_int_equal(scratch_count(s, "session/"), 2);
+}
+
+
+static void
+code_dies_with_sign_in(void **state)
+{
+    scratch_t *s = *state;
+    char secret[AMLD_SECRET_SIZE], made[AMLD_SECRET_SIZE];
+    person_t alice = person(s, "alice"), bob = person(s, "bob");
+    aml_registry_txn_t *txn;
+
+    code(s, &alice, secret);
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_sign_in_end(txn, &alice.sign_in), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    assert_int_equal(redeem(s, secret, HOST, alice.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+
+    code(s, &bob, secret);
+    assert_int_equal(amld_account_remove(s->registry, "bob", NOW),
+                     AMLD_ACCOUNT_OK);
+    assert_int_equal(redeem(s, secret, HOST, bob.browser, NOW, made),
+                     AML_REGISTRY_NOTFOUND);
+
+    assert_int_equal(scratch_count(s, "session/"), 0);
+}
+
+
+static void
+half_written_code(void **state)
+{
+    static const char *const bad[] = {"", "{", "[]", "{\"host\":1}", "null"};
+    scratch_t *s = *state;
+    char secret[AMLD_SECRET_SIZE], made[AMLD_SECRET_SIZE], key[128],
+        hex[AMLD_HASH_HEX_SIZE];
+    person_t alice = person(s, "alice");
+    aml_registry_txn_t *txn;
+    uint8_t hash[32];
+    size_t i;
+    int n;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(amld_secret_new(secret, hash), 0);
+        amld_hash_format(hash, hex);
+        n = snprintf(key, sizeof(key), "code/%s", hex);
+        assert_int_equal(aml_registry_write(s->registry, &txn),
+                         AML_REGISTRY_OK);
+        assert_int_equal(
+            aml_registry_put(txn, key, (size_t) n, bad[i], strlen(bad[i])),
+            AML_REGISTRY_OK);
+        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+        assert_int_not_equal(redeem(s, secret, HOST, alice.browser, NOW, made),
+                             AML_REGISTRY_OK);
+    }
+
+    assert_int_equal(scratch_count(s, "code/"), 0);
+}
+
+
+static void
+sweep(void **state)
+{
+    scratch_t *s = *state;
+    person_t alice = person(s, "alice");
+    char secret[AMLD_SECRET_SIZE];
+    aml_registry_txn_t *txn;
+    size_t removed, i;
+
+    code(s, &alice, secret);
+
+    /* more than one batch of them */
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    for (i = 0; i < 1200; i++) {
+        assert_int_equal(amld_session_create(txn, &alice.account.principal,
+                                             &alice.sign_in, "one.apps", NOW,
+                                             NOW + 10, secret),
+                         AML_REGISTRY_OK);
+    }
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    assert_int_equal(amld_sessions_sweep(s->registry, NOW + 9, &removed),
+                     AML_REGISTRY_OK);
+    assert_int_equal(removed, 0);
+
+    assert_int_equal(amld_sessions_sweep(s->registry, NOW + 10, &removed),
+                     AML_REGISTRY_OK);
+    assert_int_equal(removed, 1200);
+    assert_int_equal(scratch_count(s, "session/"), 1);
+    assert_int_equal(scratch_count(s, "sign-in/"), 1);
+    assert_int_equal(scratch_count(s, "code/"), 1);
+
+    assert_int_equal(amld_sessions_sweep(s->registry, NOW + 60, &removed),
+                     AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "code/"), 0);
+
+    assert_int_equal(amld_sessions_sweep(s->registry, NOW + 3600, NULL),
+                     AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "session/"), 0);
+    assert_int_equal(scratch_count(s, "sign-in/"), 0);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secrets),
+        cmocka_unit_test_setup_teardown(sign_in_ends_as_one, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(code_is_good_once, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(code_is_bound, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(code_dies_with_sign_in, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(half_written_code, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(sweep, scratch_setup, scratch_teardown),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("sessions", tests, NULL, NULL);
+}
