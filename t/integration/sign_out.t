@@ -12,7 +12,7 @@ my $gw = AML::Test->start(
 
 # Presses the button that the page has.
 sub sign_out ($me) {
-    my $tx = $me->navigate($gw->studio_url('/auth/sign-out'));
+    my $tx = $me->navigate($gw->studio_url('/'));
     return $me->submit($tx, {}, form => 'form[action*=sign-out]');
 }
 
