@@ -13,9 +13,10 @@ amld() {
 # is set, and an account is finished when its .done file is there: a first
 # start that was cut short goes on where it was.
 demo_accounts() {
-    local user name role file have
-    # the first call makes the registry
-    have=$(amld account list) || return 1
+    local user name role file have=""
+    if [ -e "$RUN/registry/data.mdb" ]; then
+        have=$(amld account list) || return 1
+    fi
     for user in $DEMO_USERS; do
         name=${user%:*}
         role=${user#*:}
@@ -35,7 +36,8 @@ demo_accounts() {
                 return 1
         fi
         if [ ! -e "$file.done" ]; then
-            amld role assign "$name" "$role" "$WORKSPACE" || return 1
+            amld role assign --account "$name" --role "$role" \
+                --scope "$WORKSPACE" || return 1
             touch "$file.done"
         fi
     done
