@@ -101,21 +101,32 @@ config_fault_at(config_reader_t *r, int line, const char *name,
 }
 
 
-static int
-config_line(const config_reader_t *r, const cfg_t *section, const char *name)
+static config_note_t *
+config_noted(const config_reader_t *r, const cfg_t *section, const char *name)
 {
+    config_note_t *note;
     size_t i;
 
     for (i = 0; i < r->note_count; i++) {
-        if (r->notes[i].section == section &&
-            (name == NULL ? r->notes[i].name == NULL
-                          : r->notes[i].name != NULL &&
-                                strcmp(r->notes[i].name, name) == 0)) {
-            return r->notes[i].line;
+        note = &r->notes[i];
+
+        if (note->section == section && (name == NULL || note->name == NULL
+                                             ? name == note->name
+                                             : strcmp(note->name, name) == 0)) {
+            return note;
         }
     }
 
-    return 0;
+    return NULL;
+}
+
+
+static int
+config_line(const config_reader_t *r, const cfg_t *section, const char *name)
+{
+    const config_note_t *note = config_noted(r, section, name);
+
+    return note != NULL ? note->line : 0;
 }
 
 
@@ -149,6 +160,19 @@ config_fault(config_reader_t *r, cfg_t *section, const char *name,
 }
 
 
+static void
+config_fault_line(config_reader_t *r, int line, const char *text)
+{
+    r->faults++;
+
+    if (line > 0) {
+        fprintf(stderr, "%s:%d: %s\n", r->file, line, text);
+    } else {
+        fprintf(stderr, "%s: %s\n", r->file, text);
+    }
+}
+
+
 /* libconfuse's own faults: syntax, unknown options */
 static void
 config_error(cfg_t *cfg, const char *format, va_list args)
@@ -162,7 +186,7 @@ static int
 config_note(cfg_t *cfg, cfg_opt_t *opt)
 {
     config_reader_t *r = config_reader;
-    config_note_t *grown, note;
+    config_note_t *grown, *old, note;
 
     note.section = cfg;
     note.name = cfg_opt_name(opt);
@@ -172,7 +196,8 @@ config_note(cfg_t *cfg, cfg_opt_t *opt)
         note.section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
         note.name = NULL;
 
-    } else if (config_line(r, cfg, note.name) != 0) {
+    } else if ((old = config_noted(r, cfg, note.name)) != NULL) {
+        old->line = note.line;
         if (!(opt->flags & CFGF_LIST)) {
             config_fault(r, cfg, note.name, "is given twice");
         }
@@ -672,6 +697,7 @@ amld_config_read(const char *file)
     config_reader_t reader = {.file = file};
     amld_config_t *c = NULL;
     cfg_t *cfg = NULL;
+    int rc;
 
     if (config_openable(&reader) != 0) {
         return NULL;
@@ -690,10 +716,11 @@ amld_config_read(const char *file)
     cfg_set_error_function(cfg, config_error);
     config_watch(cfg);
 
-    if (cfg_parse(cfg, file) != CFG_SUCCESS) {
+    rc = cfg_parse(cfg, file);
+    if (rc != CFG_SUCCESS) {
         if (reader.faults == 0) {
-            fprintf(stderr, "%s: cannot be read\n", file);
-            reader.faults++;
+            config_fault_line(&reader, rc == CFG_PARSE_ERROR ? cfg->line : 0,
+                              "can't be understood");
         }
         goto done;
     }

@@ -15,6 +15,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "auth/origin.h"
+#include "auth/pages.h"
+
 #define HTTP_BACKLOG 512
 #define HTTP_CONNECTION_MEMORY (64 * 1024)
 #define HTTP_IDLE_SECONDS 300
@@ -102,6 +105,35 @@ http_allow(char *allow, size_t size, const char *method)
 }
 
 
+/* For a person a page, for a program the error. */
+static void
+http_nothing(amld_http_t *http, amld_exchange_t *e, unsigned status,
+             const char *code, const char *message)
+{
+    const amld_request_t *r = &e->request;
+    const char *accept = amld_request_header(r, "Accept");
+    aml_origin_t origin;
+
+    memset(&origin, 0, sizeof(origin));
+    origin.method = aml_str_of(r->method);
+    origin.fetch_mode = aml_str_of(amld_request_header(r, "Sec-Fetch-Mode"));
+
+    if (aml_origin_is_page(
+            &origin, aml_str_of(accept),
+            aml_str_of(amld_request_header(r, "X-Requested-With")))) {
+        amld_page_message(http->amld, &e->response,
+                          strncmp(e->path, "/.aml/", 6) == 0
+                              ? AMLD_SITE_INSTANCE
+                              : AMLD_SITE_STUDIO,
+                          status, "Nothing here", message,
+                          http->amld->config->studio, "Go to the studio");
+        return;
+    }
+
+    amld_response_error(&e->response, status, code, NULL, "%s", message);
+}
+
+
 static void
 http_dispatch(amld_http_t *http, amld_exchange_t *e)
 {
@@ -131,15 +163,13 @@ http_dispatch(amld_http_t *http, amld_exchange_t *e)
     }
 
     if (*allow != '\0') {
-        amld_response_error(&e->response, 405, "MethodNotAllowed", NULL,
-                            "This address does not take %s.",
-                            e->request.method);
+        http_nothing(http, e, 405, "MethodNotAllowed",
+                     "This address can't be asked in this way.");
         amld_response_header(&e->response, "Allow", "%s", allow);
         return;
     }
 
-    amld_response_error(&e->response, 404, "NotFound", NULL,
-                        "There is nothing at this address.");
+    http_nothing(http, e, 404, "NotFound", "There is nothing at this address.");
 }
 
 

@@ -200,7 +200,7 @@ faults(void **state)
         {"studio = \"https://a.b\"\napps = \"*.c.d\"\n" REST, ":2: apps: "},
         {"studio = \"https://a.c.d\"\napps = \"c.d\"\n" REST,
          ":1: studio: must not be a name below apps"},
-        {GOOD WORKSPACE, ":15: "},
+        {GOOD WORKSPACE, ":10: found duplicate title 'demo'"},
         {GOOD "workspace \"DEMO\" {\n subscription = \"11111111-2222-3333-"
               "4444-555555555555\"\n resource_group = rg\n share = \"/s\"\n}\n",
          "differs from another workspace's in case only"},
