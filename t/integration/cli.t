@@ -73,17 +73,24 @@ subtest 'roles' => sub {
     is $read->(), 403, 'no role';
     $gw->assign('erin', 'Reader');
     is $read->(), 200, 'with the next request';
-    $gw->amld_ok('role', 'unassign', 'erin', 'Reader', $gw->workspace);
+    $gw->role('remove', 'erin', 'Reader');
     is $read->(), 403, 'taken away with the next';
     $gw->assign('erin', 'acdd72a7-3385-48ef-bd42-f606fba81ae7', '/');
     is $read->(), 200, 'by number, everywhere';
-    isnt $gw->amld('role', 'assign', 'erin', 'Emperor', '/')->{status}, 0,
-        'an unknown role';
-    isnt $gw->amld('role', 'assign', 'nobody', 'Reader', '/')->{status}, 0,
-        'an unknown account';
-    isnt $gw->amld('role', 'assign', 'erin', 'Reader', 'x')->{status}, 0,
-        'a scope that is none';
-    my $list = $gw->amld_ok('role', 'list');
+    my @bad = (
+        ['an unknown role',       'erin',   'Emperor', '/'],
+        ['an unknown account',    'nobody', 'Reader',  '/'],
+        ['a scope that is none',  'erin',   'Reader',  'x'],
+        ['a scope with a slash behind', 'erin', 'Reader', '/a/'],
+        ['an empty scope',        'erin',   'Reader',  ''],
+    );
+    for my $case (@bad) {
+        my ($name, @words) = @$case;
+        ok !eval { $gw->role('assign', @words); 1 }, $name;
+    }
+    like $gw->amld_ok('role', 'list', '--account', 'erin'), qr/Reader/,
+        'what one has';
+    my $list = $gw->amld_ok('role', 'definitions');
     like $list, qr/\b$_\b/, $_
         for 'Owner', 'Contributor', 'Reader', 'AzureML Data Scientist',
         'AzureML Compute Operator';

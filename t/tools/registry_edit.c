@@ -17,6 +17,7 @@
  *      "identity":"sub"|"entra","space":"","name_claim":"name",
  *      "audiences":[…]}
  *     {"op":"key","iss":…,"kid":…,"pem":"/file","alg":"","expires":0}
+ *     {"op":"delete-key","iss":…,"kid":…}
  *     {"op":"put","key":…,"hex":…}  {"op":"delete","key":…}
  *     {"op":"get","key":…}          prints the value as hex, or "none"
  *     {"op":"copy","from":…,"to":…}
@@ -340,6 +341,13 @@ edit(const edit_t *e, json_t *o)
         edit_get(e, o);
     } else if (strcmp(op, "copy") == 0) {
         edit_copy(e, o);
+    } else if (strcmp(op, "delete-key") == 0) {
+        char key[AML_REGISTRY_KEY_MAX + 1];
+        size_t n = aml_key_key(key, aml_str_of(text(e, o, "iss", NULL)),
+                               aml_str_of(text(e, o, "kid", NULL)));
+
+        aml_registry_del(e->txn, key, n);
+        aml_registry_touch_keys(e->txn);
     } else if (strcmp(op, "delete") == 0) {
         const char *key = text(e, o, "key", NULL);
 

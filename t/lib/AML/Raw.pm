@@ -5,6 +5,7 @@ package AML::Raw;
 
 use Mojo::Base -strict, -signatures;
 use Exporter qw(import);
+use IO::Select;
 use IO::Socket::SSL;
 use Mojo::JSON qw(decode_json);
 

@@ -12,6 +12,9 @@ package AML::Test;
 # Environment: AML_NGINX, AML_MODULE, AML_AMLD, AML_VARIANT, AML_VENV;
 # AML_PATIENCE multiplies deadlines, AML_KEEP keeps the directory.
 
+# EV, where it is installed, would reap our children in our place.
+BEGIN { $ENV{MOJO_REACTOR} = 'Mojo::Reactor::Poll' }
+
 use Mojo::Base -base, -signatures;
 use Cwd ();
 use File::Temp ();
@@ -328,7 +331,12 @@ sub add_account ($self, $name, $role = undef) {
 }
 
 sub assign ($self, $name, $role, $scope = $self->workspace) {
-    $self->amld_ok('role', 'assign', $name, $role, $scope);
+    $self->role('assign', $name, $role, $scope);
+}
+
+sub role ($self, $verb, $account, $role, $scope = $self->workspace) {
+    $self->amld_ok('role', $verb, '--account', $account, '--role', $role,
+        '--scope', $scope);
 }
 
 sub create_instance ($self, $name, $creator) {
@@ -474,9 +482,11 @@ sub give_up ($self, $why) {
 }
 
 sub show_logs ($self) {
-    for my $file (glob($self->dir . '/{log,nginx}/*.{err,out,log}')) {
+    for my $file (glob($self->dir . '/log/*.{err,out} ' . $self->dir
+        . '/nginx/error.log'))
+    {
         my @lines = split /\n/, path($file)->slurp;
-        splice @lines, 0, -15 if @lines > 15;
+        splice @lines, 0, -12 if @lines > 12;
         Test::More::diag(path($file)->basename . ": $_") for @lines;
     }
 }
