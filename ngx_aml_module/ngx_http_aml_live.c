@@ -9,6 +9,8 @@
 
 #include "ngx_http_aml_module.h"
 
+#include <jansson.h>
+
 
 #define NGX_HTTP_AML_STALE_TICKS 5 /* looks at the file once in so many */
 
@@ -36,6 +38,9 @@ ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf)
 
     worker->log = cycle->log;
     ngx_queue_init(&worker->live);
+
+    /* jansson reads entropy at its first object: now, not in a request */
+    json_object_seed(0);
 
     worker->decider = aml_decider_new(amcf->token_cache);
     if (worker->decider == NULL) {
