@@ -15,7 +15,7 @@ ngx_http_aml_tls_server(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
                         ngx_http_core_srv_conf_t *user);
 static ngx_uint_t
 ngx_http_aml_tls_line(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
-                      const char *directive);
+                      const char *directive, const char *without);
 static ngx_uint_t ngx_http_aml_used(ngx_http_core_srv_conf_t *cscf);
 
 
@@ -69,12 +69,13 @@ ngx_http_aml_tls_listen(ngx_conf_t *cf, ngx_http_conf_addr_t *addr)
         }
 
         if (!ssl) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"listen %V\" without \"ssl\" in a server that "
-                          "uses \"aml_require\": add \"ssl\", or let a "
-                          "server of its own redirect to https, in %s:%ui",
-                          &addr->opt.addr_text, server[s]->file_name,
-                          ngx_http_aml_tls_line(cf, server[s], "listen"));
+            ngx_log_error(
+                NGX_LOG_EMERG, cf->log, 0,
+                "\"listen %V\" without \"ssl\" in a server that "
+                "uses \"aml_require\": add \"ssl\", or let a "
+                "server of its own redirect to https, in %s:%ui",
+                &addr->opt.addr_text, server[s]->file_name,
+                ngx_http_aml_tls_line(cf, server[s], "listen", " ssl"));
             return NGX_ERROR;
         }
 
@@ -143,7 +144,7 @@ ngx_http_aml_tls_server(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
         break;
     }
 
-    line = ngx_http_aml_tls_line(cf, cscf, directive);
+    line = ngx_http_aml_tls_line(cf, cscf, directive, NULL);
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                   "\"%s\" allows less than a server that uses "
@@ -157,11 +158,12 @@ ngx_http_aml_tls_server(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
 
 /*
  * The line of a directive within the server's block, for the error message
- * only; the server's own line where it is inherited or included.
+ * only; where there are several, one that has not `without`; the server's own
+ * line where it is inherited or included.
  */
 static ngx_uint_t
 ngx_http_aml_tls_line(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
-                      const char *directive)
+                      const char *directive, const char *without)
 {
     FILE *file;
     char text[1024], *p;
@@ -188,7 +190,8 @@ ngx_http_aml_tls_line(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
         }
 
         if (ngx_strncmp(p, directive, n) == 0 &&
-            (p[n] == ' ' || p[n] == '\t')) {
+            (p[n] == ' ' || p[n] == '\t') &&
+            (without == NULL || ngx_strstr(p, without) == NULL)) {
             found = line;
             break;
         }
