@@ -208,7 +208,8 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
     amld_html(&html,
               "<input type=\"hidden\" name=\"to\" value=\"%s\">\n"
               "<label>Name\n"
-              "<input name=\"name\" value=\"%s\" autocomplete=\"username\" "
+              "<input type=\"text\" name=\"name\" value=\"%s\" "
+              "autocomplete=\"username\" "
               "autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"64\" "
               "required",
               to, name);

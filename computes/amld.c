@@ -27,7 +27,7 @@
 #define AMLD_CONFIG_FILE "/etc/aml/amld.conf"
 
 static const char amld_usage[] =
-    "Usage: amld [-v] [-c FILE] COMMAND\n"
+    "Usage: amld [-v] [-c FILE] [COMMAND]\n"
     "       amld -t [-c FILE]\n"
     "\n"
     "The daemon behind the gateway: sign-in, sessions, compute instances.\n"
@@ -35,7 +35,8 @@ static const char amld_usage[] =
     "  run                 serves, in the foreground, until SIGTERM; what\n"
     "                      runs on instances goes on running\n"
     "  account …           local accounts: add, password, remove, list\n"
-    "  role …              roles of accounts: assign, remove, list\n"
+    "  role …              roles of accounts: assign, remove, list,\n"
+    "                      definitions\n"
     "  key …               signing keys: list, rotate\n"
     "  registry dump       what the registry holds, secrets left out\n"
     "\n"
@@ -202,7 +203,7 @@ main(int argc, char **argv)
     }
 
     if (optind == argc) {
-        return amld_cli_usage(amld_usage, 1);
+        return amld_run(file, 1, argv);
     }
 
     argv[optind - 1] = argv[0];

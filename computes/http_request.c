@@ -362,7 +362,7 @@ amld_http_parse_headers(amld_exchange_t *e)
 {
     static const char bad[] = "An identity header is malformed.";
     amld_request_t *r = &e->request;
-    const char *principal, *credential, *session;
+    const char *principal, *credential, *session, *other;
     struct {
         const char *name;
         const char **value;
@@ -375,6 +375,11 @@ amld_http_parse_headers(amld_exchange_t *e)
         {"X-AML-Principal", &principal},
         {"X-AML-Credential", &credential},
         {"X-AML-Session", &session},
+        {"Origin", &other},
+        {"Sec-Fetch-Site", &other},
+        {"Sec-Fetch-Mode", &other},
+        {"Sec-Fetch-Dest", &other},
+        {"Authorization", &other},
     };
     size_t i;
 

@@ -87,6 +87,9 @@ amld_response_redirect(amld_response_t *response, const char *location)
 {
     amld_response_empty(response, response->safe ? 302 : 303);
     amld_response_header(response, "Location", "%s", location);
+
+    /* codes and addresses of instances travel in the query */
+    amld_response_header(response, "Referrer-Policy", "no-referrer");
 }
 
 
