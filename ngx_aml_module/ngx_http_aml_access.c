@@ -41,6 +41,7 @@ ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 static ngx_int_t ngx_http_aml_find_cookie(ngx_table_elt_t *h, void *data);
 static ngx_uint_t ngx_http_aml_bearer(ngx_http_request_t *r, aml_str_t *token);
 static ngx_uint_t ngx_http_aml_same_origin(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_aml_one_host(ngx_http_request_t *r);
 
 
 ngx_http_aml_ctx_t *
@@ -198,7 +199,10 @@ ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     ctx->decided = 1;
     ctx->allowed = 0;
 
-    if (worker == NULL || worker->registry == NULL) {
+    if (!ngx_http_aml_one_host(r)) {
+        reason = AML_REASON_REQUEST_MALFORMED;
+
+    } else if (worker == NULL || worker->registry == NULL) {
         reason = AML_REASON_REGISTRY_UNAVAILABLE;
 
     } else {
@@ -536,6 +540,55 @@ ngx_http_aml_same_origin(ngx_http_request_t *r)
     }
 
     return aml_origin_allowed(&o);
+}
+
+
+/*
+ * The host that is decided on may come from an absolute address or from
+ * HTTP/2's :authority; the Host header goes upstream.  They must say the same,
+ * and what follows the name must be a port.
+ */
+static ngx_uint_t
+ngx_http_aml_one_host(ngx_http_request_t *r)
+{
+    u_char *p, *last;
+    ngx_str_t *host, *server;
+
+    if (r->headers_in.host == NULL) {
+        return r->headers_in.server.len == 0;
+    }
+
+    host = &r->headers_in.host->value;
+    server = &r->headers_in.server;
+
+    if (host->len < server->len ||
+        ngx_strncasecmp(host->data, server->data, server->len) != 0) {
+        return 0;
+    }
+
+    p = host->data + server->len;
+    last = host->data + host->len;
+
+    if (p < last && *p == '.') {
+        p++;
+    }
+
+    if (p == last) {
+        return 1;
+    }
+
+    if (*p++ != ':' || last - p > 5) {
+        return 0;
+    }
+
+    while (p < last) {
+        if (*p < '0' || *p > '9') {
+            return 0;
+        }
+        p++;
+    }
+
+    return 1;
 }
 
 

@@ -229,7 +229,7 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                       ngx_list_t *list)
 {
     u_char *p;
-    ngx_str_t *addr;
+    ngx_str_t id, *addr;
 
     addr = &r->connection->addr_text;
 
@@ -245,6 +245,15 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                          r->headers_in.host->value.data,
                          r->headers_in.host->value.len) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    if (ctx->require != NGX_HTTP_AML_CREATOR) {
+        ngx_http_aml_request_id(r, &id);
+
+        if (ngx_http_aml_say(list, "X-AML-Request-Id", "x-aml-request-id",
+                             id.data, id.len) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     if (!ctx->identified) {

@@ -139,6 +139,8 @@ ngx_http_aml_refuse_init(ngx_conf_t *cf, ngx_http_aml_main_conf_t *amcf);
  * after the response is under way. */
 ngx_int_t ngx_http_aml_refuse(ngx_http_request_t *r, aml_reason_t reason);
 ngx_int_t ngx_http_aml_refuse_handler(ngx_http_request_t *r);
+/* $request_id, 32 hexadecimal digits; "-" without memory. */
+void ngx_http_aml_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 /* ngx_http_aml_upstream.c */
 

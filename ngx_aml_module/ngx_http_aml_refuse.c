@@ -38,7 +38,6 @@ static ngx_int_t
 ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
                             const aml_reason_info_t *info, ngx_str_t *id,
                             ngx_uint_t page);
-static void ngx_http_aml_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 
 static ngx_str_t ngx_http_aml_no_store = ngx_string("no-store");
@@ -437,7 +436,7 @@ ngx_http_aml_json(ngx_http_request_t *r, const aml_reason_info_t *info,
 }
 
 
-static void
+void
 ngx_http_aml_request_id(ngx_http_request_t *r, ngx_str_t *id)
 {
     ngx_http_variable_value_t *v;
