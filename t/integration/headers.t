@@ -62,8 +62,6 @@ sub check ($what, @headers) {
             'nothing that was forged'
             or diag explain \@headers;
         is values_of('x-aml-principal', @headers), $me, 'the principal, once';
-        like values_of('x-aml-request-id', @headers), qr/^[0-9a-f]{32}$/,
-            'the request id, once';
         is values_of('x-forwarded-for', @headers), '127.0.0.1',
             'X-Forwarded-For, once';
         is values_of('x-forwarded-proto', @headers), 'https',

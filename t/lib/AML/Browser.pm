@@ -7,6 +7,7 @@ package AML::Browser;
 # gateway's own authority, always.
 
 use Mojo::Base -base, -signatures;
+use Mojo::Cookie::Request;
 use Mojo::URL;
 use Mojo::UserAgent;
 use AML::WebSocket;
@@ -18,6 +19,7 @@ has ua => sub ($self) {
     $ua->socket_options({PeerAddr => '127.0.0.1'});
     $ua->connect_timeout(10)->request_timeout(60)->inactivity_timeout(60);
     $ua->max_redirects(0)->max_response_size(0);
+    $ua->cookie_jar(AML::Browser::CookieJar->new);
     $ua->transactor->name('Mozilla/5.0 (aml test)');
     return $ua;
 };
@@ -159,6 +161,25 @@ sub set_cookie ($self, $name, $value, $host) {
             secure    => 1
         )
     );
+}
+
+package AML::Browser::CookieJar;
+
+# Every cookie of the gateway is for one host.  Mojolicious 9.31 loses such
+# cookies when it looks for those of a host below.
+use Mojo::Base 'Mojo::UserAgent::CookieJar', -signatures;
+
+sub find ($self, $url) {
+    return [
+        map { Mojo::Cookie::Request->new(name => $_->name, value => $_->value) }
+            grep {
+            $_->domain eq lc $url->ihost
+                && (!defined $_->expires || $_->expires > time)
+                && (!$_->secure || $url->protocol =~ /^(?:https|wss)$/)
+                && Mojo::UserAgent::CookieJar::_path($_->path,
+                $url->path->to_abs_string)
+            } @{$self->all}
+    ];
 }
 
 1;

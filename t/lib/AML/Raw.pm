@@ -24,6 +24,12 @@ sub connect_tls ($gw, $sni, @options) {
     return $socket;
 }
 
+# IO::Socket::SSL would send what Perl has inside, UTF-8 or not.
+sub send_bytes ($socket, $bytes) {
+    utf8::downgrade($bytes);
+    print $socket $bytes;
+}
+
 sub read_some ($socket, $buffer) {
     return 0 if !$socket->pending && !IO::Select->new($socket)->can_read(30);
     my $n = sysread $socket, $$buffer, 65_536, length $$buffer;
@@ -37,7 +43,7 @@ sub raw_http ($gw, $bytes, %o) {
     $head =~ s/\r?\n/\r\n/g;
     my $socket = connect_tls($gw, $o{sni} // $gw->studio_host);
     local $SIG{PIPE} = 'IGNORE';
-    print $socket "$head\r\n\r\n", $body // '';
+    send_bytes($socket, "$head\r\n\r\n" . ($body // ''));
     my $in = '';
     1 while read_some($socket, \$in);
     close $socket;
@@ -101,8 +107,9 @@ sub raw_h2 ($gw, $fields, %o) {
     die "no h2\n" unless ($socket->alpn_selected // '') eq 'h2';
     local $SIG{PIPE} = 'IGNORE';
     my $block = join '', map { literal(@$_) } @$fields;
-    print $socket "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0),
-        frame(1, 5, 1, $block);
+    utf8::downgrade($block);
+    send_bytes($socket, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            . frame(4, 0, 0) . frame(1, 5, 1, $block));
 
     my ($in, %answer) = ('', body => '');
     FRAME: while (1) {

@@ -64,6 +64,12 @@ has [qw(edit_nginx edit_amld)];
 sub start ($class, %o) {
     my $self = $class->prepare(%o);
     $self->start_amld;
+    my $accounts = $o{accounts} // {
+        creator   => 'Contributor',
+        colleague => 'Contributor',
+        reader    => 'Reader'
+    };
+    $self->add_account($_, $accounts->{$_}) for sort keys %$accounts;
     $self->start_nginx;
     my %instances = %{$o{instances} // {}};
     for my $name (sort keys %instances) {
@@ -96,12 +102,6 @@ sub prepare ($class, %o) {
     $self->make_ca;
     $self->write_amld_conf;
     $self->write_nginx_conf;
-    my $accounts = $o{accounts} // {
-        creator   => 'Contributor',
-        colleague => 'Contributor',
-        reader    => 'Reader'
-    };
-    $self->add_account($_, $accounts->{$_}) for sort keys %$accounts;
     return $self;
 }
 
@@ -176,7 +176,7 @@ sub end ($self, $name, $signal, $seconds = 20) {
 
 sub start_amld ($self) {
     unlink $self->socket;
-    $self->spawn(amld => $AMLD, '-c', $self->dir . '/amld.conf');
+    $self->spawn(amld => $AMLD, '-c', $self->dir . '/amld.conf', 'run');
     wait_for(
         sub {
             $self->alive('amld') or $self->give_up('amld ended at once');
