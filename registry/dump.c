@@ -441,10 +441,10 @@ static json_t *
 guarded_value(const entry_t *e)
 {
     static const char *const members[] = {
-        "host",    "principal",      "sign_in", "kid",
-        "alg",     "created",        "expires", "retires",
-        "issuer",  "not_before",     "state",   "active",
-        "rotates", "session_expires"};
+        "host",    "principal",       "sign_in", "kid",
+        "alg",     "created",         "expires", "retires",
+        "issuer",  "not_before",      "state",   "active",
+        "rotates", "session_expires", "signs"};
     size_t i;
     json_t *json, *copy, *v;
 
@@ -556,6 +556,10 @@ print_text(FILE *out, const json_t *key, const json_t *value)
     print_plain(out, json_string_value(key), json_string_length(key));
 
     if (!json_is_object(value)) {
+        if (json_is_string(value) && json_string_length(value) == 0) {
+            fputc('\n', out);
+            return 0;
+        }
         fputs("  ", out);
         return print_line(out, value);
     }
