@@ -34,7 +34,7 @@ for my $state (sort keys %states) {
         my $program = $gw->program->get($gw->app_url($name, '/api/status'),
             headers => $gw->bearer('creator'));
         $gw->refused($program, $status, $reason, 'the creator\'s program');
-        if ($status == 503) {
+        if ($reason eq 'instance_starting') {
             like $program->res->headers->header('Retry-After') // '',
                 qr/^\d+$/, 'is told when to try again';
         }

@@ -32,7 +32,7 @@ use AML::Port;
 use AML::Reaper;
 use AML::Wait qw(wait_for);
 
-our $ROOT = path(__FILE__)->to_abs->dirname->dirname->dirname->dirname;
+our $ROOT = path(__FILE__)->realpath->dirname->dirname->dirname->dirname;
 
 our $VARIANT = $ENV{AML_VARIANT} // 'release';
 our $NGINX   = $ENV{AML_NGINX}
