@@ -496,24 +496,25 @@ config_workspace(config_reader_t *r, cfg_t *section, amld_config_t *c)
     amld_workspace_t *w = &c->workspaces[c->workspace_count];
     aml_principal_id_t id;
     const char *value;
+    const char *title = cfg_title(section) != NULL ? cfg_title(section) : "";
     size_t i;
 
-    value = cfg_title(section);
-    if (!amld_value_is_name(value, 3, 33, "_-")) {
+    if (!amld_value_is_name(title, 3, 33, "_-")) {
         config_fault(r, section, "name",
                      "is not 3 to 33 letters, digits and \"_-\", a letter or "
                      "digit first");
     }
 
     for (i = 0; i < c->workspace_count; i++) {
-        if (strcasecmp(c->workspaces[i].name, value) == 0) {
+        if (c->workspaces[i].name != NULL &&
+            strcasecmp(c->workspaces[i].name, title) == 0) {
             config_fault(r, section, "name",
                          "differs from another workspace's in case only");
         }
     }
 
     c->workspace_count++;
-    w->name = config_copy(r, value);
+    w->name = config_copy(r, title);
 
     value = config_string(r, section, "subscription");
     if (value != NULL) {

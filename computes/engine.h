@@ -64,7 +64,8 @@ typedef struct {
                 const amld_command_t *command, amld_command_id_t *id, int *hold,
                 char *err, size_t size);
     /* Asks (SIGTERM) or makes (`kill`) a command and all that it started
-     * end.  0, or -1 when it has ended already. */
+     * end; with `kill` above 1 also what should have done that.  0, or -1
+     * when it has ended already. */
     int (*stop)(const amld_config_t *c, const amld_engine_instance_t *i,
                 const amld_command_id_t *id, int kill);
     amld_command_state_t (*inspect)(const amld_config_t *c,
@@ -73,8 +74,8 @@ typedef struct {
     /* A descriptor that polls readable when the command has ended (pidfd), or
      * -1 when it has ended already; the caller closes it. */
     int (*watch)(const amld_command_id_t *id);
-    /* Ends whatever is left of the instance, at once, and removes its private
-     * directory but for the logs. */
+    /* Ends whatever is left of the instance, at once, and removes from its
+     * private directory "tmp", "run" and the sockets: what a stop takes. */
     int (*destroy)(const amld_config_t *c, const amld_engine_instance_t *i,
                    char *err, size_t size);
 } amld_engine_t;

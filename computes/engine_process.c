@@ -106,17 +106,20 @@ static int
 process_start(const amld_config_t *c, const amld_engine_instance_t *i,
               char *err, size_t size)
 {
-    char tmp[PATH_MAX];
+    char path[PATH_MAX];
 
     if (process_destroy(c, i, err, size) != 0 ||
         process_create(c, i, err, size) != 0) {
         return -1;
     }
 
-    if ((size_t) snprintf(tmp, sizeof(tmp), "%s/tmp", i->runtime) >=
-            sizeof(tmp) ||
-        amld_files_mkdir(tmp, 0700) != 0) {
-        snprintf(err, size, "cannot make %s: %s", tmp, strerror(errno));
+    if ((size_t) snprintf(path, sizeof(path), "%s/tmp", i->runtime) >=
+            sizeof(path) ||
+        amld_files_mkdir(path, 0700) != 0 ||
+        (size_t) snprintf(path, sizeof(path), "%s/run", i->runtime) >=
+            sizeof(path) ||
+        amld_files_mkdir(path, 0700) != 0) {
+        snprintf(err, size, "cannot make %s: %s", path, strerror(errno));
         return -1;
     }
 
@@ -222,7 +225,15 @@ process_stop(const amld_config_t *c, const amld_engine_instance_t *i,
         return -1;
     }
 
-    rc = pidfd_send_signal(fd, kill_all ? SIGQUIT : SIGTERM, NULL, 0);
+    rc = pidfd_send_signal(fd,
+                           kill_all > 1 ? SIGKILL
+                           : kill_all   ? SIGQUIT
+                                        : SIGTERM,
+                           NULL, 0);
+    if (kill_all) {
+        /* Its user may have stopped it with all others of theirs. */
+        (void) pidfd_send_signal(fd, SIGCONT, NULL, 0);
+    }
     close(fd);
 
     return rc;
@@ -517,16 +528,15 @@ process_sweep(const char *entry, int prefix)
 }
 
 
-/* Logs stay, so that people can see why the last start failed. */
+/* What a stop takes away: sockets, and what is only for programs that run.  The
+ * rest is the instance's until it is deleted: settings, logs. */
 static int
 process_keep(const char *name)
 {
-    const char *dot;
+    size_t n;
 
-    dot = strrchr(name, '.');
-    if (dot != NULL && strcmp(dot, ".1") == 0) {
-        return dot - name > 4 && strncmp(dot - 4, ".log", 4) == 0;
-    }
+    n = strlen(name);
 
-    return dot != NULL && strcmp(dot, ".log") == 0;
+    return strcmp(name, "tmp") != 0 && strcmp(name, "run") != 0 &&
+           (n < 5 || strcmp(name + n - 5, ".sock") != 0);
 }

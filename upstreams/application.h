@@ -24,8 +24,10 @@ typedef struct {
 typedef struct {
     const char *program;   /* configured path of the executable */
     const char *socket;    /* unix socket to listen on */
-    const char *directory; /* working directory: the user's files */
-    const char *runtime;   /* private directory of the instance */
+    const char *directory; /* the workspace's share: what it may show */
+    const char *folder;    /* the user's own in it: where it begins */
+    const char *runtime;   /* private directory of the instance; "tmp" and
+                              "run" in it are emptied at each start */
     const char *origin;    /* public origin, "https://name.apps:port" */
     int as_root;           /* the command will run as uid 0 */
 } aml_application_vars_t;

@@ -14,11 +14,11 @@
 #include <sys/un.h>
 
 /*
- * A kernel's ipc sockets are "<runtime>/jupyter/kernel-<uuid>-ipc-<n>", and
+ * A kernel's ipc sockets are "<runtime>/run/kernel-<uuid>-ipc-<n>", and
  * must fit into a socket address; what does not would fail at the first cell
  * that is run, in words that nobody understands.
  */
-#define RUNTIME "jupyter"
+#define RUNTIME "run"
 #define KERNEL_SOCKET_CHARS                                                    \
     (sizeof("/" RUNTIME "/kernel-00000000-0000-0000-0000-000000000000-ipc-0"))
 
@@ -86,6 +86,9 @@ jupyter_command(const aml_application_vars_t *vars, const char **argv,
     add(&w, "--ServerApp.open_browser=False");
     add(&w, "--KernelManager.transport=ipc");
     add(&w, "--ServerApp.root_dir=%s", vars->directory);
+    if (vars->folder != NULL) {
+        add(&w, "--ServerApp.preferred_dir=%s", vars->folder);
+    }
     add(&w, "--ServerApp.default_url=/lab");
     add(&w, "--ServerApp.terminals_enabled=True");
 

@@ -113,7 +113,7 @@ jupyter(void **state)
         assert_null(strstr(argv[i], ".port="));
     }
 
-    assert_true(has(envp, "JUPYTER_RUNTIME_DIR=/run/aml/i/first-lab/jupyter"));
+    assert_true(has(envp, "JUPYTER_RUNTIME_DIR=/run/aml/i/first-lab/run"));
     assert_true(has(envp, "JUPYTER_DATA_DIR=/run/aml/i/first-lab/data"));
     assert_true(has(envp, "JUPYTER_CONFIG_DIR=/run/aml/i/first-lab/config"));
 

@@ -1,0 +1,556 @@
+#include "computes/instance.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "computes/files.h"
+#include "computes/logfile.h"
+
+#define INSTANCE_ROOM 16384 /* for a command's strings */
+#define INSTANCE_TAIL 12    /* lines of a log */
+
+static void
+instance_engine(const amld_instance_t *i, amld_engine_instance_t *e);
+static amld_app_t *
+instance_app(amld_instance_t *i, const aml_application_t *application);
+static void instance_probed(void *data, int ok);
+
+
+int64_t
+amld_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+
+amld_instance_t *
+amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
+                  const json_t *doc)
+{
+    size_t k;
+    const char *name;
+    amld_instance_t *i;
+    const amld_workspace_t *workspace;
+
+    name = amld_compute_str(doc, "name");
+
+    workspace = amld_compute_workspace(s->d->config, doc);
+    if (workspace == NULL) {
+        amld_log(AMLD_LOG_WARN, "%s: its workspace %s is configured no more",
+                 name, amld_compute_str(doc, "workspace"));
+        return NULL;
+    }
+
+    i = calloc(1, sizeof(*i));
+    if (i == NULL) {
+        amld_log(AMLD_LOG_ERROR, "%s: no memory", name);
+        return NULL;
+    }
+
+    i->supervisor = s;
+    i->key = *key;
+    i->phase = AMLD_PHASE_IDLE;
+    i->kill_at = AMLD_NEVER;
+    i->look_at = AMLD_NEVER;
+
+    snprintf(i->name, sizeof(i->name), "%s", name);
+    for (k = 0; i->name[k] != '\0'; k++) {
+        i->lower[k] = i->name[k] >= 'A' && i->name[k] <= 'Z'
+                          ? (char) (i->name[k] + 32)
+                          : i->name[k];
+    }
+
+    if (amld_compute_runtime(s->d->config, doc, i->runtime,
+                             sizeof(i->runtime)) != 0 ||
+        (size_t) snprintf(i->share, sizeof(i->share), "%s", workspace->share) >=
+            sizeof(i->share) ||
+        (size_t) snprintf(i->directory, sizeof(i->directory), "%s/%s",
+                          workspace->share, amld_compute_str(doc, "folder")) >=
+            sizeof(i->directory)) {
+        amld_log(AMLD_LOG_ERROR, "%s: its directories' names are too long",
+                 name);
+        free(i);
+        return NULL;
+    }
+
+    return i;
+}
+
+
+void
+amld_instance_free(amld_instance_t *i)
+{
+    size_t k;
+
+    for (k = 0; k < i->app_count; k++) {
+        amld_probe_free(i->apps[k].probe);
+        if (i->apps[k].watch != -1) {
+            close(i->apps[k].watch);
+        }
+        if (i->apps[k].hold != -1) {
+            close(i->apps[k].hold);
+        }
+    }
+
+    free(i);
+}
+
+
+size_t
+amld_instance_adopt(amld_instance_t *i, const json_t *doc)
+{
+    size_t k, n;
+    int64_t now;
+    amld_app_t *app;
+    amld_command_id_t id;
+    amld_engine_instance_t e;
+    const amld_config_t *c;
+    const amld_engine_t *engine;
+
+    c = i->supervisor->d->config;
+    engine = i->supervisor->engine;
+    now = amld_now();
+    instance_engine(i, &e);
+
+    for (k = 0, n = 0; aml_applications[k] != NULL; k++) {
+        if (amld_compute_command(doc, aml_applications[k]->name, &id) != 0 ||
+            (app = instance_app(i, aml_applications[k])) == NULL) {
+            continue;
+        }
+
+        app->id = id;
+        if (engine->inspect(c, &e, &id) != AMLD_COMMAND_RUNNING) {
+            continue;
+        }
+
+        app->running = 1;
+        app->adopted = 1;
+        app->watch = engine->watch(&id);
+        app->probe_at = now;
+        app->ready_by = now + (int64_t) c->start_timeout * 1000;
+        app->up_since = now;
+        n++;
+    }
+
+    return n;
+}
+
+
+int
+amld_instance_exec(amld_instance_t *i)
+{
+    char err[PATH_MAX + 512];
+    size_t k;
+    amld_app_t *app;
+    const amld_config_t *c;
+    amld_engine_instance_t e;
+
+    c = i->supervisor->d->config;
+    instance_engine(i, &e);
+
+    i->failed = 0;
+    i->app_count = 0;
+
+    if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||
+        i->supervisor->engine->start(c, &e, err, sizeof(err)) != 0) {
+        goto failed;
+    }
+
+    /* Readable for everyone in the workspace: it is one share. */
+    if (amld_files_mkdir(i->directory, 0755) != 0) {
+        snprintf(err, sizeof(err), "cannot make %s: %s", i->directory,
+                 strerror(errno));
+        goto failed;
+    }
+
+    for (k = 0; aml_applications[k] != NULL; k++) {
+        if (!amld_compute_has(c, aml_applications[k])) {
+            continue;
+        }
+
+        app = instance_app(i, aml_applications[k]);
+        if (app == NULL) {
+            snprintf(err, sizeof(err), "more than %d applications",
+                     AMLD_INSTANCE_APPS);
+            goto failed;
+        }
+
+        if (amld_instance_exec_app(app, err, sizeof(err)) != 0) {
+            goto failed;
+        }
+    }
+
+    return 0;
+
+failed:
+
+    amld_instance_call_off(i);
+    snprintf(i->failure, sizeof(i->failure), "%.2000s", err);
+    i->failed = 1;
+
+    return -1;
+}
+
+
+int
+amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
+{
+    char socket[PATH_MAX], origin[512], room[INSTANCE_ROOM];
+    const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
+    amld_command_t command;
+    amld_instance_t *i;
+    const amld_config_t *c;
+    amld_engine_instance_t e;
+    aml_application_vars_t vars;
+
+    i = app->instance;
+    c = i->supervisor->d->config;
+    instance_engine(i, &e);
+
+    if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", i->runtime,
+                          app->application->name) >= sizeof(socket) ||
+        amld_compute_origin(c, i->name, app->application->port, origin,
+                            sizeof(origin)) != 0) {
+        snprintf(err, size, "%s: names are too long", app->application->name);
+        return -1;
+    }
+
+    memset(&vars, 0, sizeof(vars));
+    vars.program = amld_compute_program(c, app->application);
+    vars.socket = socket;
+    vars.directory = i->share;
+    vars.folder = i->directory;
+    vars.runtime = i->runtime;
+    vars.origin = origin;
+    vars.as_root = geteuid() == 0;
+
+    if (vars.program == NULL) {
+        snprintf(err, size, "%s is configured no more", app->application->name);
+        return -1;
+    }
+
+    if (app->application->command(&vars, argv, envp, room, sizeof(room)) != 0) {
+        snprintf(err, size,
+                 "%s: the command line is too long; it helps to choose a "
+                 "shorter state directory than %s",
+                 app->application->name, c->state);
+        return -1;
+    }
+
+    /* Of a command that was killed: it would be taken for the new one's. */
+    if (unlink(socket) != 0 && errno != ENOENT) {
+        snprintf(err, size, "%s: %s", socket, strerror(errno));
+        return -1;
+    }
+
+    command.name = app->application->name;
+    command.argv = argv;
+    command.envp = envp;
+
+    if (i->supervisor->engine->exec(c, &e, &command, &app->id, &app->hold, err,
+                                    size) != 0) {
+        app->hold = -1;
+        return -1;
+    }
+
+    app->running = 1;
+    app->ready = 0;
+    app->again_at = AMLD_NEVER;
+    app->watch = i->supervisor->engine->watch(&app->id);
+
+    return 0;
+}
+
+
+void
+amld_instance_release(amld_instance_t *i)
+{
+    size_t k;
+
+    for (k = 0; k < i->app_count; k++) {
+        amld_instance_release_app(&i->apps[k]);
+    }
+}
+
+
+void
+amld_instance_release_app(amld_app_t *app)
+{
+    int64_t now;
+
+    if (app->hold == -1) {
+        return;
+    }
+
+    /* If it is gone already, that is seen like any other end. */
+    (void) amld_engine_release(app->hold);
+    app->hold = -1;
+
+    now = amld_now();
+    app->up_since = now;
+    app->probe_at = now + AMLD_PROBE_PAUSE;
+    app->ready_by =
+        now +
+        (int64_t) app->instance->supervisor->d->config->start_timeout * 1000;
+}
+
+
+void
+amld_instance_call_off(amld_instance_t *i)
+{
+    size_t k;
+
+    for (k = 0; k < i->app_count; k++) {
+        amld_instance_drop_app(&i->apps[k]);
+    }
+
+    i->app_count = 0;
+}
+
+
+void
+amld_instance_drop_app(amld_app_t *app)
+{
+    if (app->hold != -1) {
+        close(app->hold);
+        app->hold = -1;
+    }
+
+    if (app->watch != -1) {
+        close(app->watch);
+        app->watch = -1;
+    }
+
+    amld_probe_free(app->probe);
+    app->probe = NULL;
+    app->running = 0;
+    app->ready = 0;
+}
+
+
+void
+amld_instance_kill_app(amld_app_t *app)
+{
+    amld_engine_instance_t e;
+
+    instance_engine(app->instance, &e);
+    (void) app->instance->supervisor->engine->stop(
+        app->instance->supervisor->d->config, &e, &app->id, 1);
+}
+
+
+void
+amld_instance_stop(amld_instance_t *i, int at_once)
+{
+    size_t k;
+    int64_t now;
+    amld_app_t *app;
+    const amld_config_t *c;
+    amld_engine_instance_t e;
+
+    c = i->supervisor->d->config;
+    now = amld_now();
+    instance_engine(i, &e);
+
+    for (k = 0; k < i->app_count; k++) {
+        app = &i->apps[k];
+
+        amld_probe_free(app->probe);
+        app->probe = NULL;
+        app->again_at = AMLD_NEVER;
+
+        if (app->hold != -1) {
+            close(app->hold);
+            app->hold = -1;
+        }
+
+        if (app->running) {
+            (void) i->supervisor->engine->stop(c, &e, &app->id, at_once);
+        }
+    }
+
+    if (i->phase != AMLD_PHASE_STOPPING) {
+        i->begun_at = now;
+        i->kills = 0;
+    }
+
+    i->phase = AMLD_PHASE_STOPPING;
+    i->kills += at_once != 0;
+    i->kill_at =
+        now + (at_once ? AMLD_KILL_PAUSE : (int64_t) c->stop_timeout * 1000);
+}
+
+
+void
+amld_instance_fail(amld_instance_t *i, const amld_app_t *app, int at_once,
+                   const char *format, ...)
+{
+    int n;
+    char log[PATH_MAX + 64];
+    va_list args;
+
+    va_start(args, format);
+    n = vsnprintf(i->failure, sizeof(i->failure) - 64, format, args);
+    va_end(args);
+
+    if (n > 0 && app != NULL && (size_t) n + 128 < sizeof(i->failure)) {
+        snprintf(log, sizeof(log), "%s/%s.log", i->runtime,
+                 app->application->name);
+        n += snprintf(i->failure + n, sizeof(i->failure) - (size_t) n,
+                      " The end of its log:\n");
+        if (amld_logfile_tail(log, INSTANCE_TAIL, i->failure + n,
+                              sizeof(i->failure) - (size_t) n) == 0) {
+            snprintf(i->failure + n, sizeof(i->failure) - (size_t) n,
+                     "(empty)");
+        }
+    }
+
+    amld_log(AMLD_LOG_WARN, "%s: %s", i->name, i->failure);
+
+    i->failed = 1;
+    amld_instance_stop(i, at_once);
+}
+
+
+int
+amld_instance_ended(amld_app_t *app)
+{
+    amld_instance_t *i;
+    amld_engine_instance_t e;
+
+    if (!app->running) {
+        return 0;
+    }
+
+    i = app->instance;
+    instance_engine(i, &e);
+
+    if (i->supervisor->engine->inspect(i->supervisor->d->config, &e,
+                                       &app->id) == AMLD_COMMAND_RUNNING) {
+        return 0;
+    }
+
+    app->running = 0;
+    app->ready = 0;
+    amld_probe_free(app->probe);
+    app->probe = NULL;
+    if (app->watch != -1) {
+        close(app->watch);
+        app->watch = -1;
+    }
+
+    return 1;
+}
+
+
+size_t
+amld_instance_running(const amld_instance_t *i)
+{
+    size_t k, n;
+
+    for (k = 0, n = 0; k < i->app_count; k++) {
+        n += i->apps[k].running != 0;
+    }
+
+    return n;
+}
+
+
+void
+amld_instance_clean(amld_instance_t *i, int all)
+{
+    char err[512];
+    amld_engine_instance_t e;
+
+    instance_engine(i, &e);
+
+    if (i->supervisor->engine->destroy(i->supervisor->d->config, &e, err,
+                                       sizeof(err)) != 0) {
+        amld_log(AMLD_LOG_WARN, "%s: %s", i->name, err);
+    }
+
+    if (all && amld_files_remove(i->runtime, 1, NULL) != 0) {
+        amld_log(AMLD_LOG_WARN, "%s: cannot remove %s: %s", i->name, i->runtime,
+                 strerror(errno));
+    }
+}
+
+
+/* Asks again soon until it has answered, or its time is over. */
+void
+amld_instance_probe(amld_app_t *app, int64_t now)
+{
+    char socket[PATH_MAX];
+    amld_instance_t *i;
+
+    if (!app->running || app->hold != -1 || app->ready || app->probe != NULL ||
+        now < app->probe_at) {
+        return;
+    }
+
+    i = app->instance;
+    app->probe_at = now + AMLD_PROBE_PAUSE;
+
+    if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", i->runtime,
+                          app->application->name) < sizeof(socket) &&
+        access(socket, F_OK) == 0) {
+        app->probe =
+            amld_probe_new(i->supervisor->probes, socket,
+                           app->application->ready_path, instance_probed, app);
+    }
+}
+
+
+static void
+instance_engine(const amld_instance_t *i, amld_engine_instance_t *e)
+{
+    e->name = i->lower;
+    e->runtime = i->runtime;
+    e->directory = i->directory;
+}
+
+
+static amld_app_t *
+instance_app(amld_instance_t *i, const aml_application_t *application)
+{
+    amld_app_t *app;
+
+    if (i->app_count == AMLD_INSTANCE_APPS) {
+        return NULL;
+    }
+
+    app = &i->apps[i->app_count++];
+
+    memset(app, 0, sizeof(*app));
+    app->instance = i;
+    app->application = application;
+    app->hold = -1;
+    app->watch = -1;
+    app->again_at = AMLD_NEVER;
+
+    return app;
+}
+
+
+static void
+instance_probed(void *data, int ok)
+{
+    amld_app_t *app;
+
+    app = data;
+    app->probe = NULL;
+    app->probe_at = amld_now() + AMLD_PROBE_PAUSE;
+
+    if (ok) {
+        app->ready = 1;
+    }
+}

@@ -1,0 +1,146 @@
+/*
+ * An instance as the supervisor has it in memory: the commands that run, or
+ * are to, and until when.  Nothing here is lost with it: what must survive is
+ * in the document (computes.h).
+ *
+ * instance.c starts, watches and ends the commands; reconcile.c compares with
+ * the document and writes it; supervisor.c is the loop.  One thread.
+ */
+
+#ifndef AMLD_INSTANCE_H
+#define AMLD_INSTANCE_H
+
+#include <limits.h>
+
+#include "computes/amld.h"
+#include "computes/computes.h"
+#include "computes/engine.h"
+#include "computes/probe.h"
+#include "upstreams/host.h"
+
+#define AMLD_INSTANCE_APPS 8
+#define AMLD_CRASHES_MAX 5        /* restarts in a row */
+#define AMLD_CRASH_FORGIVEN 60000 /* ms up: not in a row any more */
+#define AMLD_PROBE_PAUSE 25       /* ms between probes of a start */
+#define AMLD_KILL_PAUSE 15000     /* ms between orders to kill */
+#define AMLD_RETRY_PAUSE 2000     /* ms after the registry failed */
+#define AMLD_NEVER INT64_MAX
+
+typedef struct {
+    amld_t *d;
+    const amld_engine_t *engine;
+    amld_probes_t *probes;
+    struct amld_instance *first;
+} amld_supervisor_t;
+
+typedef struct {
+    struct amld_instance *instance;
+    const aml_application_t *application;
+    amld_command_id_t id;
+    int running;         /* `id` has not been seen to end */
+    int adopted;         /* started by an amld that was there before */
+    int hold;            /* of a command that is held back, or -1 */
+    int watch;           /* pidfd, or -1 */
+    int ready;           /* has answered */
+    amld_probe_t *probe; /* under way, or NULL */
+    int64_t probe_at;    /* next one */
+    int64_t ready_by;    /* no answer until then: it has failed */
+    int64_t up_since;
+    int64_t again_at; /* start it again then; AMLD_NEVER */
+    unsigned crashes; /* in a row */
+} amld_app_t;
+
+typedef enum {
+    AMLD_PHASE_IDLE,     /* nothing runs */
+    AMLD_PHASE_STARTING, /* until all have answered */
+    AMLD_PHASE_UP,
+    AMLD_PHASE_STOPPING /* until all have ended */
+} amld_phase_t;
+
+typedef struct amld_instance {
+    struct amld_instance *next;
+    amld_supervisor_t *supervisor;
+    amld_key_t key;
+    char name[AML_INSTANCE_NAME_MAX + 1];  /* as it was given */
+    char lower[AML_INSTANCE_NAME_MAX + 1]; /* for the engine */
+    char runtime[PATH_MAX];
+    char share[PATH_MAX];
+    char directory[PATH_MAX]; /* the creator's folder in the share */
+
+    amld_phase_t phase;
+    int64_t begun_at;
+    int64_t kill_at;    /* order the rest to be killed */
+    int kills;          /* how often that was done */
+    int64_t look_at;    /* reconcile again: the registry failed */
+    int failed;         /* why it is being stopped */
+    char failure[2048]; /* for the creator */
+
+    size_t app_count;
+    amld_app_t apps[AMLD_INSTANCE_APPS];
+} amld_instance_t;
+
+/* Monotonic, ms. */
+int64_t amld_now(void);
+
+/* NULL without memory, or when paths are too long. */
+amld_instance_t *amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
+                                   const json_t *doc);
+void amld_instance_free(amld_instance_t *i); /* stops nothing */
+
+/* Takes over the commands of the document; how many of them run. */
+size_t amld_instance_adopt(amld_instance_t *i, const json_t *doc);
+
+/*
+ * Makes directories and starts every configured application, held back.  0,
+ * or -1 with i->failure filled and nothing left that runs.
+ */
+int amld_instance_exec(amld_instance_t *i);
+int amld_instance_exec_app(amld_app_t *app, char *err, size_t size);
+
+/* Lets what is held back run, and begins to ask whether it is up. */
+void amld_instance_release(amld_instance_t *i);
+void amld_instance_release_app(amld_app_t *app);
+void amld_instance_call_off(amld_instance_t *i);
+
+/* Ends all: by SIGTERM, and SIGKILL after stop_timeout; or at once, with
+ * `at_once` as the engine's `kill`. */
+void amld_instance_stop(amld_instance_t *i, int at_once);
+
+/* The same because something failed; fills i->failure, with the end of the
+ * application's log where `app` is given. */
+void amld_instance_fail(amld_instance_t *i, const amld_app_t *app, int at_once,
+                        const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* One of them: ends it and all that it started; forgets it, called off. */
+void amld_instance_kill_app(amld_app_t *app);
+void amld_instance_drop_app(amld_app_t *app);
+
+/* Has it ended?  1 the first time that it is seen. */
+int amld_instance_ended(amld_app_t *app);
+
+size_t amld_instance_running(const amld_instance_t *i);
+
+/* Asks whether it is up where that is not known and it is time to; the answer
+ * is seen in app->ready. */
+void amld_instance_probe(amld_app_t *app, int64_t now);
+
+/* Ends whatever is left, removes its sockets and what is temporary; with `all`
+ * its private directory altogether. */
+void amld_instance_clean(amld_instance_t *i, int all);
+
+
+/* ---- reconcile.c ---- */
+
+/* Makes `i` what its document says.  1 when there is nothing left to look
+ * after and it can be freed. */
+int amld_reconcile(amld_instance_t *i);
+
+/* At the start of amld: what was found is what runs. */
+int amld_reconcile_first(amld_instance_t *i, const json_t *doc);
+
+/* What has happened since: ends, answers, times.  As amld_reconcile(). */
+int amld_instance_tick(amld_instance_t *i, int64_t now);
+int64_t amld_instance_next(const amld_instance_t *i); /* when to tick again */
+
+#endif /* AMLD_INSTANCE_H */
