@@ -1,21 +1,26 @@
 /*
  * The files are taken in by the assembler, so that they can be edited and
- * checked as what they are.
+ * checked as what they are.  Each has a NUL behind it.
  */
 
 #include "auth/assets.h"
 
+#include <stdint.h>
+
 #define ASSET(name, file)                                                      \
     __asm__(".pushsection .rodata\n"                                           \
-            ".global amld_asset_" #name "_begin\n"                             \
-            "amld_asset_" #name "_begin:\n"                                    \
+            ".global amld_asset_" #name "_text\n"                              \
+            "amld_asset_" #name "_text:\n"                                     \
             ".incbin \"" file "\"\n"                                           \
-            ".global amld_asset_" #name "_end\n"                               \
             "amld_asset_" #name "_end:\n"                                      \
             ".byte 0\n"                                                        \
+            ".balign 8\n"                                                      \
+            ".global amld_asset_" #name "_size\n"                              \
+            "amld_asset_" #name "_size:\n"                                     \
+            ".quad amld_asset_" #name "_end - amld_asset_" #name "_text\n"     \
             ".popsection\n");                                                  \
-    extern const char amld_asset_##name##_begin[];                             \
-    extern const char amld_asset_##name##_end[]
+    extern const char amld_asset_##name##_text[];                              \
+    extern const uint64_t amld_asset_##name##_size
 
 ASSET(style, "auth/style.css");
 ASSET(studio, "auth/studio.js");
@@ -24,16 +29,12 @@ ASSET(studio, "auth/studio.js");
 aml_str_t
 amld_asset_style(void)
 {
-    return (aml_str_t){
-        amld_asset_style_begin,
-        (size_t) (amld_asset_style_end - amld_asset_style_begin)};
+    return (aml_str_t){amld_asset_style_text, (size_t) amld_asset_style_size};
 }
 
 
 aml_str_t
 amld_asset_studio(void)
 {
-    return (aml_str_t){
-        amld_asset_studio_begin,
-        (size_t) (amld_asset_studio_end - amld_asset_studio_begin)};
+    return (aml_str_t){amld_asset_studio_text, (size_t) amld_asset_studio_size};
 }

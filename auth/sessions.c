@@ -16,8 +16,7 @@
 #include "auth/base64url.h"
 #include "auth/principals.h"
 
-#define SWEEP_BATCH 512 /* deletions a transaction: others want to write too   \
-                         */
+#define SWEEP_BATCH 512 /* deletions a transaction: others write too */
 
 
 /* ---- secrets ---- */

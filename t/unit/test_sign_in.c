@@ -35,6 +35,11 @@ set_cookie(const answer_t *a, const char *name, char value[128])
 }
 
 
+#define HOST_INSTANCE "Host: " INSTANCE
+#define ORIGIN_INSTANCE "Origin: https://" INSTANCE
+#define AT_INSTANCE "/auth/handoff?host=" INSTANCE
+
+
 static void
 session_header(const char *secret, char text[96])
 {
@@ -104,7 +109,7 @@ sign_in_form(void **state)
 
     /* from elsewhere, or nobody says from where */
     assert_int_equal(scratch_count(s->scratch, "session/"), 2);
-    a = submit(s, "Origin: https://" INSTANCE, HOST, FIELDS);
+    a = submit(s, ORIGIN_INSTANCE, HOST, FIELDS);
     assert_int_equal(a.status, 403);
     assert_true(header_of(&a, "X-AML-Reason", v));
     assert_string_equal(v, "cross_origin");
@@ -112,10 +117,8 @@ sign_in_form(void **state)
     assert_int_equal(submit(s, "X-Y: z", HOST, FIELDS).status, 403);
     assert_int_equal(
         submit(s, "Sec-Fetch-Site: same-site", HOST, FIELDS).status, 403);
-    assert_int_equal(
-        submit(s, "Origin: https://" INSTANCE, "Host: " INSTANCE, FIELDS)
-            .status,
-        404);
+    assert_int_equal(submit(s, ORIGIN_INSTANCE, HOST_INSTANCE, FIELDS).status,
+                     404);
     assert_int_equal(scratch_count(s->scratch, "session/"), 2);
 
     assert_int_equal(
@@ -127,16 +130,16 @@ sign_in_form(void **state)
 static void
 handoff(void **state)
 {
-    const char *const at[] = {"Host: " INSTANCE, NULL};
+    const char *const at[] = {HOST_INSTANCE, NULL};
     server_t *s = *state;
     char v[1024], browser[128], cookie[128], studio_session[96], line[160],
         principal[64], target[1024], lab_session[128], lab_line[96];
     const char *const signed_in[] = {
         HOST, principal, "X-AML-Credential: session", studio_session, NULL};
-    const char *const back[] = {"Host: " INSTANCE, line, NULL};
-    const char *const in_lab[] = {"Host: " INSTANCE,           principal,
-                                  "X-AML-Credential: session", lab_line,
-                                  "Origin: https://" INSTANCE, NULL};
+    const char *const back[] = {HOST_INSTANCE, line, NULL};
+    const char *const in_lab[] = {
+        HOST_INSTANCE, principal,       "X-AML-Credential: session",
+        lab_line,      ORIGIN_INSTANCE, NULL};
     const char *const elsewhere[] = {"Host: lab2.instances.aml.localhost:8443",
                                      line, NULL};
     const char *const anonymous[] = {HOST, NULL};
@@ -233,10 +236,10 @@ handoff_elsewhere(void **state)
         "/auth/handoff?host=evil.org&browser=%064d",
         "/auth/handoff?host=aml.localhost:8443&browser=%064d",
         "/auth/handoff?host=lab1.instances.aml.localhost:443&browser=%064d",
-        "/auth/handoff?host=lab1.instances.aml.localhost:8443@evil.org"
+        "/auth/handoff?host=lab1.instances.aml.localhost@evil.org"
         "&browser=%064d",
-        "/auth/handoff?host=" INSTANCE "&browser=%063d",
-        "/auth/handoff?host=" INSTANCE,
+        AT_INSTANCE "&browser=%063d",
+        AT_INSTANCE,
     };
     const char *const studio[] = {HOST, NULL};
     const char *const image[] = {HOST, "Sec-Fetch-Site: same-site",
@@ -295,8 +298,7 @@ tokens(void **state)
         HOST, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU2", NULL};
     const char *const none[] = {HOST, NULL};
     const char *const instance[] = {
-        "Host: " INSTANCE,
-        "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
+        HOST_INSTANCE, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
     server_t *s = *state;
     amld_account_t alice;
     char v[1024], w[256];
