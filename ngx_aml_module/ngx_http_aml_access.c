@@ -29,9 +29,15 @@ static aml_reason_t
 ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     ngx_uint_t require, aml_registry_txn_t *txn,
                     ngx_http_aml_worker_t *worker);
+static ngx_int_t
+ngx_http_aml_host(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
+static aml_reason_t
+ngx_http_aml_credential(ngx_http_request_t *r, aml_credential_t *kind,
+                        aml_str_t *credential);
 static aml_reason_t
 ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker);
+                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker,
+                      aml_credential_t kind, aml_str_t credential);
 static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                      aml_registry_txn_t *txn);
@@ -238,26 +244,38 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     ngx_uint_t require, aml_registry_txn_t *txn,
                     ngx_http_aml_worker_t *worker)
 {
+    uint64_t version;
+    aml_str_t credential;
     aml_reason_t reason;
-    ngx_http_aml_srv_conf_t *ascf;
+    aml_credential_t kind;
 
-    if (require == NGX_HTTP_AML_CREATOR && !ctx->instance) {
-        ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
-
-        /* form only: whether there is such an instance comes last */
-
-        if (aml_host_parse(ngx_http_aml_str(r->headers_in.server),
-                           ngx_http_aml_str(ascf->apps), &ctx->host) != 0) {
-            return AML_REASON_HOST_UNKNOWN;
-        }
-
-        ctx->instance = 1;
-    }
+    version = aml_registry_version(txn);
+    reason = AML_REASON_OK;
+    kind = AML_CREDENTIAL_NONE;
+    credential = (aml_str_t){NULL, 0};
 
     /* after an internal redirect the credential may be gone already */
 
     if (!ctx->identified) {
-        reason = ngx_http_aml_identify(r, ctx, txn, worker);
+        reason = ngx_http_aml_credential(r, &kind, &credential);
+
+        if (reason == AML_REASON_OK && require == NGX_HTTP_AML_CREATOR &&
+            ngx_http_aml_memo_get(r, ctx, worker, version, kind, credential)) {
+            return AML_REASON_OK;
+        }
+    }
+
+    if (require == NGX_HTTP_AML_CREATOR &&
+        ngx_http_aml_host(r, ctx) != NGX_OK) {
+        return AML_REASON_HOST_UNKNOWN;
+    }
+
+    if (!ctx->identified) {
+
+        if (reason == AML_REASON_OK) {
+            reason =
+                ngx_http_aml_identify(r, ctx, txn, worker, kind, credential);
+        }
 
         if (require == NGX_HTTP_AML_OPTIONAL) {
             return reason == AML_REASON_REGISTRY_UNAVAILABLE ? reason
@@ -272,7 +290,13 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     switch (require) {
 
     case NGX_HTTP_AML_CREATOR:
-        return ngx_http_aml_creator(r, ctx, txn);
+        reason = ngx_http_aml_creator(r, ctx, txn);
+
+        if (reason == AML_REASON_OK && kind != AML_CREDENTIAL_NONE) {
+            ngx_http_aml_memo_put(r, ctx, worker, version, kind, credential);
+        }
+
+        return reason;
 
     case NGX_HTTP_AML_ACTION:
         return ngx_http_aml_action(r, ctx, txn);
@@ -283,16 +307,38 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 }
 
 
-static aml_reason_t
-ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker)
+/* By form only: whether there is such an instance comes last. */
+static ngx_int_t
+ngx_http_aml_host(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
 {
-    aml_str_t token;
+    ngx_http_aml_srv_conf_t *ascf;
+
+    if (ctx->instance) {
+        return NGX_OK;
+    }
+
+    ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
+
+    if (aml_host_parse(ngx_http_aml_str(r->headers_in.server),
+                       ngx_http_aml_str(ascf->apps), &ctx->host) != 0) {
+        return NGX_ERROR;
+    }
+
+    ctx->instance = 1;
+
+    return NGX_OK;
+}
+
+
+/* What the request brings; whether it holds is asked later. */
+static aml_reason_t
+ngx_http_aml_credential(ngx_http_request_t *r, aml_credential_t *kind,
+                        aml_str_t *credential)
+{
     ngx_uint_t bearers;
-    aml_reason_t reason;
     ngx_http_aml_cookie_t cookie;
 
-    bearers = ngx_http_aml_bearer(r, &token);
+    bearers = ngx_http_aml_bearer(r, credential);
 
     if (bearers > 1) {
         return AML_REASON_CREDENTIAL_REPEATED;
@@ -302,9 +348,8 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
         /* a token that is wrong never falls back to a cookie */
 
-        reason = aml_identify_token(worker->decider, txn, token, ngx_time(),
-                                    &ctx->identity);
-        goto done;
+        *kind = AML_CREDENTIAL_TOKEN;
+        return AML_REASON_OK;
     }
 
     ngx_memzero(&cookie, sizeof(ngx_http_aml_cookie_t));
@@ -322,11 +367,26 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return AML_REASON_CROSS_ORIGIN;
     }
 
-    reason = aml_identify_session(worker->decider, txn, cookie.session,
-                                  ngx_http_aml_str(r->headers_in.server),
-                                  ngx_time(), &ctx->identity);
+    *kind = AML_CREDENTIAL_SESSION;
+    *credential = cookie.session;
 
-done:
+    return AML_REASON_OK;
+}
+
+
+static aml_reason_t
+ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
+                      aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker,
+                      aml_credential_t kind, aml_str_t credential)
+{
+    aml_reason_t reason;
+
+    reason = (kind == AML_CREDENTIAL_TOKEN)
+                 ? aml_identify_token(worker->decider, txn, credential,
+                                      ngx_time(), &ctx->identity)
+                 : aml_identify_session(worker->decider, txn, credential,
+                                        ngx_http_aml_str(r->headers_in.server),
+                                        ngx_time(), &ctx->identity);
 
     ctx->identified = (reason == AML_REASON_OK);
 

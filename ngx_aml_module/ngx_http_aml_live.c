@@ -49,6 +49,10 @@ ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_aml_memo_init(worker, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     worker->tick.handler = ngx_http_aml_tick;
     worker->tick.data = amcf;
     worker->tick.log = cycle->log;
