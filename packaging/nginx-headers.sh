@@ -31,7 +31,7 @@ fetch() { # VERSION DIRECTORY
 for version in "$@"; do
     headers=build/nginx-headers/$version
     [ -d "$headers" ] || fetch "$version" "$headers"
-    make --no-print-directory module \
+    make -s module \
         NGINX_SRC="$PWD/$headers/usr/share/nginx/src" \
         NGINX_OUT="build/nginx-$version"
     echo "the module builds against nginx $version"

@@ -4,7 +4,7 @@
 # The gateway, amld and the module: what ./dev run needs.
 build_release() {
     step build "Building amld and the module" \
-        make --no-print-directory -j "$(nproc)" amld module
+        make -s -j "$(nproc)" amld module
 }
 
 build_tests() { # VARIANT
@@ -12,11 +12,11 @@ build_tests() { # VARIANT
         step nginx-source "Fetching Debian's nginx source" \
             packaging/nginx-source.sh
         step build-asan "Building nginx, the module, amld and tests with sanitizers" \
-            make --no-print-directory -j "$(nproc)" VARIANT=asan \
+            make -s -j "$(nproc)" VARIANT=asan \
             amld module tests
     else
         step build "Building amld, the module and the tests" \
-            make --no-print-directory -j "$(nproc)" amld module tests
+            make -s -j "$(nproc)" amld module tests
     fi
 }
 

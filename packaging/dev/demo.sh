@@ -141,6 +141,7 @@ demo_make() {
 
 write_demo_json() {
     local user users="" separator=""
+    rm -f "$RUN/demo.json.new"
     for user in $DEMO_USERS; do
         users+="$separator{\"name\":\"${user%:*}\",\"password\":\"$(
             cat "$RUN/accounts/${user%:*}")\",\"roles\":[\"${user#*:}\"]}"
@@ -148,11 +149,12 @@ write_demo_json() {
     done
     (
         umask 077
+        exec > "$RUN/demo.json.new"
         printf '{"studio":"%s","apps":"%s","ca":"build/run/ca.pem",' \
             "$STUDIO" "$APPS:$PORT"
         printf '"workspace":"%s","users":[%s],' "$WORKSPACE" "$users"
         printf '"instances":[{"name":"%s","creator":"creator"}]}\n' "$INSTANCE"
-    ) > "$RUN/demo.json.new"
+    )
     mv "$RUN/demo.json.new" "$RUN/demo.json"
 }
 

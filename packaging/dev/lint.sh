@@ -13,9 +13,9 @@ lint_command() {
     lint_step shellcheck "Checking shell scripts" lint_shell
     lint_step perl "Checking that Perl compiles" lint_perl
     lint_step gcc "Building all with gcc" \
-        make --no-print-directory -j "$(nproc)" amld module tests
+        make -s -j "$(nproc)" amld module tests
     lint_step clang "Building all with clang" \
-        make --no-print-directory -j "$(nproc)" VARIANT=clang CC=clang \
+        make -s -j "$(nproc)" VARIANT=clang CC=clang \
         amld tests
     lint_step tidy "Running clang-tidy" lint_tidy
     lint_step cppcheck "Running cppcheck" lint_cppcheck

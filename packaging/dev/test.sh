@@ -131,7 +131,7 @@ fuzz_command() {
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "fuzz: not seconds: $seconds" 2
     need_packages run fuzz
     step build-fuzz "Building the fuzzers" \
-        make --no-print-directory -j "$(nproc)" VARIANT=fuzz CC=clang fuzzers
+        make -s -j "$(nproc)" VARIANT=fuzz CC=clang fuzzers
     export UBSAN_OPTIONS=print_stacktrace=1
     for source in t/fuzz/fuzz_*.c; do
         [ -e "$source" ] || continue
