@@ -30,6 +30,12 @@ struct aml_token_cache {
     uint64_t epoch; /* counts changes of generation */
     uint64_t clock; /* counts uses, not time */
     size_t sets;    /* a power of two */
+
+    /* of the get that found nothing: a put of the same token comes next */
+    const char *missed;
+    size_t missed_len;
+    uint8_t missed_key[AML_TOKEN_CACHE_KEY];
+
     aml_token_slot_t *slots;
 };
 
@@ -140,11 +146,15 @@ aml_token_cache_set(aml_token_cache_t *cache, aml_str_t token,
 {
     size_t n, set;
 
-    if (EVP_MAC_init(cache->mac, NULL, 0, NULL) != 1 ||
-        EVP_MAC_update(cache->mac, (const unsigned char *) token.p, token.n) !=
-            1 ||
-        EVP_MAC_final(cache->mac, key, &n, AML_TOKEN_CACHE_KEY) != 1 ||
-        n != AML_TOKEN_CACHE_KEY) {
+    if (cache->missed != NULL && cache->missed == token.p &&
+        cache->missed_len == token.n) {
+        memcpy(key, cache->missed_key, AML_TOKEN_CACHE_KEY);
+
+    } else if (EVP_MAC_init(cache->mac, NULL, 0, NULL) != 1 ||
+               EVP_MAC_update(cache->mac, (const unsigned char *) token.p,
+                              token.n) != 1 ||
+               EVP_MAC_final(cache->mac, key, &n, AML_TOKEN_CACHE_KEY) != 1 ||
+               n != AML_TOKEN_CACHE_KEY) {
         return NULL;
     }
 
@@ -179,6 +189,8 @@ aml_token_cache_get(aml_token_cache_t *cache, aml_str_t token,
 
     aml_token_cache_turn(cache, generation);
 
+    cache->missed = NULL;
+
     set = aml_token_cache_set(cache, token, key);
     if (set == NULL) {
         return NULL;
@@ -186,6 +198,9 @@ aml_token_cache_get(aml_token_cache_t *cache, aml_str_t token,
 
     slot = aml_token_cache_find(set, key);
     if (slot == NULL || !aml_token_slot_live(cache, slot, now)) {
+        cache->missed = token.p;
+        cache->missed_len = token.n;
+        memcpy(cache->missed_key, key, sizeof(key));
         return NULL;
     }
 
@@ -217,6 +232,7 @@ aml_token_cache_put(aml_token_cache_t *cache, aml_str_t token,
     aml_token_cache_turn(cache, generation);
 
     set = aml_token_cache_set(cache, token, key);
+    cache->missed = NULL;
     if (set == NULL) {
         return;
     }

@@ -29,7 +29,11 @@ const aml_jwt_identity_t *
 aml_token_cache_get(aml_token_cache_t *cache, aml_str_t token,
                     uint64_t generation, int64_t now);
 
-/* Remembers until min(identity->expires, now + 3600). */
+/*
+ * Remembers until min(identity->expires, now + 3600).  A put that is the next
+ * call after a get that found nothing, with the same pointer and length, must
+ * be of the same bytes: the hash is not made again.
+ */
 void aml_token_cache_put(aml_token_cache_t *cache, aml_str_t token,
                          uint64_t generation, int64_t now,
                          const aml_jwt_identity_t *identity);
