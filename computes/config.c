@@ -21,6 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "computes/config_text.h"
 #include "computes/config_value.h"
 #include "computes/engine.h"
 #include "upstreams/application.h"
@@ -698,6 +699,7 @@ amld_config_read(const char *file)
     config_reader_t reader = {.file = file};
     amld_config_t *c = NULL;
     cfg_t *cfg = NULL;
+    char *text = NULL;
     int rc;
 
     if (config_openable(&reader) != 0) {
@@ -717,7 +719,14 @@ amld_config_read(const char *file)
     cfg_set_error_function(cfg, config_error);
     config_watch(cfg);
 
-    rc = cfg_parse(cfg, file);
+    text = amld_config_text(file);
+    if (text == NULL) {
+        fprintf(stderr, "%s: %s\n", file, strerror(errno));
+        reader.faults++;
+        goto done;
+    }
+
+    rc = cfg_parse_buf(cfg, text);
     if (rc != CFG_SUCCESS) {
         if (reader.faults == 0) {
             config_fault_line(&reader, rc == CFG_PARSE_ERROR ? cfg->line : 0,
@@ -732,6 +741,7 @@ amld_config_read(const char *file)
 done:
 
     config_reader = NULL;
+    free(text);
     free(reader.notes);
     free(reader.directory);
     if (cfg != NULL) {
