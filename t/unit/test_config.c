@@ -220,6 +220,10 @@ faults(void **state)
          "program: /nonexistent: "},
         {GOOD "application \"jupyter\" { program = \"/etc/passwd\" }\n",
          "program: /etc/passwd: not an executable file"},
+        {"# one\n# two\n/* three\nfour */\n\n  // six\nthreads = 0 # x\n" GOOD,
+         ":7: threads: "},
+        {HOSTS "registry = 'a#\\'b'\nthreads = 0\n" REST, ":4: threads: "},
+        {HOSTS "/* open\nthreads = 0\n" REST, ":"},
         {GOOD "workspace {\n", ":10:"},
         {GOOD "studio = {\n", ":10:"},
     };

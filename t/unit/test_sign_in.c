@@ -14,6 +14,11 @@
 
 const amld_http_route_t *const http_tables[] = {amld_sign_in_routes, NULL};
 
+static const char host_studio[] = "Host: " STUDIO;
+static const char origin_studio[] = "Origin: https://" STUDIO;
+static const char host_instance[] = "Host: " INSTANCE;
+static const char origin_instance[] = "Origin: https://" INSTANCE;
+
 
 /* The value of the cookie `name` that the answer sets. */
 static int
@@ -33,11 +38,6 @@ set_cookie(const answer_t *a, const char *name, char value[128])
 
     return 1;
 }
-
-
-#define HOST_INSTANCE "Host: " INSTANCE
-#define ORIGIN_INSTANCE "Origin: https://" INSTANCE
-#define AT_INSTANCE "/auth/handoff?host=" INSTANCE
 
 
 static void
@@ -70,8 +70,6 @@ submit(server_t *s, const char *origin, const char *host, const char *fields)
                (long) strlen(fields));
 }
 
-#define ORIGIN "Origin: https://" STUDIO
-#define HOST "Host: " STUDIO
 #define FIELDS "name=alice&password=open+sesame"
 
 
@@ -85,44 +83,48 @@ sign_in_form(void **state)
 
     account(s, &alice);
 
-    a = submit(s, ORIGIN, HOST, FIELDS "&to=/lab?a%3D1%26b");
+    a = submit(s, origin_studio, host_studio, FIELDS "&to=/lab?a%3D1%26b");
     assert_int_equal(a.status, 303);
     assert_true(header_of(&a, "Location", v));
     assert_string_equal(v, "/lab?a=1&b");
     assert_true(set_cookie(&a, AML_COOKIE_SESSION, cookie));
     assert_int_equal(strlen(cookie), 43);
 
-    a = submit(s, ORIGIN, HOST, FIELDS "&to=//evil.org");
+    a = submit(s, origin_studio, host_studio, FIELDS "&to=//evil.org");
     assert_true(header_of(&a, "Location", v));
     assert_string_equal(v, "/");
 
     /* unknown and wrong are told apart by nothing */
-    a = submit(s, ORIGIN, HOST, "name=alice&password=wrong");
-    b = submit(s, ORIGIN, HOST, "name=nobod&password=wrong");
+    a = submit(s, origin_studio, host_studio, "name=alice&password=wrong");
+    b = submit(s, origin_studio, host_studio, "name=nobod&password=wrong");
     assert_int_equal(a.status, 403);
     assert_int_equal(b.status, 403);
     assert_int_equal(a.body_len, b.body_len);
     assert_false(set_cookie(&a, AML_COOKIE_SESSION, cookie));
-    assert_int_equal(submit(s, ORIGIN, HOST, "").status, 403);
-    assert_int_equal(submit(s, ORIGIN, HOST, "name=%22%3E%3Cscript%3E").status,
-                     403);
+    assert_int_equal(submit(s, origin_studio, host_studio, "").status, 403);
+    assert_int_equal(
+        submit(s, origin_studio, host_studio, "name=%22%3E%3Cscript%3E").status,
+        403);
 
     /* from elsewhere, or nobody says from where */
     assert_int_equal(scratch_count(s->scratch, "session/"), 2);
-    a = submit(s, ORIGIN_INSTANCE, HOST, FIELDS);
+    a = submit(s, origin_instance, host_studio, FIELDS);
     assert_int_equal(a.status, 403);
     assert_true(header_of(&a, "X-AML-Reason", v));
     assert_string_equal(v, "cross_origin");
-    assert_int_equal(submit(s, "Origin: null", HOST, FIELDS).status, 403);
-    assert_int_equal(submit(s, "X-Y: z", HOST, FIELDS).status, 403);
+    assert_int_equal(submit(s, "Origin: null", host_studio, FIELDS).status,
+                     403);
+    assert_int_equal(submit(s, "X-Y: z", host_studio, FIELDS).status, 403);
     assert_int_equal(
-        submit(s, "Sec-Fetch-Site: same-site", HOST, FIELDS).status, 403);
-    assert_int_equal(submit(s, ORIGIN_INSTANCE, HOST_INSTANCE, FIELDS).status,
+        submit(s, "Sec-Fetch-Site: same-site", host_studio, FIELDS).status,
+        403);
+    assert_int_equal(submit(s, origin_instance, host_instance, FIELDS).status,
                      404);
     assert_int_equal(scratch_count(s->scratch, "session/"), 2);
 
     assert_int_equal(
-        submit(s, "Sec-Fetch-Site: same-origin", HOST, FIELDS).status, 303);
+        submit(s, "Sec-Fetch-Site: same-origin", host_studio, FIELDS).status,
+        303);
 }
 
 
@@ -130,19 +132,20 @@ sign_in_form(void **state)
 static void
 handoff(void **state)
 {
-    const char *const at[] = {HOST_INSTANCE, NULL};
+    const char *const at[] = {host_instance, NULL};
     server_t *s = *state;
     char v[1024], browser[128], cookie[128], studio_session[96], line[160],
         principal[64], target[1024], lab_session[128], lab_line[96];
-    const char *const signed_in[] = {
-        HOST, principal, "X-AML-Credential: session", studio_session, NULL};
-    const char *const back[] = {HOST_INSTANCE, line, NULL};
+    const char *const signed_in[] = {host_studio, principal,
+                                     "X-AML-Credential: session",
+                                     studio_session, NULL};
+    const char *const back[] = {host_instance, line, NULL};
     const char *const in_lab[] = {
-        HOST_INSTANCE, principal,       "X-AML-Credential: session",
-        lab_line,      ORIGIN_INSTANCE, NULL};
+        host_instance, principal,       "X-AML-Credential: session",
+        lab_line,      origin_instance, NULL};
     const char *const elsewhere[] = {"Host: lab2.instances.aml.localhost:8443",
                                      line, NULL};
-    const char *const anonymous[] = {HOST, NULL};
+    const char *const anonymous[] = {host_studio, NULL};
     amld_account_t alice;
     answer_t a;
 
@@ -150,7 +153,7 @@ handoff(void **state)
     strcpy(principal, "X-AML-Principal: ");
     aml_uuid_format(&alice.principal, principal + strlen(principal));
 
-    a = submit(s, ORIGIN, HOST, FIELDS);
+    a = submit(s, origin_studio, host_studio, FIELDS);
     assert_true(set_cookie(&a, AML_COOKIE_SESSION, cookie));
     session_header(cookie, studio_session);
 
@@ -236,13 +239,12 @@ handoff_elsewhere(void **state)
         "/auth/handoff?host=evil.org&browser=%064d",
         "/auth/handoff?host=aml.localhost:8443&browser=%064d",
         "/auth/handoff?host=lab1.instances.aml.localhost:443&browser=%064d",
-        "/auth/handoff?host=lab1.instances.aml.localhost@evil.org"
-        "&browser=%064d",
-        AT_INSTANCE "&browser=%063d",
-        AT_INSTANCE,
+        "/auth/handoff?host=lab1.instances.aml.localhost@e&browser=%064d",
+        "/auth/handoff?host=lab1.instances.aml.localhost:8443&browser=%063d",
+        "/auth/handoff?host=lab1.instances.aml.localhost:8443",
     };
-    const char *const studio[] = {HOST, NULL};
-    const char *const image[] = {HOST, "Sec-Fetch-Site: same-site",
+    const char *const studio[] = {host_studio, NULL};
+    const char *const image[] = {host_studio, "Sec-Fetch-Site: same-site",
                                  "Sec-Fetch-Mode: no-cors",
                                  "Sec-Fetch-Dest: image", NULL};
     server_t *s = *state;
@@ -267,15 +269,16 @@ sign_in_replaces(void **state)
 {
     server_t *s = *state;
     char cookie[128], again[128], line[96], principal[64];
-    const char *const headers[] = {
-        HOST, ORIGIN, principal, "X-AML-Credential: session", line, NULL};
+    const char *const headers[] = {host_studio, origin_studio,
+                                   principal,   "X-AML-Credential: session",
+                                   line,        NULL};
     amld_account_t alice;
     answer_t a;
 
     account(s, &alice);
     strcpy(principal, "X-AML-Principal: ");
     aml_uuid_format(&alice.principal, principal + strlen(principal));
-    a = submit(s, ORIGIN, HOST, FIELDS);
+    a = submit(s, origin_studio, host_studio, FIELDS);
     assert_true(set_cookie(&a, AML_COOKIE_SESSION, cookie));
     session_header(cookie, line);
 
@@ -293,12 +296,12 @@ static void
 tokens(void **state)
 {
     const char *const right[] = {
-        HOST, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
+        host_studio, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
     const char *const wrong[] = {
-        HOST, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU2", NULL};
-    const char *const none[] = {HOST, NULL};
+        host_studio, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU2", NULL};
+    const char *const none[] = {host_studio, NULL};
     const char *const instance[] = {
-        HOST_INSTANCE, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
+        host_instance, "Authorization: Basic QWxpY2U6b3BlbiBzZXNhbWU=", NULL};
     server_t *s = *state;
     amld_account_t alice;
     char v[1024], w[256];
