@@ -17,7 +17,7 @@
 extern const amld_http_route_t amld_arm_routes[];
 
 #define AMLD_ARM_PROVIDER "Microsoft.MachineLearningServices"
-#define AMLD_ARM_PAGE 50 /* computes on a page of a list */
+#define AMLD_ARM_PAGE 30 /* computes on a page of a list */
 #define AMLD_ARM_RETRY 1 /* seconds, Retry-After */
 
 

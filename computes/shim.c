@@ -293,6 +293,7 @@ shim_child(shim_t *s, int output)
         _exit(126);
     }
 
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     umask(0022);
     execvp(s->command[0], s->command);
 
