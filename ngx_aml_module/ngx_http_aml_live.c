@@ -18,6 +18,7 @@
 static void ngx_http_aml_tick(ngx_event_t *ev);
 static void ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf,
                               ngx_http_aml_worker_t *worker);
+static void ngx_http_aml_forget(ngx_http_aml_worker_t *worker);
 static void ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
                                ngx_http_aml_worker_t *worker);
 static aml_reason_t
@@ -132,6 +133,7 @@ ngx_http_aml_tick(ngx_event_t *ev)
         aml_registry_close(worker->registry);
         worker->registry = NULL;
         worker->version = 0;
+        ngx_http_aml_forget(worker);
     }
 
     if (worker->registry == NULL) {
@@ -146,10 +148,29 @@ ngx_http_aml_tick(ngx_event_t *ev)
 }
 
 
+/* Another registry counts its commits and keys anew: what was remembered by
+ * such a number is void. */
+static void
+ngx_http_aml_forget(ngx_http_aml_worker_t *worker)
+{
+    ngx_http_aml_memo_forget(worker);
+    aml_decider_free(worker->decider);
+    worker->decider = NULL;
+}
+
+
 static void
 ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_worker_t *worker)
 {
     aml_registry_rc_t rc;
+
+    if (worker->decider == NULL) {
+        worker->decider = aml_decider_new(amcf->token_cache);
+
+        if (worker->decider == NULL) {
+            return; /* no memory; the next tick tries again */
+        }
+    }
 
     rc = aml_registry_open_reader((char *) amcf->registry.data,
                                   &worker->registry);

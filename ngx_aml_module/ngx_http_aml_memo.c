@@ -22,6 +22,14 @@ ngx_http_aml_memo_init(ngx_http_aml_worker_t *worker, ngx_cycle_t *cycle)
 }
 
 
+void
+ngx_http_aml_memo_forget(ngx_http_aml_worker_t *worker)
+{
+    ngx_memzero(worker->memos,
+                NGX_HTTP_AML_MEMOS * sizeof(ngx_http_aml_memo_t));
+}
+
+
 static ngx_http_aml_memo_t *
 ngx_http_aml_memo(ngx_http_request_t *r, ngx_http_aml_worker_t *worker)
 {

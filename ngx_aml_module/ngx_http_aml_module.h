@@ -148,6 +148,7 @@ ngx_http_aml_header(ngx_http_request_t *r, const char *lowcase, size_t len);
 
 ngx_int_t
 ngx_http_aml_memo_init(ngx_http_aml_worker_t *worker, ngx_cycle_t *cycle);
+void ngx_http_aml_memo_forget(ngx_http_aml_worker_t *worker);
 /* 1, and the decision in `ctx`, when it is the same as before: allowed. */
 ngx_uint_t
 ngx_http_aml_memo_get(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
