@@ -12,6 +12,8 @@
 #define DUMP_HASH_SHOWN 12 /* hex digits */
 #define DUMP_SECRET_RUN 43 /* base64url characters of 256 bits */
 
+#define DUMP_CRYPT_NAME 12 /* characters up to the second '$' */
+
 #define NOT_SHOWN "(not shown)"
 
 
@@ -348,6 +350,26 @@ secret_name(const char *name)
 }
 
 
+/* "$y$", "$6$", "$2b$", "$argon2id$": where a crypt(3) hash begins. */
+static int
+crypt_prefix(const char *s, size_t n)
+{
+    size_t i;
+
+    for (i = 1; i < n && i < DUMP_CRYPT_NAME; i++) {
+        if (s[i] == '$') {
+            return i > 1;
+        }
+
+        if ((s[i] < 'a' || s[i] > 'z') && (s[i] < '0' || s[i] > '9')) {
+            return 0;
+        }
+    }
+
+    return 0;
+}
+
+
 /* A crypt(3) hash, a PEM, or a run that may be a random value or a token. */
 static int
 secret_text(const char *s, size_t n)
@@ -355,11 +377,15 @@ secret_text(const char *s, size_t n)
     static const char pem[] = "PRIVATE KEY";
     size_t i, run;
 
-    if (n != 0 && (s[0] == '$' || memmem(s, n, pem, sizeof(pem) - 1) != NULL)) {
+    if (memmem(s, n, pem, sizeof(pem) - 1) != NULL) {
         return 1;
     }
 
     for (i = 0, run = 0; i < n; i++) {
+        if (s[i] == '$' && crypt_prefix(s + i, n - i)) {
+            return 1;
+        }
+
         if ((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
             (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_') {
             if (++run == DUMP_SECRET_RUN) {

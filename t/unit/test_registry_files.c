@@ -213,7 +213,7 @@ test_header_bitten(void **state)
     int rc;
     child_t c;
     char *whole, was;
-    static const unsigned char bits[] = {0x01, 0x80, 0xff};
+    static const unsigned char bits[] = {0x01, 0x10, 0x80, 0xff};
 
     make_whole(p, &used);
     whole = file_read(p->data, &n);
