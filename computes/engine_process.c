@@ -180,7 +180,9 @@ process_exec(const amld_config_t *c, const amld_engine_instance_t *i,
             got = read(error[0], &fault, sizeof(fault));
         } while (got == -1 && errno == EINTR);
 
-        if (got == 0 && amld_proc_read(pid, &proc) != 0) {
+        if (got == -1) {
+            fault = errno;
+        } else if (got == 0 && amld_proc_read(pid, &proc) != 0) {
             fault = ESRCH;
         }
         if (fault != 0) {
@@ -250,7 +252,7 @@ process_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
     (void) c;
     (void) i;
 
-    if (id->pid <= 1 || amld_proc_boot(boot) != 0 ||
+    if (id->pid <= 1 || id->pid > INT_MAX || amld_proc_boot(boot) != 0 ||
         strcmp(boot, id->boot) != 0) {
         return AMLD_COMMAND_LOST;
     }
@@ -278,7 +280,7 @@ process_watch(const amld_command_id_t *id)
 {
     int fd;
 
-    if (id->pid <= 1) {
+    if (id->pid <= 1 || id->pid > INT_MAX) {
         return -1;
     }
 
@@ -483,8 +485,6 @@ process_child(const amld_engine_instance_t *i, const char *const *argv,
         signal(sig, SIG_DFL);
     }
 
-    /* What comes before the shim's own handling must not end it. */
-    signal(SIGHUP, SIG_IGN);
 
     umask(0077);
 
@@ -499,7 +499,11 @@ process_child(const amld_engine_instance_t *i, const char *const *argv,
         goto failed;
     }
 
+    /* Until the shim takes them itself they wait. */
     sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_SETMASK, &set, NULL);
 
     execve("/proc/self/exe", (char *const *) argv, (char *const *) envp);
