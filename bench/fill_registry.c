@@ -4,7 +4,7 @@
  *
  *   fill_registry --registry DIR --key KEY.pem --issuer ISS --audience AUD
  *                 --subject SUB --apps DOMAIN --address unix:PATH
- *                 [--instances N] [--own N]
+ *                 [--instances N] [--own N] [--sessions N]
  *   fill_registry --registry DIR --touch-keys
  *
  * The person SUB owns `own` of the instances, spread evenly; the others
@@ -13,7 +13,8 @@
  * the same address with the same generation: what differs between a small
  * and a large registry is the look-up alone, not connections upstream.
  *
- * Writes a line "host cookie" for each instance that SUB owns.
+ * Each instance that SUB owns gets `sessions` sessions; for each of them a line
+ * "host cookie" is written.
  * --touch-keys begins a new generation of the key set, after which a worker
  * takes no remembered token for verified.
  */
@@ -53,6 +54,7 @@ typedef struct {
     const char *address;
     unsigned long instances;
     unsigned long own;
+    unsigned long sessions;
     int64_t now;
 } fill_t;
 
@@ -207,6 +209,7 @@ fill_instance(fill_t *f, unsigned long number,
     char key[AML_REGISTRY_KEY_MAX + 1], name[16], host[256], compute[256];
     uint8_t buf[1024];
     aml_route_t r = {0};
+    unsigned long i;
 
     /* an odd multiplier: every number has a name of its own */
     snprintf(name, sizeof(name), "i%08x",
@@ -229,7 +232,9 @@ fill_instance(fill_t *f, unsigned long number,
 
     if (creator == &f->me) {
         snprintf(host, sizeof(host), "%s.%s", name, f->apps);
-        fill_session(f, host);
+        for (i = 0; i < f->sessions; i++) {
+            fill_session(f, host);
+        }
     }
 }
 
@@ -290,11 +295,13 @@ main(int argc, char **argv)
         {"address", required_argument, NULL, 'u'},
         {"instances", required_argument, NULL, 'n'},
         {"own", required_argument, NULL, 'o'},
+        {"sessions", required_argument, NULL, 'S'},
         {"touch-keys", no_argument, NULL, 't'},
         {NULL, 0, NULL, 0}};
 
     int o, touch = 0;
-    fill_t f = {.instances = 1, .own = 1, .now = (int64_t) time(NULL)};
+    fill_t f = {
+        .instances = 1, .own = 1, .sessions = 1, .now = (int64_t) time(NULL)};
     const char *dir = NULL, *key = NULL;
     aml_registry_rc_t rc;
 
@@ -326,6 +333,9 @@ main(int argc, char **argv)
             break;
         case 'o':
             f.own = strtoul(optarg, NULL, 10);
+            break;
+        case 'S':
+            f.sessions = strtoul(optarg, NULL, 10);
             break;
         case 't':
             touch = 1;

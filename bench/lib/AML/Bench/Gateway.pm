@@ -86,14 +86,15 @@ sub mint {
     return @tokens;
 }
 
-# Makes a registry; returns [host, cookie] for each instance of the person.
+# Makes a registry; returns [host, cookie] for each session of the person.
 sub registry {
-    my ($b, $dir, $instances, $own) = @_;
+    my ($b, $dir, $instances, $own, $sessions) = @_;
     make_path($dir);
     my $lines = read_command("$b->{out}/fill_registry", '--registry', $dir,
         '--key', $b->{signing_key}, '--issuer', $b->{issuer}, '--audience',
         $b->{audience}, '--subject', 'me', '--apps', $b->{apps}, '--address',
-        "unix:$b->{upstream}", '--instances', $instances, '--own', $own);
+        "unix:$b->{upstream}", '--instances', $instances, '--own', $own,
+        '--sessions', $sessions);
     return map { [split / /] } split /\n/, $lines;
 }
 
