@@ -137,7 +137,7 @@ process_exec(const amld_config_t *c, const amld_engine_instance_t *i,
     pid_t pid;
     ssize_t got;
     const char *argv[PROCESS_ARGS];
-    amld_proc_t proc;
+    amld_proc_t proc = {0};
     process_env_t env;
 
     (void) c;

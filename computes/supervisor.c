@@ -511,7 +511,7 @@ supervisor_collect(void *data, aml_str_t key, aml_str_t value)
     (void) value;
     keys = data;
 
-    if (keys->n == keys->room) {
+    if (keys->keys == NULL || keys->n == keys->room) {
         keys->room = keys->room != 0 ? keys->room * 2 : 64;
         more = realloc(keys->keys, keys->room * sizeof(*more));
         if (more == NULL) {

@@ -18,7 +18,7 @@ static aml_registry_rc_t
 database_open(aml_registry_t *reg, MDB_txn *txn)
 {
     int rc;
-    unsigned flags;
+    unsigned flags = 0;
     MDB_stat st;
 
     rc = mdb_dbi_open(txn, NULL, 0, &reg->dbi);
@@ -46,6 +46,7 @@ registry_new(const char *dir, int writer, aml_registry_t **out)
     size_t n;
     aml_registry_t *reg;
 
+    *out = NULL;
     n = strlen(dir);
     reg = calloc(1, sizeof(*reg));
     if (reg == NULL) {
@@ -125,7 +126,7 @@ aml_registry_open_reader(const char *dir, aml_registry_t **out)
     *out = NULL;
 
     answer = registry_new(dir, 0, &reg);
-    if (answer != AML_REGISTRY_OK) {
+    if (reg == NULL) {
         return answer;
     }
 
@@ -309,7 +310,7 @@ aml_registry_open_writer(const char *dir, size_t map_size, gid_t group,
     }
 
     answer = registry_new(dir, 1, &reg);
-    if (answer != AML_REGISTRY_OK) {
+    if (reg == NULL) {
         return answer;
     }
 

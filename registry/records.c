@@ -499,7 +499,7 @@ aml_principal_decode(aml_str_t value, aml_principal_t *p)
     unsigned i;
     int valid;
     in_t in = in_of(value);
-    aml_assignment_t a;
+    aml_assignment_t a = {0};
     aml_record_rc_t rc;
 
     rc = get_version(&in, PRINCIPAL_VERSION);

@@ -135,8 +135,8 @@ test_uuid_refused(void **state)
                                       "{1234567-89ab-cdef-abcd-ef012345678}",
                                       " 1234567-89ab-cdef-abcd-ef0123456789",
                                       "0x234567-89ab-cdef-abcd-ef0123456789",
-                                      "\xc3\xa9"
-                                      "234567-89ab-cdef-abcd-ef0123456789"};
+                                      ("\xc3\xa9"
+                                       "234567-89ab-cdef-abcd-ef0123456789")};
     size_t i;
     char text[AML_UUID_TEXT];
     aml_principal_id_t id;
