@@ -9,6 +9,7 @@ use AML::Test;
 my $gw = AML::Test->start(instances => {'first-lab' => 'creator'});
 my $browser = $gw->opened('creator', 'first-lab');
 my $token   = $gw->bearer('creator');
+$gw->token('reader');
 my $url     = $gw->app_url('first-lab', '/api/status');
 my $ws      = $browser->websocket($gw->app_url('first-lab', '/ws'));
 ok $ws->echoes('before'), 'a websocket is open';

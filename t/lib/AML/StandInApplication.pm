@@ -71,6 +71,7 @@ websocket '/*any' => {any => ''} => sub ($c) {
     };
     $c->tx->with_protocols('v1.kernel.websocket.jupyter.org');
     $c->inactivity_timeout(0);
+    $c->tx->max_websocket_size(16 * 1024 * 1024);
     $c->on(text   => sub ($c, $m) { $c->send({text   => $m}) });
     $c->on(binary => sub ($c, $m) { $c->send({binary => $m}) });
 };

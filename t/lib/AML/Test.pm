@@ -407,7 +407,8 @@ sub bearer ($self, $account) {
 # A call of the control API with an account's token.
 sub api ($self, $method, $path, $account, %o) {
     my $url = Mojo::URL->new($self->studio . $path);
-    $url->query(['api-version' => '2022-10-01', %{delete $o{query} // {}}]);
+    my %query = ('api-version' => '2022-10-01', %{delete $o{query} // {}});
+    $url->query([map { $_ => $query{$_} } sort keys %query]);
     return $self->program->request(
         $method, "$url", %o,
         headers => {

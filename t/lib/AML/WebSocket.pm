@@ -6,12 +6,12 @@ use Mojo::Base -base, -signatures;
 use Mojo::IOLoop;
 use AML::Wait qw(wait_for);
 
-has [qw(tx code reason failed closed_at)];
+has [qw(ua tx code reason failed closed_at)];
 has messages => sub { [] };
 
 # Connects; $ws->tx is the transaction of the handshake, a websocket or not.
 sub open ($class, $ua, $url, $headers, $protocols) {
-    my $self = $class->new;
+    my $self = $class->new(ua => $ua);
     $url =~ s/^http/ws/;
     my $done;
     $ua->websocket(
