@@ -1,0 +1,739 @@
+/*
+ * The control API over its real socket and registry; no supervisor runs, so
+ * that what a handler has written stays as it is.
+ */
+
+#include "t/unit/http_client.h"
+
+#include <sys/eventfd.h>
+
+#include "computes/arm.h"
+#include "computes/operations.h"
+
+#define M "Microsoft.MachineLearningServices/workspaces"
+#define W "/subscriptions/s-1/resourceGroups/rg/providers/" M "/demo"
+#define V "?api-version=2022-10-01"
+#define MINE "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
+#define THEIRS "11111111-1111-8111-8111-111111111111"
+#define BODY                                                                   \
+    "{\"location\":\"local\",\"properties\":{"                                 \
+    "\"computeType\":\"ComputeInstance\",\"properties\":{"                     \
+    "\"vmSize\":\"STANDARD_DS3_V2\"}}}"
+
+const amld_http_route_t *const http_tables[] = {amld_arm_routes, NULL};
+
+static amld_workspace_t workspace = {
+    (char *) "demo",  (char *) "s-1",        (char *) "rg",
+    (char *) "local", (char *) "/srv/share", (char *) W,
+};
+
+static amld_application_config_t application = {
+    (char *) "jupyter",
+    (char *) "/opt/jupyter",
+};
+
+
+static int
+arm_setup(void **state)
+{
+    server_t *s;
+
+    assert_int_equal(setup(state), 0);
+    s = *state;
+
+    /* No request has been made yet. */
+    s->config.workspaces = &workspace;
+    s->config.workspace_count = 1;
+    s->config.applications = &application;
+    s->config.application_count = 1;
+    s->config.state = (char *) "/run/aml";
+    s->amld.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    return 0;
+}
+
+
+static int
+arm_teardown(void **state)
+{
+    close(((server_t *) *state)->amld.wake);
+
+    return teardown(state);
+}
+
+
+/* As the gateway asks for `principal`, having allowed `action`. */
+static answer_t
+as(server_t *s, const char *principal, const char *action, const char *method,
+   const char *target, const char *body)
+{
+    char who[80], what[256];
+    const char *headers[] = {"Host: " STUDIO,
+                             who,
+                             "X-AML-Name: ann",
+                             "X-AML-Credential: token",
+                             what,
+                             "Content-Type: "
+                             "application/json",
+                             NULL};
+
+    snprintf(who, sizeof(who), "X-AML-Principal: %s", principal);
+    snprintf(what, sizeof(what), "X-AML-Action: %s", action);
+
+    return ask(s, method, target, headers, body,
+               body != NULL ? (long) strlen(body) : 0);
+}
+
+
+static answer_t
+call(server_t *s, const char *method, const char *target, const char *body)
+{
+    char action[256];
+    const char *end, *op;
+    int n;
+
+    end = target + strcspn(target, "?");
+    n = (int) (end - target);
+
+    if (strcmp(method, "POST") == 0) {
+        for (op = end; op[-1] != '/'; op--) {
+            /* void */
+        }
+        snprintf(action, sizeof(action), M "/computes/%.*s/action",
+                 (int) (end - op), op);
+    } else {
+        snprintf(action, sizeof(action), M "%s/%s",
+                 n > (int) strlen(W) ? "/computes" : "",
+                 strcmp(method, "PUT") == 0      ? "write"
+                 : strcmp(method, "DELETE") == 0 ? "delete"
+                                                 : "read");
+    }
+
+    return as(s, MINE, action, method, target, body);
+}
+
+
+/* A string in the answer, found by "a/b/c"; "" when it is not there. */
+static const char *
+at(const answer_t *a, const char *path, char value[1024])
+{
+    char copy[256], *name, *rest;
+    json_t *json = json_loadb(a->body, a->body_len, 0, NULL), *j = json;
+    const char *text;
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    for (name = strtok_r(copy, "/", &rest); name != NULL;
+         name = strtok_r(NULL, "/", &rest)) {
+        j = json_is_array(j) ? json_array_get(j, (size_t) atoi(name))
+                             : json_object_get(j, name);
+    }
+    text = json_string_value(j);
+    snprintf(value, 1024, "%s", text != NULL ? text : "");
+    json_decref(json);
+
+    return value;
+}
+
+
+static void
+assert_error(answer_t a, long status, const char *code)
+{
+    char v[1024];
+    json_t *json, *error;
+
+    assert_string_equal(at(&a, "error/code", v), code);
+    assert_int_equal(a.status, status);
+    assert_string_not_equal(at(&a, "error/message", v), "");
+
+    json = json_loadb(a.body, a.body_len, 0, NULL);
+    error = json_object_get(json, "error");
+    assert_non_null(json_object_get(error, "target"));
+    assert_true(json_is_array(json_object_get(error, "details")));
+    assert_true(json_is_array(json_object_get(error, "additionalInfo")));
+    json_decref(json);
+}
+
+
+/* What the supervisor would come to. */
+static void
+set_state(server_t *s, const char *name, amld_state_t to)
+{
+    json_t *doc;
+    amld_key_t key;
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(amld_compute_key(&key, &workspace, name), 0);
+    assert_int_equal(aml_registry_write(s->amld.registry, &txn),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_load(txn, &key, &doc), AML_REGISTRY_OK);
+    assert_int_equal(amld_operation_end(txn, doc, NULL, NULL), AML_REGISTRY_OK);
+    amld_compute_set_state(doc, to);
+    assert_int_equal(amld_compute_store(txn, &s->config, &key, doc),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    json_decref(doc);
+}
+
+
+static int
+woken(server_t *s)
+{
+    uint64_t n;
+
+    return read(s->amld.wake, &n, sizeof(n)) == sizeof(n);
+}
+
+
+static void
+create(void **state)
+{
+    server_t *s = *state;
+    char v[1024], url[1024];
+    answer_t a;
+
+    a = call(s, "PUT", W "/computes/First-Lab" V, BODY);
+    assert_int_equal(a.status, 201);
+    assert_true(woken(s));
+    assert_int_equal(scratch_count(s->scratch, "pending/s-1/rg/demo/first-lab"),
+                     1);
+
+    assert_string_equal(at(&a, "id", v), W "/computes/First-Lab");
+    assert_string_equal(at(&a, "name", v), "First-Lab");
+    assert_string_equal(at(&a, "type", v), M "/computes");
+    assert_string_equal(at(&a, "location", v), "local");
+    assert_string_equal(at(&a, "properties/computeType", v), "ComputeInstance");
+    assert_string_equal(at(&a, "properties/provisioningState", v), "Creating");
+#define INNER "properties/properties/"
+    assert_string_equal(at(&a, INNER "state", v), "Creating");
+    assert_string_equal(at(&a, INNER "vmSize", v), "STANDARD_DS3_V2");
+    assert_string_equal(at(&a, INNER "applicationSharingPolicy", v),
+                        "Personal");
+    assert_string_equal(at(&a, INNER "createdBy/userId", v), MINE);
+    assert_string_equal(at(&a, INNER "createdBy/userName", v), "ann");
+    assert_int_equal(strlen(at(&a, INNER "createdBy/userOrgId", v)), 36);
+    assert_string_equal(at(&a, INNER "sshSettings/sshPublicAccess", v),
+                        "Disabled");
+    assert_string_equal(at(&a, INNER "applications/1/displayName", v),
+                        "Jupyter Lab");
+    assert_string_equal(at(&a, INNER "applications/1/endpointUri", v),
+                        "https://first-lab.instances.aml.localhost:8443/lab");
+    assert_string_equal(at(&a, INNER "lastOperation/operationName", v),
+                        "Create");
+    assert_string_equal(at(&a, INNER "lastOperation/operationStatus", v),
+                        "InProgress");
+    assert_string_equal(at(&a, INNER "lastOperation/operationTrigger", v),
+                        "User");
+
+    assert_true(header_of(&a, "Azure-AsyncOperation", url));
+    assert_memory_equal(url, "https://" STUDIO W "/computes/First-Lab",
+                        strlen("https://" STUDIO W "/computes/First-Lab"));
+    assert_true(header_of(&a, "Retry-After", v));
+    assert_string_equal(v, "1");
+
+    /* as an SDK does: where it goes, then the resource */
+    a = call(s, "GET", url + strlen("https://" STUDIO), NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&a, "status", v), "InProgress");
+    set_state(s, "first-lab", AMLD_STATE_RUNNING);
+    a = call(s, "GET", url + strlen("https://" STUDIO), NULL);
+    assert_string_equal(at(&a, "status", v), "Succeeded");
+    a = call(s, "GET", W "/computes/FIRST-lab" V, NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&a, "name", v), "First-Lab");
+    assert_string_equal(at(&a, "properties/provisioningState", v), "Succeeded");
+}
+
+
+static void
+create_again(void **state)
+{
+    server_t *s = *state;
+    char v[1024];
+    answer_t a;
+
+    call(s, "PUT", W "/computes/lab" V, BODY);
+    a = call(s, "PUT", W "/computes/LAB" V, BODY);
+    assert_int_equal(a.status, 200);
+    assert_true(header_of(&a, "Azure-AsyncOperation", v));
+    assert_string_equal(at(&a, "name", v), "lab");
+    assert_int_equal(scratch_count(s->scratch, "operation/"), 1);
+
+    set_state(s, "lab", AMLD_STATE_RUNNING);
+    a = call(s, "PUT", W "/computes/lab" V,
+             "{\"tags\":{\"a\":\"b\"},\"properties\":{\"computeType\":"
+             "\"ComputeInstance\",\"description\":\"mine\",\"properties\":"
+             "{\"vmSize\":\"standard_ds3_v2\"}}}");
+    assert_int_equal(a.status, 200);
+    assert_false(header_of(&a, "Azure-AsyncOperation", v));
+    assert_string_equal(at(&a, "tags/a", v), "b");
+    assert_string_equal(at(&a, "properties/description", v), "mine");
+    assert_string_equal(at(&a, INNER "state", v), "Running");
+
+    /* what never changes */
+    a = call(s, "PUT", W "/computes/lab" V,
+             "{\"properties\":{\"computeType\":\"ComputeInstance\","
+             "\"properties\":{\"vmSize\":\"OTHER\"}}}");
+    assert_error(a, 409, "PropertyChangeNotAllowed");
+    assert_string_equal(at(&a, "error/target", v), "vmSize");
+    assert_error(call(s, "PUT", W "/computes/lab" V,
+                      "{\"properties\":{\"computeType\":\"ComputeInstance\","
+                      "\"properties\":{\"sshSettings\":{\"sshPublicAccess\":"
+                      "\"Enabled\"}}}}"),
+                 409, "PropertyChangeNotAllowed");
+    assert_error(
+        as(s, THEIRS, M "/computes/write", "PUT", W "/computes/lab" V, BODY),
+        409, "PropertyChangeNotAllowed");
+
+    /* one that failed can be tried again; one that goes can't */
+    set_state(s, "lab", AMLD_STATE_CREATE_FAILED);
+    a = call(s, "GET", W "/computes/lab" V, NULL);
+    assert_string_equal(at(&a, "properties/provisioningState", v), "Failed");
+    a = call(s, "PUT", W "/computes/lab" V, BODY);
+    assert_int_equal(a.status, 200);
+    assert_true(header_of(&a, "Azure-AsyncOperation", v));
+    assert_string_equal(at(&a, INNER "state", v), "Creating");
+    set_state(s, "lab", AMLD_STATE_DELETING);
+    assert_error(call(s, "PUT", W "/computes/lab" V, BODY), 409, "Conflict");
+}
+
+
+static void
+bad_bodies(void **state)
+{
+#define PROPERTIES(text)                                                       \
+    "{\"properties\":{\"computeType\":\"ComputeInstance\",\"properties\":"     \
+    "{" text "}}}"
+    static const struct {
+        const char *body, *code;
+    } cases[] = {
+        {"", "InvalidRequestContent"},
+        {"{", "InvalidRequestContent"},
+        {"[]", "InvalidRequestContent"},
+        {"\"x\"", "InvalidRequestContent"},
+        {"{}", "InvalidRequestContent"},
+        {"{\"properties\":[]}", "InvalidRequestContent"},
+        {"{\"properties\":{}}", "UserError"},
+        {"{\"properties\":{\"computeType\":\"AmlCompute\"}}", "UserError"},
+        {"{\"properties\":{\"computeType\":7}}", "UserError"},
+        {"{\"location\":\"mars\",\"properties\":{\"computeType\":"
+         "\"ComputeInstance\"}}",
+         "UserError"},
+        {"{\"location\":7,\"properties\":{\"computeType\":"
+         "\"ComputeInstance\"}}",
+         "UserError"},
+        {"{\"properties\":{\"computeType\":\"ComputeInstance\","
+         "\"properties\":[]}}",
+         "InvalidRequestContent"},
+        {"{\"tags\":[],\"properties\":{\"computeType\":\"ComputeInstance\"}}",
+         "InvalidTags"},
+        {"{\"tags\":{\"a\":1},\"properties\":{\"computeType\":"
+         "\"ComputeInstance\"}}",
+         "InvalidTags"},
+        {"{\"properties\":{\"computeType\":\"ComputeInstance\"},"
+         "\"properties\":{}}",
+         "InvalidRequestContent"},
+        {PROPERTIES("\"vmSize\":\"\""), "UserError"},
+        {PROPERTIES("\"vmSize\":\"a b\""), "UserError"},
+        {PROPERTIES("\"vmSize\":7"), "UserError"},
+        {PROPERTIES("\"vmSize\":\"x\\u0000y\""), "InvalidRequestContent"},
+        {PROPERTIES("\"sshSettings\":7"), "UserError"},
+        {PROPERTIES("\"sshSettings\":{\"sshPublicAccess\":\"Maybe\"}"),
+         "UserError"},
+        {PROPERTIES("\"subnet\":\"x\""), "UserError"},
+        {PROPERTIES("\"personalComputeInstanceSettings\":{\"assignedUser\":"
+                    "{\"objectId\":\"" THEIRS "\"}}"),
+         "UserError"},
+    };
+    server_t *s = *state;
+    size_t i;
+    answer_t a;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        a = call(s, "PUT", W "/computes/lab" V, cases[i].body);
+        if (a.status != 400) {
+            fail_msg("%ld: %s", a.status, cases[i].body);
+        }
+        assert_error(a, 400, cases[i].code);
+    }
+    assert_int_equal(scratch_count(s->scratch, "compute/"), 0);
+    assert_int_equal(scratch_count(s->scratch, "folder/"), 0);
+    assert_false(woken(s));
+
+    /* what a client of Azure sends is taken */
+    a = call(s, "PUT", W "/computes/lab" V,
+             "{\"location\":\"LOCAL\",\"tags\":null,\"properties\":{"
+             "\"computeType\":\"ComputeInstance\",\"properties\":{"
+             "\"vmSize\":\"STANDARD_DS3_V2\",\"subnet\":{\"id\":\"/s\"},"
+             "\"applicationSharingPolicy\":\"Shared\",\"sshSettings\":{"
+             "\"sshPublicAccess\":\"NotSpecified\"},"
+             "\"idleTimeBeforeShutdown\":\"PT30M\","
+             "\"personalComputeInstanceSettings\":{\"assignedUser\":{"
+             "\"objectId\":\"" MINE "\",\"tenantId\":\"t\"}},"
+             "\"schedules\":{\"computeStartStop\":[]}}}}");
+    assert_int_equal(a.status, 201);
+}
+
+
+static void
+bad_names(void **state)
+{
+    static const char *const names[] = {
+        "ab",    "1ab",   "a_b",    "lab-1",
+        "a--1",  "lab-",  "-lab",   "abcdefghijklmnopqrstuvwxy",
+        "lab.x", "a(b)c", "x-8888",
+    };
+    server_t *s = *state;
+    size_t i;
+    char target[256];
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(target, sizeof(target), W "/computes/%s" V, names[i]);
+        assert_error(call(s, "PUT", target, BODY), 400, "InvalidResourceName");
+        assert_error(call(s, "GET", target, NULL), 404, "ResourceNotFound");
+    }
+    assert_int_equal(scratch_count(s->scratch, "compute/"), 0);
+}
+
+
+static void
+versions(void **state)
+{
+    static const struct {
+        const char *query, *code;
+    } cases[] = {
+        {"", "MissingApiVersionParameter"},
+        {"?api-version=", "MissingApiVersionParameter"},
+        {"?api-version=latest", "InvalidApiVersionParameter"},
+        {"?api-version=2022-10", "InvalidApiVersionParameter"},
+        {"?api-version=2022-10-01x", "InvalidApiVersionParameter"},
+        {"?api-version=2022-10-01-beta", "InvalidApiVersionParameter"},
+        {"?api-version=2022-10-01%0d%0aX:%20y", "InvalidApiVersionParameter"},
+    };
+    server_t *s = *state;
+    size_t i;
+    char target[256];
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(target, sizeof(target), W "%s", cases[i].query);
+        assert_error(call(s, "GET", target, NULL), 400, cases[i].code);
+    }
+
+    assert_int_equal(
+        call(s, "GET", W "?api-version=2023-08-01-preview", NULL).status, 200);
+    assert_int_equal(call(s, "GET", W "?api-version=2020-08-01", NULL).status,
+                     200);
+}
+
+
+static void
+not_allowed(void **state)
+{
+    server_t *s = *state;
+    const char *const nobody[] = {"Host: " STUDIO, NULL};
+
+    assert_error(ask(s, "GET", W V, nobody, NULL, 0), 401,
+                 "AuthenticationFailed");
+    assert_error(as(s, MINE, M "/computes/read", "GET", W V, NULL), 403,
+                 "AuthorizationFailed");
+    assert_error(as(s, MINE, M "/computes/read", "DELETE",
+                    W "/computes/lab" V "&underlyingResourceAction=Delete",
+                    NULL),
+                 403, "AuthorizationFailed");
+    assert_error(as(s, MINE, M "/computes/start/action", "POST",
+                    W "/computes/lab/stop" V, NULL),
+                 403, "AuthorizationFailed");
+    assert_int_equal(as(s, MINE,
+                        "microsoft.machinelearningservices/WORKSPACES/read",
+                        "GET", W V, NULL)
+                         .status,
+                     200);
+}
+
+
+static void
+workspaces(void **state)
+{
+    server_t *s = *state;
+    char v[1024];
+    answer_t a;
+
+    a = call(s, "GET", W V, NULL);
+    assert_string_equal(at(&a, "location", v), "local");
+    assert_string_equal(at(&a, "id", v), W);
+
+    assert_error(as(s, MINE, M "/read", "GET",
+                    "/subscriptions/s-1/resourceGroups/rg/providers/" M
+                    "/other" V,
+                    NULL),
+                 404, "ResourceNotFound");
+}
+
+
+static void
+lifecycle(void **state)
+{
+    static const struct {
+        amld_state_t from;
+        const char *verb;
+        long status;
+        amld_state_t to;
+    } cases[] = {
+        {AMLD_STATE_STOPPED, "start", 202, AMLD_STATE_STARTING},
+        {AMLD_STATE_RUNNING, "start", 409, AMLD_STATE_RUNNING},
+        {AMLD_STATE_CREATING, "start", 409, AMLD_STATE_CREATING},
+        {AMLD_STATE_RESTARTING, "start", 409, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_STOPPING, "start", 409, AMLD_STATE_STOPPING},
+        {AMLD_STATE_DELETING, "start", 409, AMLD_STATE_DELETING},
+        {AMLD_STATE_UNUSABLE, "start", 409, AMLD_STATE_UNUSABLE},
+        {AMLD_STATE_RUNNING, "stop", 202, AMLD_STATE_STOPPING},
+        {AMLD_STATE_STARTING, "stop", 202, AMLD_STATE_STOPPING},
+        {AMLD_STATE_CREATING, "stop", 202, AMLD_STATE_STOPPING},
+        {AMLD_STATE_UNUSABLE, "stop", 202, AMLD_STATE_STOPPING},
+        {AMLD_STATE_STOPPED, "stop", 202, AMLD_STATE_STOPPED},
+        {AMLD_STATE_DELETING, "stop", 409, AMLD_STATE_DELETING},
+        {AMLD_STATE_RUNNING, "restart", 202, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_UNUSABLE, "restart", 202, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_CREATE_FAILED, "restart", 202, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_STOPPED, "restart", 202, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_STOPPING, "restart", 409, AMLD_STATE_STOPPING},
+        {AMLD_STATE_DELETING, "restart", 409, AMLD_STATE_DELETING},
+    };
+    server_t *s = *state;
+    size_t i;
+    char v[1024], first[1024], target[256];
+    answer_t a;
+
+    call(s, "PUT", W "/computes/lab" V, BODY);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set_state(s, "lab", cases[i].from);
+        snprintf(target, sizeof(target), W "/computes/lab/%s" V, cases[i].verb);
+        a = call(s, "POST", target, NULL);
+        if (a.status != cases[i].status) {
+            fail_msg("%s of %s: %ld", cases[i].verb,
+                     amld_state_name(cases[i].from), a.status);
+        }
+        if (a.status == 202) {
+            assert_int_equal(a.body_len, 0);
+            assert_true(header_of(&a, "Azure-AsyncOperation", first));
+            assert_true(header_of(&a, "Location", v));
+            assert_true(header_of(&a, "Retry-After", v));
+
+            /* asked twice, done once */
+            a = call(s, "POST", target, NULL);
+            assert_int_equal(a.status, 202);
+            assert_true(header_of(&a, "Azure-AsyncOperation", v));
+            if (cases[i].from != cases[i].to) {
+                assert_string_equal(v, first);
+            }
+        } else if (strcmp(cases[i].verb, "start") == 0) {
+            assert_error(a, 409,
+                         "StartComputeInstanceOnlyAllowedInStoppedState");
+        } else {
+            assert_error(a, 409, "Conflict");
+        }
+        a = call(s, "GET", W "/computes/lab" V, NULL);
+        assert_string_equal(at(&a, INNER "state", v),
+                            amld_state_name(cases[i].to));
+    }
+
+    /* clients of the first version take nothing but 200 */
+    set_state(s, "lab", AMLD_STATE_STOPPED);
+    assert_int_equal(
+        call(s, "POST", W "/computes/lab/start?api-version=2020-08-01", NULL)
+            .status,
+        200);
+
+    assert_error(call(s, "POST", W "/computes/none/start" V, NULL), 404,
+                 "ResourceNotFound");
+    assert_error(call(s, "POST", W "/computes/lab/listNodes" V, NULL), 400,
+                 "UserError");
+    assert_int_equal(call(s, "POST", W "/computes/lab/dance" V, NULL).status,
+                     404);
+}
+
+
+static void
+results(void **state)
+{
+    server_t *s = *state;
+    char v[1024], location[1024], status[1024];
+    const char *path = location + strlen("https://" STUDIO);
+    answer_t a;
+
+    call(s, "PUT", W "/computes/lab" V, BODY);
+    set_state(s, "lab", AMLD_STATE_RUNNING);
+    a = call(s, "POST", W "/computes/lab/stop" V, NULL);
+    assert_true(header_of(&a, "Location", location));
+    assert_true(header_of(&a, "Azure-AsyncOperation", status));
+
+    a = call(s, "GET", path, NULL);
+    assert_int_equal(a.status, 202);
+    assert_true(header_of(&a, "Location", v));
+    assert_string_equal(v, location);
+
+    /* superseded */
+    call(s, "DELETE", W "/computes/lab" V "&underlyingResourceAction=Delete",
+         NULL);
+    a = call(s, "GET", status + strlen("https://" STUDIO), NULL);
+    assert_string_equal(at(&a, "status", v), "Canceled");
+    assert_string_not_equal(at(&a, "error/code", v), "");
+    assert_error(call(s, "GET", path, NULL), 409, "OperationPreempted");
+
+    set_state(s, "lab", AMLD_STATE_STOPPED);
+    a = call(s, "POST", W "/computes/lab/start" V, NULL);
+    assert_true(header_of(&a, "Location", location));
+    set_state(s, "lab", AMLD_STATE_RUNNING);
+    a = call(s, "GET", path, NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&a, INNER "state", v), "Running");
+
+    assert_error(call(s, "GET", W "/computes/lab" V "&operation=x", NULL), 404,
+                 "OperationNotFound");
+    /* of another compute */
+    call(s, "PUT", W "/computes/lab2" V, BODY);
+    snprintf(v, sizeof(v), W "/computes/lab2" V "&operation=%.32s",
+             strstr(path, "operation=") + strlen("operation="));
+    assert_error(call(s, "GET", v, NULL), 404, "OperationNotFound");
+}
+
+
+static void
+deletion(void **state)
+{
+    static const char *const wrong[] = {
+        "", "&underlyingResourceAction=", "&underlyingResourceAction=delete"};
+    server_t *s = *state;
+    size_t i;
+    char v[1024], target[256];
+    answer_t a;
+
+    call(s, "PUT", W "/computes/lab" V, BODY);
+    set_state(s, "lab", AMLD_STATE_RUNNING);
+
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(target, sizeof(target), W "/computes/lab" V "%s", wrong[i]);
+        assert_error(call(s, "DELETE", target, NULL), 400, "UserError");
+    }
+
+    a = call(s, "DELETE",
+             W "/computes/lab" V "&underlyingResourceAction=Detach", NULL);
+    assert_int_equal(a.status, 202);
+    assert_true(header_of(&a, "Location", v));
+    assert_true(header_of(&a, "Azure-AsyncOperation", v));
+    a = call(s, "GET", W "/computes/lab" V, NULL);
+    assert_string_equal(at(&a, INNER "state", v), "Deleting");
+    assert_int_equal(
+        call(s, "DELETE",
+             W "/computes/lab" V "&underlyingResourceAction=Delete", NULL)
+            .status,
+        202);
+    assert_int_equal(
+        call(s, "DELETE",
+             W "/computes/none" V "&underlyingResourceAction=Delete", NULL)
+            .status,
+        204);
+}
+
+
+static void
+lists(void **state)
+{
+    static const char *const wrong[] = {"%2F", "A", "x%20y", "..",
+                                        "abcdefghijklmnopqrstuvwxyz"};
+    server_t *s = *state;
+    char target[512], v[1024], last[32] = "";
+    size_t seen = 0, pages = 0, i;
+    answer_t a;
+    json_t *json, *value, *one;
+    const char *next, *name;
+
+    a = call(s, "GET", W "/computes" V, NULL);
+    assert_string_equal(a.body, "{\"value\":[]}");
+
+    for (i = 0; i < AMLD_ARM_PAGE * 2 + 5; i++) {
+        snprintf(target, sizeof(target), W "/computes/lab%zux" V, i);
+        assert_int_equal(call(s, "PUT", target, BODY).status, 201);
+    }
+
+    for (snprintf(target, sizeof(target), W "/computes" V); target[0] != '\0';
+         pages++) {
+        a = call(s, "GET", target, NULL);
+        assert_int_equal(a.status, 200);
+        json = json_loadb(a.body, a.body_len, 0, NULL);
+        value = json_object_get(json, "value");
+        assert_true(json_array_size(value) <= AMLD_ARM_PAGE);
+        json_array_foreach(value, i, one)
+        {
+            name = json_string_value(json_object_get(one, "name"));
+            assert_true(strcmp(name, last) > 0);
+            snprintf(last, sizeof(last), "%s", name);
+            seen++;
+        }
+        next = json_string_value(json_object_get(json, "nextLink"));
+        target[0] = '\0';
+        if (next != NULL) {
+            assert_memory_equal(next, "https://" STUDIO,
+                                strlen("https://" STUDIO));
+            snprintf(target, sizeof(target), "%s",
+                     next + strlen("https://" STUDIO));
+        }
+        json_decref(json);
+    }
+    assert_int_equal(seen, AMLD_ARM_PAGE * 2 + 5);
+    assert_int_equal(pages, 3);
+
+    a = call(s, "GET", W "/computes" V "&$skip=64", NULL);
+    json = json_loadb(a.body, a.body_len, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(json, "value")), 1);
+    json_decref(json);
+    a = call(s, "GET", W "/computes?api-version=2020-08-01", NULL);
+    assert_non_null(strstr(at(&a, "nextLink", v), "%24skiptoken="));
+
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(target, sizeof(target), W "/computes" V "&$skip=%s", wrong[i]);
+        assert_error(call(s, "GET", target, NULL), 400, "InvalidSkipToken");
+    }
+}
+
+
+/* A Host that could not be one is not repeated. */
+static void
+strange_hosts(void **state)
+{
+    server_t *s = *state;
+    char v[1024];
+    const char *const headers[] = {"Host: evil.example.org/x?",
+                                   "X-AML-Principal: " MINE,
+                                   "X-AML-Name: ann",
+                                   "X-AML-Credential: token",
+                                   "X-AML-Action: " M "/computes/write",
+                                   NULL};
+    answer_t a =
+        ask(s, "PUT", W "/computes/lab" V, headers, BODY, (long) strlen(BODY));
+
+    if (a.status == 201) {
+        assert_true(header_of(&a, "Azure-AsyncOperation", v));
+        assert_memory_equal(v, "https://" STUDIO "/",
+                            strlen("https://" STUDIO "/"));
+    } else {
+        assert_int_equal(a.status, 400);
+    }
+}
+
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, arm_setup, arm_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(create),     TEST(create_again), TEST(bad_bodies),
+        TEST(bad_names),  TEST(versions),     TEST(not_allowed),
+        TEST(workspaces), TEST(lifecycle),    TEST(results),
+        TEST(deletion),   TEST(lists),        TEST(strange_hosts),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("arm", tests, NULL, NULL);
+}
