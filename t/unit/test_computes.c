@@ -277,8 +277,8 @@ broken_documents(void **state)
         "{\"name\":\"lab\",\"runtime\":\"x\",\"state\":\"Dancing\"}",
         "{\"name\":\"lab\",\"state\":\"Running\"}",
         "{\"name\":7,\"runtime\":\"x\",\"state\":\"Running\"}",
-        "{\"name\":\"lab\",\"name\":\"x\",\"runtime\":\"x\","
-        "\"state\":\"Running\"}",
+        ("{\"name\":\"lab\",\"name\":\"x\",\"runtime\":\"x\","
+         "\"state\":\"Running\"}"),
     };
     scratch_t *s = *state;
     size_t i;
