@@ -13,9 +13,9 @@ lint_command() {
     lint_step shellcheck "Checking shell scripts" lint_shell
     lint_step perl "Checking that Perl compiles" lint_perl
     lint_step gcc "Building all with gcc" \
-        make -s -j "$(nproc)" amld module tests
+        make -s -k -j "$(nproc)" amld module tests
     lint_step clang "Building all with clang" \
-        make -s -j "$(nproc)" VARIANT=clang CC=clang \
+        make -s -k -j "$(nproc)" VARIANT=clang CC=clang \
         amld tests
     lint_step tidy "Running clang-tidy" lint_tidy
     lint_step cppcheck "Running cppcheck" lint_cppcheck
@@ -103,7 +103,9 @@ lint_tidy() {
     local status=0
     local -a flags
     read -r -d '' -a flags < <(core_flags) || true
-    source_files -name '*.c' | grep -v '^ngx_aml_module/' |
+    # cmocka's assertions end a test by longjmp(), which the analyser does not
+    # know; tests and measurements are left to both compilers and sanitizers.
+    source_files -name '*.c' | grep -v '^ngx_aml_module/\|^t/\|^bench/' |
         tidy "${flags[@]}" -Wall -Wextra -Wshadow || status=1
     read -r -d '' -a flags < <(module_flags) || true
     source_files -name '*.c' | grep '^ngx_aml_module/' |
