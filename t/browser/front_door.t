@@ -17,7 +17,7 @@ use AML::Test;
 
 my $gw = AML::Test->start(
     application => 'jupyter',
-    instances   => {'first-lab' => 'creator'}
+    instances   => {'first-lab' => 'creator', 'second-lab' => 'creator'}
 );
 
 # Chromium takes authorities from the NSS database of its home; certificates
@@ -26,7 +26,7 @@ my $home = $gw->dir . '/home';
 path($home, '.pki/nssdb')->make_path;
 my @db = ('-d', "sql:$home/.pki/nssdb");
 for my $c (['-N', '--empty-password'],
-    [qw(-A -t C,, -n aml -i), $gw->ca])
+    ['-A', '-t', 'C,,', '-n', 'aml', '-i', $gw->ca])
 {
     my $r = $gw->run('', 'certutil', @db, @$c);
     is $r->{status}, 0, "certutil $c->[0]" or diag $r->{err};
@@ -38,6 +38,7 @@ path($shots)->make_path;
 local $ENV{HOME} = $home;
 local $ENV{AML_BROWSER} = encode_json({
     lab       => $gw->app_url('first-lab', '/lab'),
+    other     => $gw->app_url('second-lab', '/lab'),
     tree      => $gw->app_url('first-lab', '/tree'),
     studio    => $gw->studio,
     passwords => $gw->passwords,
@@ -55,6 +56,9 @@ my %do = (
     'restart nginx' => sub { $gw->restart_nginx; 1 },
     'kill amld'     => sub { $gw->kill_amld; $gw->start_amld; 1 },
     'amld knows'    => sub { $gw->state_of('first-lab') },
+    'refused'       => sub ($reason) {
+        scalar(() = $gw->log_text('access.log') =~ / refuse $reason /g);
+    },
     'file'          => sub ($name) {
         my ($file) = grep { $_->basename eq $name }
             $gw->share->list_tree->each;
