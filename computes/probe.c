@@ -14,6 +14,7 @@ struct amld_probe {
     void *data;
 };
 
+static unsigned probes_done(amld_probes_t *probes);
 static size_t probe_drop(char *data, size_t size, size_t n, void *probe);
 
 
@@ -113,17 +114,35 @@ void
 amld_probes_wait(amld_probes_t *probes, struct curl_waitfd *fds, unsigned count,
                  int timeout)
 {
-    int ok, running, left;
+    int running;
+
+    /* A connection that is refused ends a request without any wait; nothing
+     * would wake the poll for it. */
+    curl_multi_perform(probes->multi, &running);
+    if (probes_done(probes) != 0) {
+        timeout = 0;
+    }
+
+    curl_multi_poll(probes->multi, fds, count, timeout, NULL);
+    curl_multi_perform(probes->multi, &running);
+    (void) probes_done(probes);
+}
+
+
+/* How many have their answer now. */
+static unsigned
+probes_done(amld_probes_t *probes)
+{
+    int ok, left;
     long status;
     void *data;
     char *private;
     CURLMsg *message;
+    unsigned n;
     amld_probe_t *probe;
     void (*done)(void *data, int ok);
 
-    curl_multi_perform(probes->multi, &running);
-    curl_multi_poll(probes->multi, fds, count, timeout, NULL);
-    curl_multi_perform(probes->multi, &running);
+    n = 0;
 
     while ((message = curl_multi_info_read(probes->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) {
@@ -142,7 +161,10 @@ amld_probes_wait(amld_probes_t *probes, struct curl_waitfd *fds, unsigned count,
         data = probe->data;
         amld_probe_free(probe);
         done(data, ok && status == 200);
+        n++;
     }
+
+    return n;
 }
 
 
