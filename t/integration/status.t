@@ -53,7 +53,9 @@ subtest 'websockets' => sub {
     is metrics()->{aml_websockets}, $now + 3, 'three more';
     $ws[0]->close;
     ok wait_for(sub { metrics()->{aml_websockets} == $now + 2 }), 'one less';
-    $gw->api(POST => $gw->compute('first-lab') . '/stop', 'creator');
+
+    # the application goes on: it is the gateway that closes
+    $me->fetch(POST => $gw->app_url('first-lab', '/.aml/sign-out'));
     ok $_->closes(2), 'closed' for @ws[1, 2];
     ok wait_for(sub { metrics()->{aml_websockets} == $now }), 'none left';
     is metrics()->{aml_websockets_closed_total}, $closed + 2,
