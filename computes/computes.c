@@ -85,7 +85,7 @@ amld_compute_key(amld_key_t *key, const amld_workspace_t *workspace,
                  const char *name)
 {
     char low[AML_INSTANCE_NAME_MAX + 1];
-    amld_key_t prefix;
+    amld_key_t prefix = {.n = 0};
 
     if (amld_compute_prefix(&prefix, workspace) != 0 ||
         compute_lower(low, sizeof(low), name) != 0) {
@@ -771,15 +771,15 @@ static aml_instance_state_t
 compute_head(const json_t *doc)
 {
     amld_state_t state;
+    const char *status;
 
     state = amld_compute_state(doc);
+    status = amld_compute_str(json_object_get(doc, "lastOperation"), "status");
 
     /* ARM has no state for a start that failed: it is Stopped again, and can
      * be started.  Who opens its address is told that it failed. */
-    if (state == AMLD_STATE_STOPPED &&
-        strcmp(
-            amld_compute_str(json_object_get(doc, "lastOperation"), "status"),
-            "StartFailed") == 0) {
+    if (state == AMLD_STATE_STOPPED && (strcmp(status, "StartFailed") == 0 ||
+                                        strcmp(status, "RestartFailed") == 0)) {
         return AML_INSTANCE_FAILED;
     }
 

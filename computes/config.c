@@ -24,6 +24,7 @@
 #include "computes/config_text.h"
 #include "computes/config_value.h"
 #include "computes/engine.h"
+#include "computes/paths.h"
 #include "upstreams/application.h"
 
 #define WORKSPACE_ID                                                           \
@@ -699,7 +700,7 @@ amld_config_read(const char *file)
     config_reader_t reader = {.file = file};
     amld_config_t *c = NULL;
     cfg_t *cfg = NULL;
-    char *text = NULL;
+    char *text = NULL, deep[512];
     int rc;
 
     if (config_openable(&reader) != 0) {
@@ -737,6 +738,10 @@ amld_config_read(const char *file)
 
     config_top(&reader, cfg, c);
     config_sections(&reader, cfg, c);
+
+    if (reader.faults == 0 && amld_paths_check(c, deep, sizeof(deep)) != 0) {
+        config_fault(&reader, cfg, "state", "%s", deep);
+    }
 
 done:
 
