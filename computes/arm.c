@@ -402,8 +402,10 @@ static void
 arm_update(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
 {
     int failed;
-    const char *differs;
+    char id[AMLD_OPERATION_ID + 1];
+    const char *differs, *operation;
     amld_state_t state;
+    aml_registry_rc_t rc;
 
     state = amld_compute_state(arm->doc);
 
@@ -444,14 +446,30 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
         if (arm_begin_operation(arm, "Create", AMLD_STATE_CREATING) != 0) {
             return;
         }
-    } else if (amld_arm_commit(arm) != 0) {
-        return;
+        operation = amld_compute_str(arm->doc, "operation");
+
+    } else {
+        operation = state == AMLD_STATE_CREATING
+                        ? amld_compute_str(arm->doc, "operation")
+                        : "";
+
+        /* One that is over already: a client whose PUT has no operation reads
+         * the answer twice, and msrest's models don't survive that. */
+        if (operation[0] == '\0') {
+            rc = amld_operation_done(arm->txn, &arm->key, "Update", id);
+            if (rc != AML_REGISTRY_OK) {
+                amld_arm_registry_error(arm, rc);
+                return;
+            }
+            operation = id;
+        }
+
+        if (amld_arm_commit(arm) != 0) {
+            return;
+        }
     }
 
-    if (amld_compute_state(arm->doc) == AMLD_STATE_CREATING) {
-        amld_arm_operation_headers(arm, amld_compute_str(arm->doc, "operation"),
-                                   0);
-    }
+    amld_arm_operation_headers(arm, operation, 0);
     amld_response_json(arm->response, 200,
                        amld_arm_compute(arm->d->config, arm->doc));
 }

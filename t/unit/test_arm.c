@@ -249,7 +249,7 @@ create_again(void **state)
 {
     server_t *s = *state;
     char v[1024];
-    answer_t a;
+    answer_t a, b;
 
     call(s, "PUT", W "/computes/lab" V, BODY);
     a = call(s, "PUT", W "/computes/LAB" V, BODY);
@@ -264,7 +264,9 @@ create_again(void **state)
              "\"ComputeInstance\",\"description\":\"mine\",\"properties\":"
              "{\"vmSize\":\"standard_ds3_v2\"}}}");
     assert_int_equal(a.status, 200);
-    assert_false(header_of(&a, "Azure-AsyncOperation", v));
+    assert_true(header_of(&a, "Azure-AsyncOperation", v));
+    b = call(s, "GET", v + strlen("https://" STUDIO), NULL);
+    assert_string_equal(at(&b, "status", v), "Succeeded");
     assert_string_equal(at(&a, "tags/a", v), "b");
     assert_string_equal(at(&a, "properties/description", v), "mine");
     assert_string_equal(at(&a, INNER "state", v), "Running");
