@@ -89,10 +89,14 @@ subtest 'a kernel, by websocket' => sub {
             },
             parent_header => {}, metadata => {}, buffers => []
         }});
+        $out = '';
         my $m = $ws->next_message(60, sub ($m) {
             my $j = eval { decode_json($m) } or return 0;
-            $out = $j->{content}{text};
-            ($j->{msg_type} // '') eq 'stream';
+            return 0 if ($j->{msg_type} // '') ne 'stream';
+
+            # a kernel may send a line in pieces
+            $out .= $j->{content}{text};
+            return $out =~ /\n\z/;
         });
         return $m ? $out : 'no output';
     };
