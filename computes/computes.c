@@ -157,7 +157,7 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
                    const amld_key_t *key, json_t *doc)
 {
     char low[AML_INSTANCE_NAME_MAX + 1];
-    amld_key_t name;
+    amld_key_t name = {.n = 0};
     aml_registry_rc_t rc;
 
     rc = compute_put_json(txn, key, doc);
@@ -185,7 +185,7 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
                     const json_t *doc)
 {
     char low[AML_INSTANCE_NAME_MAX + 1];
-    amld_key_t name;
+    amld_key_t name = {.n = 0};
     aml_registry_rc_t rc;
 
     if (compute_lower(low, sizeof(low), amld_compute_str(doc, "name")) != 0 ||
@@ -209,7 +209,7 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
 aml_registry_rc_t
 amld_compute_notify(aml_registry_txn_t *txn, const amld_key_t *key)
 {
-    amld_key_t pending;
+    amld_key_t pending = {.n = 0};
 
     if (compute_format(&pending, "pending/%s", key->p + COMPUTE_FAMILY_LEN) !=
         0) {
@@ -226,7 +226,7 @@ amld_compute_claim(aml_registry_txn_t *txn, const char *location,
 {
     char low[AML_INSTANCE_NAME_MAX + 1], route[AML_REGISTRY_KEY_MAX + 1];
     size_t n;
-    amld_key_t own;
+    amld_key_t own = {.n = 0};
     aml_str_t value;
     aml_registry_rc_t rc;
 
@@ -264,7 +264,7 @@ amld_compute_folder(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
     char name[128], low[128];
     size_t n;
     aml_str_t value;
-    amld_key_t prefix, key;
+    amld_key_t prefix = {.n = 0}, key = {.n = 0};
     aml_registry_rc_t rc;
 
     if (amld_compute_prefix(&prefix, workspace) != 0) {
@@ -710,7 +710,7 @@ compute_drop_routes(aml_registry_txn_t *txn, const char *lower,
                     const compute_keys_t *but)
 {
     size_t i, k;
-    amld_key_t prefix;
+    amld_key_t prefix = {.n = 0};
     compute_keys_t found;
     aml_registry_rc_t rc;
 
