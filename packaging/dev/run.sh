@@ -260,6 +260,10 @@ run_command() {
         shift
     done
     settings
+    # addresses of unix sockets have room for 107 bytes
+    [ ${#RUN} -le 70 ] || fail "the path is too long for sockets below it:
+$ROOT
+Move the repository to a shorter one."
     need_packages run
     need_venv
     build_release
