@@ -87,9 +87,10 @@ $(OUT)/t/fuzz_%: t/fuzz/fuzz_%.c $(OUT)/libaml.a
 	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS))
 
 # Helpers of the benchmarks; ./dev bench builds what it needs.
+$(OUT)/bench/load: bench/answer.c bench/answer.h
 $(OUT)/bench/%: bench/%.c $(OUT)/libaml.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
 	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS)) -lpthread
 
 # ---- the nginx module ----

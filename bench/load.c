@@ -3,7 +3,8 @@
  * exact numbers of prepared requests, and the CPU time that the servers'
  * processes spent on them.
  *
- *   load [--connections N] [--slices N] SIDE [--against SIDE]
+ *   load [--connections N] [--slices N] [--answer PATH [--port N]]
+ *        SIDE [--against SIDE]
  *
  *   SIDE: --connect 127.0.0.1:PORT --sni NAME --ca FILE --requests FILE
  *         [--warm FILE] [--count N] [--status N] [--pid PID]...
@@ -18,6 +19,12 @@
  * the machine does falls on both.  A slice ends when all of its answers are
  * there.  CPU time is read from the servers' process clocks, all threads
  * together, before and after each slice.
+ *
+ * With --answer it is the upstream, too (answer.h), and polls without ever
+ * going to sleep.  To wake somebody on another core costs the server that is
+ * measured up to as much as all else it does for a request, on a virtual
+ * machine, and how often it has to depends on how fast it is: so nobody
+ * sleeps, and no side pays for that.
  *
  * Writes one line of JSON: for each side an object with, among others, the
  * CPU time a request of each slice in microseconds.  Exits 0 also when
@@ -44,9 +51,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "bench/answer.h"
+
 #define LOAD_PIDS 64
 #define LOAD_BUFFER 65536
-#define LOAD_TIMEOUT 20000 /* ms without any event: give up */
+#define LOAD_TIMEOUT 20 /* seconds without any event: give up */
 
 typedef struct {
     const char *p;
@@ -77,6 +86,7 @@ typedef struct {
     const char *warm_file;
     struct sockaddr_in addr;
     int epoll;
+    answer_t *answer; /* NULL: somebody else is the upstream */
     load_conn_t *conns;
     size_t conn_count;
     load_requests_t requests;
@@ -344,6 +354,36 @@ load_readable(load_side_t *l, load_conn_t *c)
 }
 
 
+/* As epoll_wait(); gives up after a while without any event. */
+static int
+load_wait(load_side_t *l, struct epoll_event *ev, int max)
+{
+    int n;
+    unsigned long polls;
+    double start;
+
+    if (l->answer == NULL) {
+        n = epoll_wait(l->epoll, ev, max, LOAD_TIMEOUT * 1000);
+
+    } else {
+        start = load_now();
+        polls = 0;
+        do {
+            answer_poll(l->answer);
+            n = epoll_wait(l->epoll, ev, max, 0);
+        } while (n == 0 &&
+                 (++polls % 4096 != 0 || load_now() - start < LOAD_TIMEOUT));
+    }
+
+    if (n <= 0) {
+        errno = n == 0 ? ETIMEDOUT : errno;
+        load_die("waiting for answers");
+    }
+
+    return n;
+}
+
+
 /* Sends the next `count` requests and waits for their answers. */
 static void
 load_send(load_side_t *l, size_t count)
@@ -361,11 +401,7 @@ load_send(load_side_t *l, size_t count)
     }
 
     while (l->due != 0) {
-        n = epoll_wait(l->epoll, ev, 64, LOAD_TIMEOUT);
-        if (n <= 0) {
-            errno = n == 0 ? ETIMEDOUT : errno;
-            load_die("waiting for answers");
-        }
+        n = load_wait(l, ev, 64);
         for (i = 0; i < n; i++) {
             c = ev[i].data.ptr;
             if (c->out != NULL && (ev[i].events & EPOLLOUT) != 0) {
@@ -491,9 +527,13 @@ main(int argc, char **argv)
         {"against", no_argument, NULL, '2'},
         {"connections", required_argument, NULL, 'c'},
         {"slices", required_argument, NULL, 'S'},
+        {"answer", required_argument, NULL, 'u'},
+        {"port", required_argument, NULL, 'P'},
         {NULL, 0, NULL, 0}};
 
-    int o;
+    int o, port = 0;
+    const char *path = NULL;
+    answer_t *answer = NULL;
     size_t i, k, sides = 1, slices = 1, connections = 32;
     load_side_t side[2] = {{.status = 200, .count = 1000},
                            {.status = 200, .count = 1000}};
@@ -534,6 +574,12 @@ main(int argc, char **argv)
         case 'c':
             connections = strtoul(optarg, NULL, 10);
             break;
+        case 'u':
+            path = optarg;
+            break;
+        case 'P':
+            port = atoi(optarg);
+            break;
         case 'S':
             slices = strtoul(optarg, NULL, 10);
             break;
@@ -547,6 +593,12 @@ main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    if (path != NULL) {
+        answer = answer_new(path, port);
+        if (answer == NULL) {
+            load_die(path);
+        }
+    }
     for (i = 0; i < sides; i++) {
         l = &side[i];
         if (l->addr.sin_port == 0 || l->sni == NULL || l->ca == NULL ||
@@ -556,6 +608,7 @@ main(int argc, char **argv)
                   stderr);
             return 2;
         }
+        l->answer = answer;
         load_start(l, connections, slices);
     }
 

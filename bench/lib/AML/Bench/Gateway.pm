@@ -1,7 +1,7 @@
 package AML::Bench::Gateway;
 
-# What is measured: certificate, key, tokens, registries, the upstream and
-# the gateway itself, which is packaging/nginx.conf.in with a few lines
+# What is measured: certificate, key, tokens, registries and the gateway
+# itself, which is packaging/nginx.conf.in with a few lines
 # changed.
 
 use strict;
@@ -12,15 +12,9 @@ use AML::Bench::Process qw(children free_port pinned read_command start
     wait_for);
 use Exporter 'import';
 use File::Path qw(make_path);
-use List::Util qw(shuffle);
 
-our @EXPORT_OK = qw(fill gateway hosts mint prepare registry request_file
-    upstream);
-
-# One body for all; about what Jupyter's /api/status answers.
-my $ANSWER = '{"connections": 1, "kernels": 1, '
-    . '"last_activity": "2026-11-23T09:07:44.000000Z", '
-    . '"started": "2026-11-23T09:00:00.000000Z"}';
+our @EXPORT_OK = qw(gateway hosts mint prepare registry request_file
+    service);
 
 sub prepare {
     my ($b) = @_;
@@ -112,50 +106,48 @@ sub request_file {
     return $file;
 }
 
-# Another nginx on the other core: a fixed answer on a unix socket.
-sub upstream {
+# Another nginx on the other core.  Upstream while the first use of a route
+# is measured (else the load client is), and it has the keys that peers fetch.
+sub service {
     my ($b) = @_;
 
-    $b->{upstream}  = "$b->{dir}/upstream.sock";
-    $b->{jwks_port} = free_port();
+    $b->{upstream}      = "$b->{dir}/upstream.sock";
     $b->{upstream_port} = free_port();
+    $b->{service}       = "$b->{dir}/service.sock";
+    $b->{jwks_port}     = free_port();
     my $user = $> == 0 ? 'user root;' : '';
     my $jwks = jwks($b);
-    my $conf = write_file("$b->{dir}/upstream.conf", <<"CONF");
+    my $temp = join '',
+        map {"    ${_}_temp_path $b->{dir}/service-$_;\n"}
+        qw(client_body proxy fastcgi uwsgi scgi);
+    my $conf = write_file("$b->{dir}/service.conf", <<"CONF");
 $user
 daemon off;
 worker_processes 1;
-pid $b->{dir}/upstream.pid;
-error_log $b->{dir}/upstream.log warn;
+pid $b->{dir}/service.pid;
+error_log $b->{dir}/service.log warn;
 events { worker_connections 4096; }
 http {
     access_log off;
-    client_body_temp_path $b->{dir}/upstream-body;
-    proxy_temp_path $b->{dir}/upstream-proxy;
-    fastcgi_temp_path $b->{dir}/upstream-fastcgi;
-    uwsgi_temp_path $b->{dir}/upstream-uwsgi;
-    scgi_temp_path $b->{dir}/upstream-scgi;
-    keepalive_requests 1000000000;
+$temp
     default_type application/json;
     large_client_header_buffers 8 16k;
     server {
-        listen unix:$b->{upstream};
-        listen 127.0.0.1:$b->{upstream_port};
+        listen unix:$b->{service};
         listen 127.0.0.1:$b->{jwks_port} ssl;
         ssl_certificate $b->{cert};
         ssl_certificate_key $b->{dir}/key.pem;
-        location / { return 200 '$ANSWER'; }
+        location / { return 200 '{}'; }
         location = /jwks { return 200 '$jwks'; }
-        location = /allow { return 204; }
     }
 }
 CONF
+    my $pid = start("$b->{dir}/service.out",
+        pinned(1, 'nginx', '-e', "$b->{dir}/service.log", '-c', $conf));
+    wait_for($pid, $b->{service});
+
+    # the peers' users have to reach the sockets
     chmod 0755, $b->{dir};
-    unlink $b->{upstream};
-    my $pid = start("$b->{dir}/upstream.out",
-        pinned(1, 'nginx', '-e', "$b->{dir}/upstream.log", '-c', $conf));
-    wait_for($pid, $b->{upstream});
-    chmod 0666, $b->{upstream};
     return;
 }
 

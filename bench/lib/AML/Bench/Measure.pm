@@ -36,8 +36,12 @@ sub run {
     my $results = decode_json(
         read_command(
             pinned(
-                1, "$b->{out}/load", '--connections', $b->{connections},
-                '--slices', $slices, @command
+                1,           "$b->{out}/load",
+                '--answer',  $b->{upstream},
+                '--port',    $b->{upstream_port},
+                '--slices',  $slices,
+                '--connections', $b->{connections},
+                @command
             )
         )
     );
