@@ -290,7 +290,13 @@ ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
     ctx->allowed = 0;
     ctx->reason = reason;
 
-    /* ends the upstream connection as well; runs when the event is over */
+    /*
+     * Ends the upstream connection as well.  The upstream's cleanup gives up
+     * its share of the request; without one of ours it would free it while
+     * nginx is still at it.
+     */
+
+    r->main->count++;
 
     ngx_http_finalize_request(r, NGX_HTTP_CLOSE);
     ngx_http_run_posted_requests(c);
