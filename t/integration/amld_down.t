@@ -6,13 +6,28 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use AML::Test;
 
-my $gw = AML::Test->start(instances => {'first-lab' => 'creator'});
+my $gw = AML::Test->start(
+    instances => {'first-lab' => 'creator'},
+    nginx     => sub ($t) {
+        $t =~ s{(proxy_pass http://amld;)}{$1 proxy_read_timeout 2s;}gr }
+);
 my $browser = $gw->opened('creator', 'first-lab');
 my $token   = $gw->bearer('creator');
 $gw->token('reader');
 my $url     = $gw->app_url('first-lab', '/api/status');
 my $ws      = $browser->websocket($gw->app_url('first-lab', '/ws'));
 ok $ws->echoes('before'), 'a websocket is open';
+
+subtest 'amld hangs' => sub {
+    kill 'STOP', $gw->pid('amld');
+    is $browser->fetch(GET => $url)->res->code, 200, 'session';
+    is $gw->program->get($url, headers => $token)->res->code, 200, 'token';
+    ok $ws->echoes('hanging'), 'the websocket';
+    $gw->refused($gw->browser->navigate($gw->studio_url('/auth/sign-in')),
+        503, 'daemon_unavailable', 'signing in says so, and does not wait');
+    kill 'CONT', $gw->pid('amld');
+    ok $gw->signed_in('colleague'), 'and works again';
+};
 
 is $gw->stop_amld, 0, 'amld ends when it is asked to';
 

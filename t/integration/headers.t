@@ -166,6 +166,41 @@ subtest 'the request itself' => sub {
     is $tx->res->json('/method'), 'PUT', 'and method';
 };
 
+subtest 'what is too large, or no request' => sub {
+    my $ask = sub (@lines) {
+        my $r = raw_http($gw, join "\n", @lines, 'Connection: close', '', '');
+        return join ' ', $r->{code} // 'none',
+            $r->{headers}{'x-aml-reason'}[0] // '',
+            $r->{json}{error}{code} // '';
+    };
+    my @to = ("Host: $host", "Authorization: $bearer");
+    is $ask->('PUT /x HTTP/1.1', @to, 'Content-Length: 600000000'),
+        '413 request_too_large request_too_large', 'a body of 600 MB';
+    is $ask->('GET /' . 'x' x 9000 . ' HTTP/1.1', @to),
+        '414 request_malformed request_malformed', 'an address of 9 KB';
+    is $ask->('TRACE / HTTP/1.1', @to),
+        '405 request_malformed request_malformed', 'TRACE';
+    is $ask->('POST /x HTTP/1.1', @to, 'Transfer-Encoding: gzip'),
+        '501 request_malformed request_malformed', 'a coding nobody has';
+    for my $line ('GET  HTTP/1.1', 'GET /x HTTP/9.9', 'GET /x',
+        "GET /\0x HTTP/1.1", 'get /x HTTP/1.1', 'GET /%00 HTTP/1.1',
+        'GET /%zz HTTP/1.1', 'GET /../../x HTTP/1.1', ': HTTP/1.1')
+    {
+        like $ask->($line, @to),
+            qr/^(?:(?:400|505) request_malformed request_malformed|none )/,
+            $line =~ s/[^ -~]/?/gr;
+    }
+    for my $header ('Content-Length: -1', 'Content-Length: 1, 2',
+        "Content-Length: 1\nContent-Length: 2",
+        "Content-Length: 1\nTransfer-Encoding: chunked",
+        'Transfer-Encoding: gzip', "Transfer-Encoding: chunked\n"
+        . 'Transfer-Encoding: chunked')
+    {
+        like $ask->('POST /x HTTP/1.1', @to, $header), qr/^(?:400|501) /,
+            $header =~ s/\n/ /r;
+    }
+};
+
 subtest 'the answer' => sub {
     my $tx = $browser->fetch(
         GET => $gw->app_url('first-lab',

@@ -72,6 +72,22 @@ subtest 'the other sign-in goes on' => sub {
     ok $others_ws->echoes('on'), 'and its websocket';
 };
 
+subtest 'from an instance' => sub {
+    my $one = $gw->opened('creator', 'first-lab');
+    my $url = $gw->app_url('first-lab', '/.aml/sign-out');
+    for my $from ($gw->app_origin('second-lab'), 'https://evil.example') {
+        $one->navigate($url, method => 'POST', form => {}, from => $from);
+        is $one->fetch(GET => $urls[0])->res->code, 200,
+            "a form of $from does nothing";
+    }
+    my $tx = $one->fetch(POST => $url);
+    cmp_ok $tx->res->code, '<', 400, 'its own does';
+    is $one->fetch(GET => $urls[0])->res->code, 401, 'there';
+    $one->navigate($gw->studio_url('/'));
+    is $one->trail->[-1]->req->url->path, '/auth/sign-in',
+        'and at the studio';
+};
+
 subtest 'sign-out by another site' => sub {
     my $tx = $other->navigate($gw->studio_url('/auth/sign-out'),
         method => 'POST', form => {}, from => 'https://evil.example');

@@ -102,6 +102,25 @@ subtest 'an application that does not answer' => sub {
         'and reason';
 };
 
+subtest 'an application that takes too long' => sub {
+    my $slow = AML::Test->start(
+        instances => {'first-lab' => 'creator'},
+        nginx     => sub ($t) {
+            $t =~ s/proxy_read_timeout 24h/proxy_read_timeout 1s/r }
+    );
+    $slow->refused(
+        $slow->program->get(
+            $slow->app_url('first-lab', '/stand-in/silent'),
+            headers => $slow->bearer('creator')
+        ),
+        504, 'application_timeout', 'says so'
+    );
+    is $slow->program->get($slow->app_url('first-lab', '/x'),
+        headers => $slow->bearer('creator'))->res->code, 200,
+        'and goes on';
+    $slow->finish;
+};
+
 subtest 'records that are damaged' => sub {
     my $good = $gw->edit({op => 'get', key => 'route/in-stopped/0'});
     chomp $good;

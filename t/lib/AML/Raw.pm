@@ -66,7 +66,7 @@ sub raw_http ($gw, $bytes, %o) {
         code    => $code,
         headers => \%headers,
         body    => $b // '',
-        json    => eval { decode_json($b) }
+        json    => scalar eval { decode_json($b) }
     };
 }
 
