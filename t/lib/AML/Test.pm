@@ -34,13 +34,13 @@ use AML::Wait qw(wait_for);
 
 our $ROOT = path(__FILE__)->realpath->dirname->dirname->dirname->dirname;
 
-our $VARIANT = $ENV{AML_VARIANT} // 'release';
+our $VARIANT = $ENV{AML_VARIANT} || 'release';
 our $NGINX   = $ENV{AML_NGINX}
-    // ($VARIANT eq 'asan' ? "$ROOT/build/asan/nginx/nginx" : '/usr/sbin/nginx');
+    || ($VARIANT eq 'asan' ? "$ROOT/build/asan/nginx/nginx" : '/usr/sbin/nginx');
 our $MODULE = $ENV{AML_MODULE}
-    // "$ROOT/build/$VARIANT/nginx/ngx_http_aml_module.so";
-our $AMLD = $ENV{AML_AMLD} // "$ROOT/build/$VARIANT/amld";
-our $VENV = $ENV{AML_VENV} // "$ROOT/build/venv";
+    || "$ROOT/build/$VARIANT/nginx/ngx_http_aml_module.so";
+our $AMLD = $ENV{AML_AMLD} || "$ROOT/build/$VARIANT/amld";
+our $VENV = $ENV{AML_VENV} || "$ROOT/build/venv";
 our $EDIT = "$ROOT/build/$VARIANT/t/registry_edit";
 
 $_ = path($_)->to_abs->to_string for $MODULE, $AMLD, $VENV;
@@ -486,7 +486,7 @@ sub show_logs ($self) {
     for my $file (glob($self->dir . '/log/*.{err,out} ' . $self->dir
         . '/nginx/error.log'))
     {
-        my @lines = split /\n/, path($file)->slurp;
+        my @lines = split /\n/, eval { path($file)->slurp } // '';
         splice @lines, 0, -12 if @lines > 12;
         Test::More::diag(path($file)->basename . ": $_") for @lines;
     }
