@@ -80,12 +80,22 @@ const main = (page) => page.locator('#jp-main-dock-panel');
 const cell = (page, n) =>
   page.locator('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell').nth(n);
 
-// Types into the cell that is selected, runs it, waits for its output.
+// Types into a cell, runs it, waits for its output.  JupyterLab drops what is
+// run while it is still connecting to the kernel; then it is run again, as a
+// person would.
 async function run(page, n, code, output) {
   const editor = cell(page, n).locator('.cm-content');
+  const prompt = cell(page, n).locator('.jp-InputPrompt');
   await editor.click();
   await page.keyboard.type(code);
-  await page.keyboard.press('Shift+Enter');
+  for (let i = 0; i < 5; i++) {
+    await page.keyboard.press('Shift+Enter');
+    const taken = await until(async () =>
+      /\[(\*|\d+)\]/.test(await prompt.textContent()), 'a prompt', 5)
+      .catch(() => false);
+    if (taken) break;
+    await editor.click();
+  }
   await cell(page, n).locator('.jp-OutputArea-output', { hasText: output })
     .first().waitFor({ timeout: seconds(90) });
 }
