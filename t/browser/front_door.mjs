@@ -20,12 +20,20 @@ function ok(value, name, why) {
   return value;
 }
 
-// A step whose failure is said, with a picture, and does not end the others.
-async function step(name, page, body) {
+// A step whose failure is said, with a picture, and does not end the others;
+// but those that need it are not tried.
+const failed = new Set();
+async function step(name, page, body, needs) {
+  if (needs && failed.has(needs)) {
+    failed.add(name);
+    ok(false, name, `not tried: needs "${needs}"`);
+    return;
+  }
   try {
     await body();
     ok(true, name);
   } catch (e) {
+    failed.add(name);
     ok(false, name, String(e.stack || e).slice(0, 2000));
     const file = name.replace(/\W+/g, '-');
     await page.screenshot({ path: `${it.shots}/failed-${file}.png` })
@@ -97,7 +105,7 @@ async function run(page, n, code, output) {
     await editor.click();
   }
   await cell(page, n).locator('.jp-OutputArea-output', { hasText: output })
-    .first().waitFor({ timeout: seconds(90) });
+    .first().waitFor({ timeout: seconds(60) });
 }
 
 async function idle(page) {
@@ -136,7 +144,7 @@ await step('the cookies are not for scripts', page, async () => {
   const all = (await context.cookies(it.lab))
     .filter((c) => c.name.startsWith('__Host-aml'));
   must(all.length > 0 && all.every((c) => c.secure && c.httpOnly), 'flags');
-});
+}, 'the creator signs in and is in JupyterLab');
 
 await step('a notebook runs a cell and shows its output', page, async () => {
   await page.locator('.jp-LauncherCard[data-category=Notebook]').first()
@@ -145,7 +153,7 @@ await step('a notebook runs a cell and shows its output', page, async () => {
   await run(page, 0, 'answer = 6 * 7; print("the answer is", answer)',
     'the answer is 42');
   await shot(page, 'notebook');
-});
+}, 'the creator signs in and is in JupyterLab');
 
 let name;
 await step('the notebook is saved, and is on the disk', page, async () => {
@@ -160,7 +168,7 @@ await step('the notebook is saved, and is on the disk', page, async () => {
     .filter({ hasText: '.ipynb' }).first().textContent()).trim();
   await until(async () =>
     (await ask('file', name)).includes('the answer is'), `${name} on disk`);
-});
+}, 'a notebook runs a cell and shows its output');
 
 await step('a terminal answers', page, async () => {
   await page.evaluate(() => undefined);
@@ -185,7 +193,7 @@ await step('amld is killed: the kernel goes on', page, async () => {
   await ask('kill amld');
   must((await ask('amld knows')) === 'Running', 'amld has adopted it');
   await run(page, 1, 'print("still", answer)', 'still 42');
-});
+}, 'a notebook runs a cell and shows its output');
 
 await step('nginx is restarted: kernel and notebook are kept', page,
   async () => {
@@ -197,7 +205,7 @@ await step('nginx is restarted: kernel and notebook are kept', page,
     await until(async () =>
       (await ask('file', name)).includes('and still 42'), 'saved again');
     await shot(page, 'after-restarts');
-  });
+  }, 'a notebook runs a cell and shows its output');
 
 await step('reloaded, the notebook and its kernel are there', page,
   async () => {
@@ -206,7 +214,7 @@ await step('reloaded, the notebook and its kernel are there', page,
     await idle(page);
     await until(async () => (await page.locator('.jp-OutputArea-output',
       { hasText: 'and still 42' }).count()) > 0, 'the output');
-  });
+  }, 'a notebook runs a cell and shows its output');
 
 await step('Notebook 7 opens', page, async () => {
   const tree = await context.newPage();
