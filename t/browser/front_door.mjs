@@ -84,7 +84,6 @@ async function signIn(page, account) {
   await page.locator('form button, form input[type=submit]').first().click();
 }
 
-const main = (page) => page.locator('#jp-main-dock-panel');
 const cell = (page, n) =>
   page.locator('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell').nth(n);
 
@@ -171,7 +170,6 @@ await step('the notebook is saved, and is on the disk', page, async () => {
 }, 'a notebook runs a cell and shows its output');
 
 await step('a terminal answers', page, async () => {
-  await page.evaluate(() => undefined);
   await page.getByRole('menuitem', { name: 'File', exact: true }).click();
   await page.getByText('New', { exact: true }).hover();
   await page.getByRole('menuitem', { name: 'Terminal' }).click();
