@@ -5,7 +5,18 @@
 
 #include "ngx_http_aml_module.h"
 
+#include <openssl/crypto.h>
 
+
+typedef struct {
+    ngx_http_aml_memo_t *memo;
+    ngx_atomic_uint_t connection;
+} ngx_http_aml_memo_owner_t;
+
+
+static ngx_int_t
+ngx_http_aml_memo_own(ngx_http_request_t *r, ngx_http_aml_memo_t *memo);
+static void ngx_http_aml_memo_wipe(void *data);
 static ngx_http_aml_memo_t *
 ngx_http_aml_memo(ngx_http_request_t *r, ngx_http_aml_worker_t *worker);
 
@@ -95,6 +106,11 @@ ngx_http_aml_memo_put(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return;
     }
 
+    if (memo->connection != r->connection->number &&
+        ngx_http_aml_memo_own(r, memo) != NGX_OK) {
+        return;
+    }
+
     memo->connection = r->connection->number;
     memo->version = version;
     memo->kind = kind;
@@ -109,4 +125,46 @@ ngx_http_aml_memo_put(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     ngx_memcpy(memo->server, r->headers_in.server.data, memo->server_len);
     ngx_memcpy(memo->credential, credential.p, credential.n);
     ngx_memcpy(memo->address, ctx->peer_name.data, memo->address_len);
+}
+
+
+/* A credential is not kept for longer than its connection. */
+static ngx_int_t
+ngx_http_aml_memo_own(ngx_http_request_t *r, ngx_http_aml_memo_t *memo)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_aml_memo_owner_t *owner;
+
+    /* two connections may take a place from each other, again and again */
+
+    for (cln = r->connection->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_aml_memo_wipe) {
+            return NGX_OK;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->connection->pool,
+                               sizeof(ngx_http_aml_memo_owner_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    owner = cln->data;
+    owner->memo = memo;
+    owner->connection = r->connection->number;
+
+    cln->handler = ngx_http_aml_memo_wipe;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_aml_memo_wipe(void *data)
+{
+    ngx_http_aml_memo_owner_t *owner = data;
+
+    if (owner->memo->connection == owner->connection) {
+        OPENSSL_cleanse(owner->memo, sizeof(ngx_http_aml_memo_t));
+    }
 }

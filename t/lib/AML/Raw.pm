@@ -9,7 +9,7 @@ use IO::Select;
 use IO::Socket::SSL;
 use Mojo::JSON qw(decode_json);
 
-our @EXPORT_OK = qw(raw_http raw_h2);
+our @EXPORT_OK = qw(raw_dialogue raw_http raw_h2);
 
 sub connect_tls ($gw, $sni, @options) {
     my $socket = IO::Socket::SSL->new(
@@ -67,6 +67,35 @@ sub raw_http ($gw, $bytes, %o) {
         headers => \%headers,
         body    => $b // '',
         json    => scalar eval { decode_json($b) }
+    };
+}
+
+# One HTTP/1.1 connection.  Called with the lines of a head it answers {code,
+# headers}; it dies when the connection has ended.
+sub raw_dialogue ($gw, $sni) {
+    my $socket = connect_tls($gw, $sni);
+    my $in     = '';
+    return sub (@lines) {
+        local $SIG{PIPE} = 'IGNORE';
+        send_bytes($socket, join "\r\n", @lines, '', '');
+        my ($head, %headers);
+        until (defined $head) {
+            ($head, $in) = ($1, $2) if $in =~ /\A(.*?)\r\n\r\n(.*)\z/s;
+            last if defined $head;
+            read_some($socket, \$in) or die "the connection ended\n";
+        }
+        my ($code) = $head =~ m{^HTTP/1\.\d (\d+)};
+        for my $line (split /\r\n/, $head) {
+            push @{$headers{lc $1}}, $2 if $line =~ /^([^:\s]+):\s*(.*)$/;
+        }
+        my $size = $headers{'content-length'}[0] // 0;
+        my $whole = ($headers{'transfer-encoding'}[0] // '') eq 'chunked'
+            ? sub { $in =~ s/\A.*?(?:^|\r\n)0\r\n\r\n//s }
+            : sub { length $in >= $size && (substr($in, 0, $size, ''), 1) };
+        until ($whole->()) {
+            read_some($socket, \$in) or die "the connection ended\n";
+        }
+        return {code => $code, headers => \%headers};
     };
 }
 
