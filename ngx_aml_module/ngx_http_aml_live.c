@@ -23,6 +23,7 @@ static void ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
                                ngx_http_aml_worker_t *worker);
 static aml_reason_t
 ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn);
+static aml_reason_t ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx);
 static void ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf,
                                ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
 
@@ -232,9 +233,7 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
             reason = ngx_http_aml_still(ctx, txn);
 
         } else {
-            reason = (ctx->identity.expires <= ngx_time())
-                         ? AML_REASON_SESSION_EXPIRED
-                         : AML_REASON_OK;
+            reason = ngx_http_aml_in_time(ctx);
         }
 
         if (reason != AML_REASON_OK) {
@@ -243,6 +242,19 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
     }
 
     aml_registry_end(txn);
+}
+
+
+static aml_reason_t
+ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx)
+{
+    if (ctx->identity.expires > ngx_time()) {
+        return AML_REASON_OK;
+    }
+
+    return ctx->identity.credential == AML_CREDENTIAL_TOKEN
+               ? AML_REASON_TOKEN_EXPIRED
+               : AML_REASON_SESSION_EXPIRED;
 }
 
 

@@ -120,7 +120,6 @@ typedef struct {
     unsigned instance : 1;   /* host is set */
     unsigned hygiene : 1;    /* headers upstream have been set */
     unsigned linked : 1;     /* live is in the worker's queue */
-    unsigned forbidden : 1;  /* optional: a cross-site request, anonymous */
 
     aml_host_t host;
     uint64_t generation;
