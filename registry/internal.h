@@ -9,10 +9,13 @@
 #include <lmdb.h>
 #include <pthread.h>
 
+#include "registry/cache.h"
 #include "registry/registry.h"
 
 #define AML_REGISTRY_FORMAT_KEY "meta/format"
 #define AML_REGISTRY_KEYS_KEY "meta/keys"
+
+#define AML_CHANGES_MAX 60 /* keys that one commit tells of */
 
 
 struct aml_registry_txn {
@@ -25,6 +28,9 @@ struct aml_registry_txn {
     size_t tree;   /* pages of the tree when it began */
     size_t ops;    /* puts and dels so far */
     size_t values; /* bytes that were put */
+    int changed;   /* something was put or deleted; see changes.h */
+    size_t noted;  /* hashes; over AML_CHANGES_MAX: too many to keep */
+    uint8_t hashes[AML_CHANGES_MAX * sizeof(uint64_t)];
 };
 
 struct aml_registry {
@@ -41,7 +47,11 @@ struct aml_registry {
 
     /* reader handles */
     aml_registry_txn_t own;
-    uint64_t checked; /* the version whose format was looked at */
+    uint64_t checked;   /* the version whose format was looked at, and which
+                         * the cache has followed */
+    aml_cache_t *cache; /* NULL: none */
+    uint64_t keys;      /* generation of the keys at version keys_at */
+    uint64_t keys_at;
     int reading;
 
     /* Writer handles: held for reading by every transaction, for writing by

@@ -174,6 +174,20 @@ failed:
 }
 
 
+aml_registry_rc_t
+aml_registry_cache(aml_registry_t *reg, size_t records)
+{
+    if (reg->writer || reg->cache != NULL) {
+        return aml_registry_translate(EINVAL);
+    }
+
+    reg->cache = aml_cache_new(records);
+
+    return reg->cache != NULL ? AML_REGISTRY_OK
+                              : aml_registry_translate(ENOMEM);
+}
+
+
 static aml_registry_rc_t
 directory_make(const char *dir, gid_t group)
 {
@@ -370,6 +384,8 @@ aml_registry_close(aml_registry_t *reg)
     if (reg->env != NULL) {
         mdb_env_close(reg->env);
     }
+
+    aml_cache_free(reg->cache);
 
     if (reg->locks) {
         pthread_rwlock_destroy(&reg->map_lock);

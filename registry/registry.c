@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "registry/changes.h"
 #include "registry/internal.h"
 
 #define AML_REGISTRY_TRIES 4
@@ -373,7 +374,18 @@ aml_registry_read(aml_registry_t *reg, aml_registry_txn_t **out)
             mdb_txn_reset(reg->own.txn);
             return rc;
         }
+
+        if (reg->cache != NULL &&
+            !aml_changes_since(&reg->own, reg->checked, aml_cache_drop,
+                               reg->cache)) {
+            aml_cache_clear(reg->cache);
+        }
+
         reg->checked = version;
+    }
+
+    if (reg->cache != NULL) {
+        aml_cache_begin(reg->cache);
     }
 
     reg->reading = 1;
@@ -407,6 +419,14 @@ aml_registry_commit(aml_registry_txn_t *txn)
     if (failed != AML_REGISTRY_OK) {
         aml_registry_end(txn);
         return failed;
+    }
+
+    if (txn->changed) {
+        failed = aml_changes_write(txn);
+        if (failed != AML_REGISTRY_OK) {
+            aml_registry_end(txn);
+            return failed;
+        }
     }
 
     rc = mdb_txn_commit(txn->txn);
@@ -449,6 +469,7 @@ aml_registry_get(aml_registry_txn_t *txn, const void *key, size_t klen,
 {
     int rc;
     MDB_val k, v;
+    uint64_t hash = 0;
 
     if (klen > AML_REGISTRY_KEY_MAX) {
         return AML_REGISTRY_TOOLONG;
@@ -456,6 +477,15 @@ aml_registry_get(aml_registry_txn_t *txn, const void *key, size_t klen,
 
     if (klen == 0) {
         return AML_REGISTRY_NOTFOUND;
+    }
+
+    if (txn->reg->cache != NULL && aml_changes_hot(key, klen)) {
+        hash = aml_changes_hash(key, klen);
+
+        if (aml_cache_get(txn->reg->cache, hash, (aml_str_t){key, klen},
+                          value)) {
+            return AML_REGISTRY_OK;
+        }
     }
 
     k.mv_data = (void *) key;
@@ -468,6 +498,10 @@ aml_registry_get(aml_registry_txn_t *txn, const void *key, size_t klen,
 
     value->p = v.mv_data;
     value->n = v.mv_size;
+
+    if (hash != 0) {
+        aml_cache_put(txn->reg->cache, hash, (aml_str_t){key, klen}, *value);
+    }
 
     return AML_REGISTRY_OK;
 }
@@ -509,8 +543,12 @@ aml_registry_put(aml_registry_txn_t *txn, const void *key, size_t klen,
     v.mv_data = (void *) value;
     v.mv_size = vlen;
 
-    return wrote(txn, aml_registry_translate(
-                          mdb_put(txn->txn, txn->reg->dbi, &k, &v, 0)));
+    rc = aml_registry_translate(mdb_put(txn->txn, txn->reg->dbi, &k, &v, 0));
+    if (rc == AML_REGISTRY_OK) {
+        aml_changes_note(txn, key, klen);
+    }
+
+    return wrote(txn, rc);
 }
 
 
@@ -544,6 +582,10 @@ aml_registry_del(aml_registry_txn_t *txn, const void *key, size_t klen)
     rc = mdb_del(txn->txn, txn->reg->dbi, &k, NULL);
     if (rc == MDB_NOTFOUND) {
         return AML_REGISTRY_NOTFOUND;
+    }
+
+    if (rc == MDB_SUCCESS) {
+        aml_changes_note(txn, key, klen);
     }
 
     return wrote(txn, aml_registry_translate(rc));
@@ -604,8 +646,18 @@ aml_registry_each(aml_registry_txn_t *txn, aml_str_t prefix, aml_str_t from,
     while (rc == MDB_SUCCESS) {
         key = (aml_str_t){k.mv_data, k.mv_size};
 
-        if (!begins_with(key, prefix) ||
-            each(data, key, (aml_str_t){v.mv_data, v.mv_size}) != 0) {
+        if (!begins_with(key, prefix)) {
+            break;
+        }
+
+        if (begins_with(key, aml_str(AML_CHANGES_KEY))) {
+            k.mv_data = (void *) AML_CHANGES_BEHIND;
+            k.mv_size = sizeof(AML_CHANGES_BEHIND) - 1;
+            rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+            continue;
+        }
+
+        if (each(data, key, (aml_str_t){v.mv_data, v.mv_size}) != 0) {
             break;
         }
 
@@ -621,14 +673,26 @@ aml_registry_each(aml_registry_txn_t *txn, aml_str_t prefix, aml_str_t from,
 uint64_t
 aml_registry_key_generation(aml_registry_txn_t *txn)
 {
-    uint64_t generation;
-    aml_str_t v;
+    uint64_t generation, version;
+    aml_str_t v = {NULL, 0};
+    aml_registry_t *reg = txn->reg;
+
+    version = aml_registry_version(txn);
+
+    if (!reg->writer && version == reg->keys_at) {
+        return reg->keys;
+    }
 
     if (aml_registry_get(txn, AML_REGISTRY_KEYS_KEY,
                          sizeof(AML_REGISTRY_KEYS_KEY) - 1,
                          &v) != AML_REGISTRY_OK ||
         parse_number(v.p, v.n, &generation) != 0) {
-        return 0;
+        generation = 0;
+    }
+
+    if (!reg->writer) {
+        reg->keys = generation;
+        reg->keys_at = version;
     }
 
     return generation;
@@ -641,7 +705,7 @@ aml_registry_touch_keys(aml_registry_txn_t *txn)
     int n;
     char text[24];
     uint64_t generation;
-    aml_str_t v;
+    aml_str_t v = {NULL, 0};
     aml_registry_rc_t rc;
 
     rc = aml_registry_get(txn, AML_REGISTRY_KEYS_KEY,

@@ -76,6 +76,13 @@ aml_registry_open_reader(const char *dir, aml_registry_t **out);
 aml_registry_rc_t aml_registry_open_writer(const char *dir, size_t map_size,
                                            gid_t group, aml_registry_t **out);
 
+/*
+ * For a reader handle: keeps copies of up to `records` records that requests
+ * read again and again, AML_CACHE_SLOT bytes each.  Changes nothing of what is
+ * answered, only how soon.  FAILED without memory.
+ */
+aml_registry_rc_t aml_registry_cache(aml_registry_t *reg, size_t records);
+
 void aml_registry_close(aml_registry_t *reg);
 
 /*
@@ -130,7 +137,8 @@ aml_registry_del(aml_registry_txn_t *txn, const void *key, size_t klen);
  * Calls `each` for every key that begins with `prefix`, in order, starting
  * at the first key not less than `from` where that is not empty.  A return
  * other than 0 ends the walk.  In a write transaction `each` must not write;
- * collect first.  OK also when there was none.
+ * collect first.  OK also when there was none.  The registry's own notes of
+ * what changed (changes.h) are not among them.
  */
 typedef int (*aml_registry_each_pt)(void *data, aml_str_t key, aml_str_t value);
 
