@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "auth/base64url.h"
 #include "auth/roles.h"
 
 /* Keys that one worker holds at a time: a few issuers with a few keys each.
@@ -23,6 +24,7 @@ struct aml_decider {
     aml_token_cache_t *tokens;
     uint64_t generation; /* of the keys that are held */
     uint64_t clock;      /* one tick a look-up */
+    aml_jwt_header_t header;
     held_verifier_t held[VERIFIERS];
 };
 
@@ -169,26 +171,16 @@ find_route(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
 
 /* ---- sessions ---- */
 
-static int
-is_base64url(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-
 int
 aml_session_hash(aml_decider_t *d, aml_str_t cookie, uint8_t hash[32])
 {
-    size_t i;
+    size_t n;
+    uint8_t secret[aml_base64url_room(AML_SESSION_CHARS)];
 
-    if (cookie.n != AML_SESSION_CHARS) {
+    /* for its form only */
+    if (cookie.n != AML_SESSION_CHARS ||
+        aml_base64url_decode(secret, &n, cookie.p, cookie.n) != 0) {
         return -1;
-    }
-    for (i = 0; i < cookie.n; i++) {
-        if (!is_base64url((unsigned char) cookie.p[i])) {
-            return -1;
-        }
     }
 
     /* NULL for the digest: the one that the context was made with. */
@@ -501,7 +493,7 @@ verify(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
        uint64_t generation, int64_t now, aml_jwt_identity_t *identity)
 {
     lookup_t l = {d, txn, now, 0};
-    aml_jwt_source_t source = {&l, source_issuer, source_key};
+    aml_jwt_source_t source = {&l, source_issuer, source_key, &d->header};
     aml_reason_t rc;
 
     if (d->generation != generation) {

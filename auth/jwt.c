@@ -14,17 +14,15 @@
 /* The last second of the year 9999: later is a mistake, not a time. */
 #define AML_JWT_TIME_MAX 253402300799
 
-/* A kid becomes part of a registry key; OpenID Connect Core section 2 bounds
- * a subject, which is hashed, at 255. */
-#define AML_JWT_KID_MAX 255
+/* OpenID Connect Core section 2. */
 #define AML_JWT_SUBJECT_MAX 255
 
 /* The three parts; the form of RFC 7515 section 7.1. */
 typedef struct {
     aml_str_t signing_input; /* of the token: header, dot, payload */
-    aml_str_t header;        /* decoded */
-    aml_str_t payload;
-    aml_str_t signature;
+    aml_str_t header;        /* not decoded */
+    aml_str_t payload;       /* decoded */
+    aml_str_t signature;     /* decoded */
 } aml_jwt_parts_t;
 
 
@@ -44,9 +42,9 @@ aml_jwt_part(aml_str_t text, char **room, aml_str_t *part)
 }
 
 
-/* `room` has aml_base64url_room() of the token's length. */
+/* `*room` has aml_base64url_room() of the token's length. */
 static int
-aml_jwt_split(aml_str_t token, char *room, aml_jwt_parts_t *parts)
+aml_jwt_split(aml_str_t token, char **room, aml_jwt_parts_t *parts)
 {
     const char *end, *first, *second;
 
@@ -67,18 +65,17 @@ aml_jwt_split(aml_str_t token, char *room, aml_jwt_parts_t *parts)
     }
 
     parts->signing_input = (aml_str_t){token.p, (size_t) (second - token.p)};
+    parts->header = (aml_str_t){token.p, (size_t) (first - token.p)};
 
     /* A third dot is no character of base64url. */
-    return aml_jwt_part((aml_str_t){token.p, (size_t) (first - token.p)}, &room,
-                        &parts->header) ||
-                   aml_jwt_part(
-                       (aml_str_t){first + 1, (size_t) (second - first - 1)},
-                       &room, &parts->payload) ||
-                   aml_jwt_part(
-                       (aml_str_t){second + 1, (size_t) (end - second - 1)},
-                       &room, &parts->signature)
-               ? -1
-               : 0;
+    if (aml_jwt_part((aml_str_t){first + 1, (size_t) (second - first - 1)},
+                     room, &parts->payload) != 0 ||
+        aml_jwt_part((aml_str_t){second + 1, (size_t) (end - second - 1)}, room,
+                     &parts->signature) != 0) {
+        return -1;
+    }
+
+    return 0;
 }
 
 
@@ -174,7 +171,7 @@ aml_jwt_typ_known(aml_str_t typ)
 /* Keys and addresses of keys in a header are for somebody else: `jwk`, `jku`,
  * `x5c`, `x5u` are never looked at. */
 static aml_reason_t
-aml_jwt_header(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
+aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
 {
     size_t i;
     json_t *v;
@@ -216,6 +213,38 @@ aml_jwt_header(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
     }
 
     return *alg != AML_ALG_NONE ? AML_REASON_OK : AML_REASON_TOKEN_ALGORITHM;
+}
+
+
+/* Of the header as it stands in the token; `h` is filled whole. */
+static aml_reason_t
+aml_jwt_header(aml_str_t text, char **room, aml_jwt_header_t *h)
+{
+    json_t *json;
+    aml_str_t decoded, kid;
+    aml_reason_t rc;
+
+    if (aml_jwt_part(text, room, &decoded) != 0) {
+        return AML_REASON_TOKEN_MALFORMED;
+    }
+
+    json = aml_jwt_json(decoded);
+    if (json == NULL) {
+        return AML_REASON_TOKEN_MALFORMED;
+    }
+
+    rc = aml_jwt_header_members(json, &h->alg, &kid);
+    if (rc == AML_REASON_OK) {
+        h->kid_len = kid.n;
+        memcpy(h->kid, kid.p, kid.n);
+
+        h->text_len = text.n <= sizeof(h->text) ? text.n : 0;
+        memcpy(h->text, text.p, h->text_len);
+    }
+
+    json_decref(json);
+
+    return rc;
 }
 
 
@@ -545,20 +574,14 @@ aml_jwt_signed(const aml_jwt_parts_t *parts, aml_alg_t alg, aml_str_t iss,
 
 
 static aml_reason_t
-aml_jwt_judge(const aml_jwt_parts_t *parts, const json_t *header,
+aml_jwt_judge(const aml_jwt_parts_t *parts, const aml_jwt_header_t *header,
               const json_t *claims, int64_t now, const aml_jwt_source_t *source,
               aml_jwt_identity_t *identity)
 {
     json_t *v;
-    aml_alg_t alg;
-    aml_str_t iss, kid;
+    aml_str_t iss;
     aml_issuer_t issuer;
     aml_reason_t rc;
-
-    rc = aml_jwt_header(header, &alg, &kid);
-    if (rc != AML_REASON_OK) {
-        return rc;
-    }
 
     v = json_object_get(claims, "iss");
     if (!json_is_string(v) || json_string_length(v) == 0) {
@@ -572,11 +595,12 @@ aml_jwt_judge(const aml_jwt_parts_t *parts, const json_t *header,
         return rc;
     }
 
-    if (!(issuer.algs & (1u << alg))) {
+    if (!(issuer.algs & (1u << header->alg))) {
         return AML_REASON_TOKEN_ALGORITHM;
     }
 
-    rc = aml_jwt_signed(parts, alg, iss, kid, source);
+    rc = aml_jwt_signed(parts, header->alg, iss,
+                        (aml_str_t){header->kid, header->kid_len}, source);
     if (rc != AML_REASON_OK) {
         return rc;
     }
@@ -589,29 +613,44 @@ aml_reason_t
 aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
                aml_jwt_identity_t *identity)
 {
-    json_t *header, *claims;
+    char room[aml_base64url_room(AML_JWT_MAX)], *free_room;
+    json_t *claims;
     aml_reason_t rc;
     aml_jwt_parts_t parts;
-    char room[aml_base64url_room(AML_JWT_MAX)];
+    aml_jwt_header_t own, *header;
 
-    if (token.n > AML_JWT_MAX || aml_jwt_split(token, room, &parts) != 0) {
+    free_room = room;
+
+    if (token.n > AML_JWT_MAX ||
+        aml_jwt_split(token, &free_room, &parts) != 0) {
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    rc = AML_REASON_TOKEN_MALFORMED;
-    claims = NULL;
+    header = source->header;
 
-    header = aml_jwt_json(parts.header);
-    if (header != NULL) {
-        claims = aml_jwt_json(parts.payload);
+    if (header == NULL || header->text_len == 0 ||
+        !aml_str_eq(parts.header,
+                    (aml_str_t){header->text, header->text_len})) {
+        header = &own;
+
+        rc = aml_jwt_header(parts.header, &free_room, header);
+        if (rc != AML_REASON_OK) {
+            return rc;
+        }
     }
 
-    if (claims != NULL) {
-        rc = aml_jwt_judge(&parts, header, claims, now, source, identity);
+    claims = aml_jwt_json(parts.payload);
+    if (claims == NULL) {
+        return AML_REASON_TOKEN_MALFORMED;
     }
+
+    rc = aml_jwt_judge(&parts, header, claims, now, source, identity);
 
     json_decref(claims);
-    json_decref(header);
+
+    if (rc == AML_REASON_OK && header == &own && source->header != NULL) {
+        *source->header = own;
+    }
 
     return rc;
 }

@@ -30,17 +30,35 @@ typedef struct {
     char name[AML_JWT_NAME_MAX]; /* printable, UTF-8, for people; not ended */
 } aml_jwt_identity_t;
 
+#define AML_JWT_KID_MAX 255    /* OpenID Connect Core bounds a subject so */
+#define AML_JWT_HEADER_MAX 512 /* characters of a header that is remembered */
+
+/*
+ * What the header of the last token that was verified said.  An issuer's
+ * tokens have the same header, byte for byte, until its key changes; what the
+ * same bytes say need not be read again.  Zeroed, it remembers nothing.
+ */
+typedef struct {
+    size_t text_len; /* as it stands in the token; 0: none */
+    size_t kid_len;
+    aml_alg_t alg;
+    char kid[AML_JWT_KID_MAX];
+    char text[AML_JWT_HEADER_MAX];
+} aml_jwt_header_t;
+
 /*
  * Where issuers and keys come from.  Both answer AML_REASON_OK, or the reason
  * to refuse with (TOKEN_ISSUER, TOKEN_KEY, REGISTRY_UNAVAILABLE).  `kid` is
  * empty when the token has none; the source may then take the issuer's only
  * key.  A verifier stays valid at least until aml_jwt_verify() returns.
+ * `header` is memory between calls, or NULL.
  */
 typedef struct {
     void *data;
     aml_reason_t (*issuer)(void *data, aml_str_t iss, aml_issuer_t *issuer);
     aml_reason_t (*key)(void *data, aml_str_t iss, aml_str_t kid,
                         aml_verifier_t **verifier);
+    aml_jwt_header_t *header;
 } aml_jwt_source_t;
 
 /*

@@ -53,17 +53,17 @@ void
 aml_uuid_format(const aml_principal_id_t *id, char *text)
 {
     static const char hex[] = "0123456789abcdef";
+    static const uint8_t at[] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                 19, 21, 24, 26, 28, 30, 32, 34};
     size_t i;
 
     for (i = 0; i < sizeof(id->b); i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            *text++ = '-';
-        }
-        *text++ = hex[id->b[i] >> 4];
-        *text++ = hex[id->b[i] & 0x0f];
+        text[at[i]] = hex[id->b[i] >> 4];
+        text[at[i] + 1] = hex[id->b[i] & 0x0f];
     }
 
-    *text = '\0';
+    text[8] = text[13] = text[18] = text[23] = '-';
+    text[AML_UUID_TEXT] = '\0';
 }
 
 

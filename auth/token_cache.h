@@ -1,8 +1,8 @@
 /*
  * Verified tokens, remembered by one worker.
  *
- * The key is HMAC-SHA-256 over the token with a secret that the worker makes
- * at start, so that no token is kept and nobody can aim at a slot.  Only who a
+ * The key is SHA-256 over a secret that the worker makes at start and the
+ * token, so that no token is kept and nobody can aim at a slot.  Only who a
  * token speaks for is kept, never a decision, never beyond the token's expiry,
  * and nothing once the set of keys and issuers has changed.  Fixed size; four
  * slots to a set, the least recently used gives way.

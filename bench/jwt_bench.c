@@ -145,7 +145,8 @@ measure(EVP_PKEY *pkey, const char *alg)
     aml_public_key_t key;
     aml_jwt_identity_t who;
     aml_token_cache_t *cache;
-    const aml_jwt_source_t source = {NULL, issuer_of, key_of};
+    aml_jwt_header_t header = {0};
+    const aml_jwt_source_t source = {NULL, issuer_of, key_of, &header};
 
     if (pkey == NULL ||
         aml_public_key_of(pkey, &key, room, sizeof(room)) != AML_KEY_OK) {

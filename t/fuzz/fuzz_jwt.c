@@ -103,7 +103,8 @@ sign(const uint8_t *data, size_t n, size_t *size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    const aml_jwt_source_t source = {NULL, source_issuer, source_key};
+    static aml_jwt_header_t header;
+    const aml_jwt_source_t source = {NULL, source_issuer, source_key, &header};
     aml_jwt_identity_t identity;
     size_t size = n;
     char *token;

@@ -182,8 +182,12 @@ verify(test_source_t *s, const char *token, size_t n, aml_jwt_identity_t *who)
 {
     char *copy;
     aml_reason_t rc;
+    test_source_t asked;
     aml_jwt_identity_t nobody;
-    aml_jwt_source_t source = {s, find_issuer, find_key};
+    aml_jwt_source_t source = {s, find_issuer, find_key, NULL};
+
+    /* of all tests of a program, so that headers meet what they should not */
+    static aml_jwt_header_t header;
 
     ERR_clear_error(); /* libjwt leaves its own behind */
 
@@ -192,6 +196,15 @@ verify(test_source_t *s, const char *token, size_t n, aml_jwt_identity_t *who)
     memcpy(copy, token, n);
     rc = aml_jwt_verify((aml_str_t){copy, n}, NOW, &source,
                         who != NULL ? who : &nobody);
+
+    /* what is remembered of a header changes no verdict, either time */
+    asked = *s;
+    source.header = &header;
+    assert_int_equal(
+        aml_jwt_verify((aml_str_t){copy, n}, NOW, &source, &nobody), rc);
+    assert_int_equal(
+        aml_jwt_verify((aml_str_t){copy, n}, NOW, &source, &nobody), rc);
+    *s = asked;
     free(copy);
 
     assert_int_equal(ERR_peek_error(), 0);

@@ -509,7 +509,7 @@ test_rfc7515(void **state)
     char x[64], y[64];
     aml_public_key_t key;
     aml_jwt_identity_t who;
-    const aml_jwt_source_t source = {NULL, joe, joes};
+    const aml_jwt_source_t source = {NULL, joe, joes, NULL};
 #define CLAIMS                                                                 \
     "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxl"     \
     "LmNvbS9pc19yb290Ijp0cnVlfQ"
