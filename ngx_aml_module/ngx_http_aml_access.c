@@ -244,33 +244,19 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     ngx_uint_t require, aml_registry_txn_t *txn,
                     ngx_http_aml_worker_t *worker)
 {
-    uint64_t version;
     aml_str_t credential;
     aml_reason_t reason;
     aml_credential_t kind;
-
-    version = aml_registry_version(txn);
-    reason = AML_REASON_OK;
-    kind = AML_CREDENTIAL_NONE;
-    credential = (aml_str_t){NULL, 0};
-
-    /* after an internal redirect the credential may be gone already */
-
-    if (!ctx->identified) {
-        reason = ngx_http_aml_credential(r, &kind, &credential);
-
-        if (reason == AML_REASON_OK && require == NGX_HTTP_AML_CREATOR &&
-            ngx_http_aml_memo_get(r, ctx, worker, version, kind, credential)) {
-            return AML_REASON_OK;
-        }
-    }
 
     if (require == NGX_HTTP_AML_CREATOR &&
         ngx_http_aml_host(r, ctx) != NGX_OK) {
         return AML_REASON_HOST_UNKNOWN;
     }
 
+    /* after an internal redirect the credential may be gone already */
+
     if (!ctx->identified) {
+        reason = ngx_http_aml_credential(r, &kind, &credential);
 
         if (reason == AML_REASON_OK) {
             reason =
@@ -290,13 +276,7 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     switch (require) {
 
     case NGX_HTTP_AML_CREATOR:
-        reason = ngx_http_aml_creator(r, ctx, txn);
-
-        if (reason == AML_REASON_OK && kind != AML_CREDENTIAL_NONE) {
-            ngx_http_aml_memo_put(r, ctx, worker, version, kind, credential);
-        }
-
-        return reason;
+        return ngx_http_aml_creator(r, ctx, txn);
 
     case NGX_HTTP_AML_ACTION:
         return ngx_http_aml_action(r, ctx, txn);

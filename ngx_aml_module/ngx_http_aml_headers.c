@@ -9,9 +9,6 @@
 #include "auth/cookie.h"
 
 
-#define NGX_HTTP_AML_HEADERS_ADDED 10
-
-
 typedef struct {
     ngx_http_request_t *request;
     ngx_uint_t browser; /* keep the cookie that amld binds sign-ins to */
@@ -22,14 +19,44 @@ static ngx_uint_t ngx_http_aml_forged(ngx_table_elt_t *h);
 static ngx_int_t ngx_http_aml_strip_cookie(ngx_table_elt_t *h, void *data);
 static void ngx_http_aml_strip_authorization(ngx_http_request_t *r);
 static ngx_int_t
-ngx_http_aml_push(ngx_list_t *list, const char *key, size_t klen,
-                  const char *lowcase, const void *value, size_t vlen);
+ngx_http_aml_say(ngx_http_request_t *r, ngx_list_t *list,
+                 ngx_http_aml_said_e which, const void *value, size_t len);
 static ngx_int_t
 ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                       ngx_list_t *list);
 
-#define ngx_http_aml_say(list, key, lowcase, value, n)                         \
-    ngx_http_aml_push(list, key, sizeof(key) - 1, lowcase, value, n)
+
+typedef struct {
+    ngx_str_t key;
+    const char *lowcase;
+} ngx_http_aml_said_t;
+
+
+/* in the order of ngx_http_aml_said_e */
+static const ngx_http_aml_said_t ngx_http_aml_said[] = {
+    {ngx_string("X-Forwarded-For"), "x-forwarded-for"},
+    {ngx_string("X-Forwarded-Proto"), "x-forwarded-proto"},
+    {ngx_string("X-Forwarded-Host"), "x-forwarded-host"},
+    {ngx_string("X-AML-Request-Id"), "x-aml-request-id"},
+    {ngx_string("X-AML-Principal"), "x-aml-principal"},
+    {ngx_string("X-AML-Name"), "x-aml-name"},
+    {ngx_string("X-AML-Credential"), "x-aml-credential"},
+    {ngx_string("X-AML-Session"), "x-aml-session"},
+    {ngx_string("X-AML-Action"), "x-aml-action"},
+};
+
+
+void
+ngx_http_aml_headers_init(ngx_http_aml_main_conf_t *amcf)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < NGX_HTTP_AML_SAID; i++) {
+        amcf->said_hash[i] =
+            ngx_hash_key((u_char *) ngx_http_aml_said[i].lowcase,
+                         ngx_http_aml_said[i].key.len);
+    }
+}
 
 
 ngx_int_t
@@ -69,7 +96,7 @@ ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 #endif
 #endif
 
-    n = NGX_HTTP_AML_HEADERS_ADDED;
+    n = NGX_HTTP_AML_SAID;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         n += part->nelts;
@@ -233,15 +260,15 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     addr = &r->connection->addr_text;
 
-    if (ngx_http_aml_say(list, "X-Forwarded-For", "x-forwarded-for", addr->data,
+    if (ngx_http_aml_say(r, list, NGX_HTTP_AML_FORWARDED_FOR, addr->data,
                          addr->len) != NGX_OK ||
-        ngx_http_aml_say(list, "X-Forwarded-Proto", "x-forwarded-proto",
-                         "https", 5) != NGX_OK) {
+        ngx_http_aml_say(r, list, NGX_HTTP_AML_FORWARDED_PROTO, "https", 5) !=
+            NGX_OK) {
         return NGX_ERROR;
     }
 
     if (r->headers_in.host != NULL &&
-        ngx_http_aml_say(list, "X-Forwarded-Host", "x-forwarded-host",
+        ngx_http_aml_say(r, list, NGX_HTTP_AML_FORWARDED_HOST,
                          r->headers_in.host->value.data,
                          r->headers_in.host->value.len) != NGX_OK) {
         return NGX_ERROR;
@@ -250,8 +277,8 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     if (ctx->require != NGX_HTTP_AML_CREATOR) {
         ngx_http_aml_request_id(r, &id);
 
-        if (ngx_http_aml_say(list, "X-AML-Request-Id", "x-aml-request-id",
-                             id.data, id.len) != NGX_OK) {
+        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_REQUEST_ID, id.data,
+                             id.len) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -267,9 +294,9 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     aml_uuid_format(&ctx->identity.principal, (char *) p);
 
-    if (ngx_http_aml_say(list, "X-AML-Principal", "x-aml-principal", p,
-                         AML_UUID_TEXT) != NGX_OK ||
-        ngx_http_aml_say(list, "X-AML-Name", "x-aml-name", ctx->identity.name,
+    if (ngx_http_aml_say(r, list, NGX_HTTP_AML_PRINCIPAL, p, AML_UUID_TEXT) !=
+            NGX_OK ||
+        ngx_http_aml_say(r, list, NGX_HTTP_AML_NAME, ctx->identity.name,
                          ctx->identity.name_len) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -281,8 +308,8 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     }
 
     if (ctx->identity.credential == AML_CREDENTIAL_TOKEN) {
-        if (ngx_http_aml_say(list, "X-AML-Credential", "x-aml-credential",
-                             "token", 5) != NGX_OK) {
+        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_CREDENTIAL, "token", 5) !=
+            NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -294,17 +321,16 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
         ngx_hex_dump(p, ctx->identity.session, sizeof(ctx->identity.session));
 
-        if (ngx_http_aml_say(list, "X-AML-Credential", "x-aml-credential",
-                             "session", 7) != NGX_OK ||
-            ngx_http_aml_say(list, "X-AML-Session", "x-aml-session", p,
+        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_CREDENTIAL, "session", 7) !=
+                NGX_OK ||
+            ngx_http_aml_say(r, list, NGX_HTTP_AML_SESSION, p,
                              2 * sizeof(ctx->identity.session)) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
     if (ctx->action != NULL &&
-        ngx_http_aml_say(list, "X-AML-Action", "x-aml-action",
-                         ctx->action->action,
+        ngx_http_aml_say(r, list, NGX_HTTP_AML_ACTION_NAME, ctx->action->action,
                          ctx->action->action_len) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -315,10 +341,13 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
 /* `value` has to live as long as the request. */
 static ngx_int_t
-ngx_http_aml_push(ngx_list_t *list, const char *key, size_t klen,
-                  const char *lowcase, const void *value, size_t vlen)
+ngx_http_aml_say(ngx_http_request_t *r, ngx_list_t *list,
+                 ngx_http_aml_said_e which, const void *value, size_t len)
 {
     ngx_table_elt_t *h;
+    ngx_http_aml_main_conf_t *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
 
     h = ngx_list_push(list);
     if (h == NULL) {
@@ -327,12 +356,11 @@ ngx_http_aml_push(ngx_list_t *list, const char *key, size_t klen,
 
     ngx_memzero(h, sizeof(ngx_table_elt_t));
 
-    h->key.data = (u_char *) key;
-    h->key.len = klen;
-    h->lowcase_key = (u_char *) lowcase;
-    h->hash = ngx_hash_key((u_char *) lowcase, klen);
+    h->key = ngx_http_aml_said[which].key;
+    h->lowcase_key = (u_char *) ngx_http_aml_said[which].lowcase;
+    h->hash = amcf->said_hash[which];
     h->value.data = (u_char *) value;
-    h->value.len = vlen;
+    h->value.len = len;
 
     return NGX_OK;
 }

@@ -51,10 +51,6 @@ ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_aml_memo_init(worker, cycle) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     worker->tick.handler = ngx_http_aml_tick;
     worker->tick.data = amcf;
     worker->tick.log = cycle->log;
@@ -154,7 +150,6 @@ ngx_http_aml_tick(ngx_event_t *ev)
 static void
 ngx_http_aml_forget(ngx_http_aml_worker_t *worker)
 {
-    ngx_http_aml_memo_forget(worker);
     aml_decider_free(worker->decider);
     worker->decider = NULL;
 }
@@ -177,6 +172,13 @@ ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_worker_t *worker)
                                   &worker->registry);
 
     if (rc == AML_REGISTRY_OK) {
+        if (aml_registry_cache(worker->registry, amcf->record_cache) !=
+            AML_REGISTRY_OK) {
+            ngx_log_error(NGX_LOG_WARN, worker->log, 0,
+                          "aml: no memory for \"aml_record_cache\", going on "
+                          "without");
+        }
+
         if (worker->registry_rc != AML_REGISTRY_OK) {
             ngx_log_error(NGX_LOG_NOTICE, worker->log, 0,
                           "aml: the registry \"%V\" is open", &amcf->registry);

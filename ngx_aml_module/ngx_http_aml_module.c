@@ -44,6 +44,9 @@ static ngx_conf_enum_t ngx_http_aml_require[] = {
 static ngx_conf_num_bounds_t ngx_http_aml_token_cache_bounds = {
     ngx_conf_check_num_bounds, 4, 1048576};
 
+static ngx_conf_num_bounds_t ngx_http_aml_record_cache_bounds = {
+    ngx_conf_check_num_bounds, 4, 16777216};
+
 
 static ngx_command_t ngx_http_aml_commands[] = {
 
@@ -54,6 +57,11 @@ static ngx_command_t ngx_http_aml_commands[] = {
      ngx_conf_set_num_slot, NGX_HTTP_MAIN_CONF_OFFSET,
      offsetof(ngx_http_aml_main_conf_t, token_cache),
      &ngx_http_aml_token_cache_bounds},
+
+    {ngx_string("aml_record_cache"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     ngx_conf_set_num_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(ngx_http_aml_main_conf_t, record_cache),
+     &ngx_http_aml_record_cache_bounds},
 
     {ngx_string("aml_apps_domain"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
@@ -134,6 +142,8 @@ ngx_http_aml_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    ngx_http_aml_headers_init(amcf);
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
@@ -165,6 +175,7 @@ ngx_http_aml_create_main_conf(ngx_conf_t *cf)
     }
 
     amcf->token_cache = NGX_CONF_UNSET_UINT;
+    amcf->record_cache = NGX_CONF_UNSET_UINT;
 
     return amcf;
 }
@@ -176,6 +187,7 @@ ngx_http_aml_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_aml_main_conf_t *amcf = conf;
 
     ngx_conf_init_uint_value(amcf->token_cache, 4096);
+    ngx_conf_init_uint_value(amcf->record_cache, 131072);
 
     return NGX_CONF_OK;
 }

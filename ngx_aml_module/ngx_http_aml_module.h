@@ -31,6 +31,21 @@ typedef enum {
 } ngx_http_aml_require_e;
 
 
+/* Headers that the gateway says upstream. */
+typedef enum {
+    NGX_HTTP_AML_FORWARDED_FOR = 0,
+    NGX_HTTP_AML_FORWARDED_PROTO,
+    NGX_HTTP_AML_FORWARDED_HOST,
+    NGX_HTTP_AML_REQUEST_ID,
+    NGX_HTTP_AML_PRINCIPAL,
+    NGX_HTTP_AML_NAME,
+    NGX_HTTP_AML_CREDENTIAL,
+    NGX_HTTP_AML_SESSION,
+    NGX_HTTP_AML_ACTION_NAME,
+    NGX_HTTP_AML_SAID /* how many */
+} ngx_http_aml_said_e;
+
+
 /* Counters that all workers share; see ngx_http_aml_status.c. */
 typedef struct {
     ngx_atomic_t decisions[AML_REASON_COUNT];
@@ -40,39 +55,11 @@ typedef struct {
 } ngx_http_aml_counters_t;
 
 
-#define NGX_HTTP_AML_MEMOS 256 /* a power of two */
-#define NGX_HTTP_AML_MEMO_SERVER 128
-#define NGX_HTTP_AML_MEMO_CREDENTIAL 2048 /* longer ones are looked up */
-
-/*
- * What the last request of a connection came to.  A decision is a function of
- * the registry's snapshot, the credential, the host and the time; while the
- * first three are the same bytes, and the credential has not expired, the same
- * look-ups need not be made again.  Any commit makes it void.
- */
-typedef struct {
-    ngx_atomic_uint_t connection; /* its number, which is never used again */
-    uint64_t version;             /* of the snapshot */
-    aml_credential_t kind;
-    size_t credential_len;
-    size_t server_len;
-    aml_identity_t identity;
-    uint64_t generation;
-    aml_peer_t peer;
-    size_t address_len;
-    aml_host_t host;
-    char server[NGX_HTTP_AML_MEMO_SERVER];
-    char address[sizeof(struct sockaddr_un) + 8];
-    char credential[NGX_HTTP_AML_MEMO_CREDENTIAL];
-} ngx_http_aml_memo_t;
-
-
 /* What one worker keeps; made after the fork, never shared. */
 typedef struct {
     aml_registry_t *registry; /* NULL while it can't be opened */
     aml_registry_rc_t registry_rc;
     aml_decider_t *decider;
-    ngx_http_aml_memo_t *memos;
     uint64_t version; /* of the registry when websockets were checked */
     ngx_event_t tick;
     ngx_uint_t ticks;
@@ -84,11 +71,13 @@ typedef struct {
 typedef struct {
     ngx_str_t registry;
     ngx_uint_t token_cache;
+    ngx_uint_t record_cache;
     ngx_shm_zone_t *zone;
     ngx_http_aml_counters_t *counters;
     ngx_http_aml_worker_t *worker;
-    ngx_int_t request_id; /* index of $request_id */
-    ngx_str_t page_csp;   /* header value with the hash of the page's style */
+    ngx_int_t request_id;                    /* index of $request_id */
+    ngx_uint_t said_hash[NGX_HTTP_AML_SAID]; /* of their names */
+    ngx_str_t page_csp; /* header value with the hash of the page's style */
 } ngx_http_aml_main_conf_t;
 
 
@@ -143,23 +132,9 @@ ngx_int_t ngx_http_aml_precontent_handler(ngx_http_request_t *r);
 aml_str_t
 ngx_http_aml_header(ngx_http_request_t *r, const char *lowcase, size_t len);
 
-/* ngx_http_aml_memo.c */
-
-ngx_int_t
-ngx_http_aml_memo_init(ngx_http_aml_worker_t *worker, ngx_cycle_t *cycle);
-void ngx_http_aml_memo_forget(ngx_http_aml_worker_t *worker);
-/* 1, and the decision in `ctx`, when it is the same as before: allowed. */
-ngx_uint_t
-ngx_http_aml_memo_get(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                      ngx_http_aml_worker_t *worker, uint64_t version,
-                      aml_credential_t kind, aml_str_t credential);
-/* Remembers what was allowed to `ctx` for the connection's next request. */
-void ngx_http_aml_memo_put(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                           ngx_http_aml_worker_t *worker, uint64_t version,
-                           aml_credential_t kind, aml_str_t credential);
-
 /* ngx_http_aml_headers.c */
 
+void ngx_http_aml_headers_init(ngx_http_aml_main_conf_t *amcf);
 /* Removes what a client may not say and adds what the gateway says. */
 ngx_int_t ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                                ngx_uint_t require);

@@ -1,5 +1,6 @@
 /*
- * Variables for logs.  Names are bounded and printable; none holds a secret.
+ * Variables for logs: names are bounded and printable, none holds a secret.
+ * And two for proxy_set_header, which nginx has no cheap ones for.
  */
 
 #include "ngx_http_aml_module.h"
@@ -22,6 +23,14 @@ ngx_http_aml_reason(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                     uintptr_t data);
 
 
+static ngx_int_t
+ngx_http_aml_upgrade(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                     uintptr_t data);
+static ngx_int_t
+ngx_http_aml_connection(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                        uintptr_t data);
+
+
 static ngx_http_variable_t ngx_http_aml_variables[] = {
 
     {ngx_string("aml_principal"), NULL, ngx_http_aml_principal, 0,
@@ -37,6 +46,12 @@ static ngx_http_variable_t ngx_http_aml_variables[] = {
      NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("aml_reason"), NULL, ngx_http_aml_reason, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_upgrade"), NULL, ngx_http_aml_upgrade, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_connection"), NULL, ngx_http_aml_connection, 0,
      NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_null_string, NULL, NULL, 0, 0, 0}};
@@ -182,4 +197,33 @@ ngx_http_aml_reason(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     info = aml_reason_info(ctx->reason);
 
     return ngx_http_aml_set(v, info->code.p, info->code.n);
+}
+
+
+/* What the client asks to upgrade to. */
+static ngx_int_t
+ngx_http_aml_upgrade(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                     uintptr_t data)
+{
+    if (r->headers_in.upgrade == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_aml_set(v, r->headers_in.upgrade->value.data,
+                            r->headers_in.upgrade->value.len);
+}
+
+
+/* Connection for the upstream: hop by hop, so what $aml_upgrade needs. */
+static ngx_int_t
+ngx_http_aml_connection(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                        uintptr_t data)
+{
+    if (r->headers_in.upgrade == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_aml_set(v, "upgrade", 7);
 }

@@ -1,5 +1,6 @@
-# A worker remembers what a connection's last request came to.  Nothing of that
-# may outlive its reason: another credential, host or origin on the same
+# Requests that follow each other on one connection, and what a worker keeps of
+# the registry, of tokens and of their headers.  Nothing may outlive its reason:
+# another credential, host or origin on the same
 # connection, a change in the registry, the credential's end.
 
 use Mojo::Base -strict, -signatures;
