@@ -25,7 +25,7 @@ my $handlab = $gw->app_host('hand-lab');
 my $count   = 0;
 
 sub new_session (%o) {
-    my $cookie = sprintf '%043d', ++$count;
+    my $cookie = sprintf '%042d0', ++$count; # 256 bits, none behind them
     $gw->edit({
         op      => 'session', cookie => $cookie, host => $handlab,
         principal => $me, sign_in => '99999999-2222-4333-8444-555555555555',
