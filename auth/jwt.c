@@ -4,12 +4,8 @@
 
 #include "auth/jwt.h"
 
-#include <jansson.h>
-
 #include "auth/base64url.h"
-
-/* Nested deeper than any claim is; jansson's own limit is 2048 calls. */
-#define AML_JWT_DEPTH_MAX 16
+#include "auth/json.h"
 
 /* The last second of the year 9999: later is a mistake, not a time. */
 #define AML_JWT_TIME_MAX 253402300799
@@ -79,76 +75,6 @@ aml_jwt_split(aml_str_t token, char **room, aml_jwt_parts_t *parts)
 }
 
 
-/* Looks for depth only; what is wrong otherwise the parser says. */
-static int
-aml_jwt_shallow(aml_str_t json)
-{
-    int depth, string;
-    size_t i;
-
-    depth = 0;
-    string = 0;
-
-    for (i = 0; i < json.n; i++) {
-        if (string) {
-            if (json.p[i] == '\\') {
-                i++;
-
-            } else if (json.p[i] == '"') {
-                string = 0;
-            }
-            continue;
-        }
-
-        switch (json.p[i]) {
-        case '"':
-            string = 1;
-            break;
-        case '{':
-        case '[':
-            if (++depth > AML_JWT_DEPTH_MAX) {
-                return 0;
-            }
-            break;
-        case '}':
-        case ']':
-            depth--;
-            break;
-        }
-    }
-
-    return 1;
-}
-
-
-/* An object, or NULL.  Without flags jansson also refuses what follows the
- * object, NUL in strings, bad UTF-8 and numbers out of range. */
-static json_t *
-aml_jwt_json(aml_str_t text)
-{
-    json_t *json;
-
-    if (!aml_jwt_shallow(text)) {
-        return NULL;
-    }
-
-    json = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return NULL;
-    }
-
-    return json;
-}
-
-
-static aml_str_t
-aml_jwt_string(const json_t *string)
-{
-    return (aml_str_t){json_string_value(string), json_string_length(string)};
-}
-
-
 /* RFC 7519 section 5.1, RFC 9068 section 2.1; media types are compared
  * without case and may leave out "application/". */
 static int
@@ -181,7 +107,7 @@ aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    *alg = aml_alg_find(aml_jwt_string(v));
+    *alg = aml_alg_find(aml_json_string(v));
 
     if (json_object_get(header, "crit") != NULL) {
         return AML_REASON_TOKEN_CRITICAL;
@@ -189,7 +115,7 @@ aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
 
     v = json_object_get(header, "typ");
     if (v != NULL &&
-        (!json_is_string(v) || !aml_jwt_typ_known(aml_jwt_string(v)))) {
+        (!json_is_string(v) || !aml_jwt_typ_known(aml_json_string(v)))) {
         return AML_REASON_TOKEN_MALFORMED;
     }
 
@@ -200,7 +126,7 @@ aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
             return AML_REASON_TOKEN_MALFORMED;
         }
 
-        *kid = aml_jwt_string(v);
+        *kid = aml_json_string(v);
         if (kid->n == 0 || kid->n > AML_JWT_KID_MAX) {
             return AML_REASON_TOKEN_KEY;
         }
@@ -228,7 +154,7 @@ aml_jwt_header(aml_str_t text, char **room, aml_jwt_header_t *h)
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    json = aml_jwt_json(decoded);
+    json = aml_json_object(decoded);
     if (json == NULL) {
         return AML_REASON_TOKEN_MALFORMED;
     }
@@ -351,7 +277,7 @@ aml_jwt_audience(const json_t *aud, const aml_issuer_t *issuer)
     json_t *v;
 
     if (json_is_string(aud)) {
-        return aml_jwt_is_for(issuer, aml_jwt_string(aud))
+        return aml_jwt_is_for(issuer, aml_json_string(aud))
                    ? AML_REASON_OK
                    : AML_REASON_TOKEN_AUDIENCE;
     }
@@ -371,7 +297,7 @@ aml_jwt_audience(const json_t *aud, const aml_issuer_t *issuer)
             return AML_REASON_TOKEN_CLAIMS;
         }
 
-        found |= aml_jwt_is_for(issuer, aml_jwt_string(v));
+        found |= aml_jwt_is_for(issuer, aml_json_string(v));
     }
 
     return found ? AML_REASON_OK : AML_REASON_TOKEN_AUDIENCE;
@@ -444,7 +370,7 @@ aml_jwt_name(const json_t *v, aml_jwt_identity_t *identity)
     const char *from;
 
     n = 0;
-    rest = aml_jwt_string(v);
+    rest = aml_json_string(v);
 
     while (rest.n > 0) {
         from = rest.p;
@@ -486,7 +412,7 @@ aml_jwt_subject(const json_t *claims, const char *name, aml_str_t *value)
         return -1;
     }
 
-    *value = aml_jwt_string(v);
+    *value = aml_json_string(v);
 
     return value->n > 0 && value->n <= AML_JWT_SUBJECT_MAX ? 0 : -1;
 }
@@ -588,7 +514,7 @@ aml_jwt_judge(const aml_jwt_parts_t *parts, const aml_jwt_header_t *header,
         return AML_REASON_TOKEN_CLAIMS;
     }
 
-    iss = aml_jwt_string(v);
+    iss = aml_json_string(v);
 
     rc = source->issuer(source->data, iss, &issuer);
     if (rc != AML_REASON_OK) {
@@ -639,7 +565,7 @@ aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
         }
     }
 
-    claims = aml_jwt_json(parts.payload);
+    claims = aml_json_object(parts.payload);
     if (claims == NULL) {
         return AML_REASON_TOKEN_MALFORMED;
     }
