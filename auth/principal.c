@@ -3,6 +3,8 @@
 
 #include "auth/principal.h"
 
+#define SPACE_MAX 2048
+
 
 static void
 uuid_mark(aml_principal_id_t *id, unsigned version)
@@ -46,6 +48,27 @@ aml_principal_derive(aml_str_t space, aml_str_t subject, aml_principal_id_t *id)
     uuid_mark(id, 8);
 
     return 0;
+}
+
+
+int
+aml_group_derive(aml_group_kind_t kind, aml_str_t space, aml_str_t value,
+                 aml_principal_id_t *id)
+{
+    aml_str_t suffix;
+    char room[SPACE_MAX];
+
+    suffix = kind == AML_GROUP ? aml_str("#group") : aml_str("#role");
+
+    if (space.n == 0 || space.n > sizeof(room) - suffix.n) {
+        return -1;
+    }
+
+    memcpy(room, space.p, space.n);
+    memcpy(room + space.n, suffix.p, suffix.n);
+
+    return aml_principal_derive((aml_str_t){room, space.n + suffix.n}, value,
+                                id);
 }
 
 

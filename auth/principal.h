@@ -25,6 +25,20 @@ typedef struct {
 int aml_principal_derive(aml_str_t space, aml_str_t subject,
                          aml_principal_id_t *id);
 
+/*
+ * Groups and app roles of an issuer are principals too, so that roles can be
+ * assigned to them: derived from `value` in a namespace of their own, `space`
+ * and "#group" or "#role", in which no person can be.
+ */
+typedef enum {
+    AML_GROUP,
+    AML_APP_ROLE
+} aml_group_kind_t;
+
+/* Returns 0, or -1 as above, or when `space` is longer than any issuer. */
+int aml_group_derive(aml_group_kind_t kind, aml_str_t space, aml_str_t value,
+                     aml_principal_id_t *id);
+
 /* 36 lower-case characters; `text` has AML_UUID_TEXT + 1 bytes for the NUL. */
 void aml_uuid_format(const aml_principal_id_t *id, char *text);
 

@@ -204,10 +204,11 @@ principal_value(const entry_t *e)
                                                      string_of(a.scope)));
     }
 
-    return json_pack(
-        "{s:o, s:o, s:o, s:b, s:o}", "name", string_of(p.name), "issuer",
-        string_of(p.issuer), "notBefore", time_of(p.not_before), "disabled",
-        (p.flags & AML_PRINCIPAL_DISABLED) != 0, "assignments", list);
+    return json_pack("{s:o, s:o, s:o, s:b, s:b, s:o}", "name",
+                     string_of(p.name), "issuer", string_of(p.issuer),
+                     "notBefore", time_of(p.not_before), "disabled",
+                     (p.flags & AML_PRINCIPAL_DISABLED) != 0, "group",
+                     (p.flags & AML_PRINCIPAL_GROUP) != 0, "assignments", list);
 }
 
 

@@ -449,7 +449,7 @@ assignment_valid(const aml_assignment_t *a)
 static int
 principal_valid(const aml_principal_t *p)
 {
-    return (p->flags & ~AML_PRINCIPAL_DISABLED) == 0;
+    return (p->flags & ~(AML_PRINCIPAL_DISABLED | AML_PRINCIPAL_GROUP)) == 0;
 }
 
 

@@ -64,7 +64,7 @@ aml_record_rc_t aml_session_decode(aml_str_t value, aml_session_t *s);
 
 typedef struct {
     int64_t not_before; /* sessions and tokens issued earlier are void */
-    uint32_t flags;     /* AML_PRINCIPAL_DISABLED */
+    uint32_t flags;     /* AML_PRINCIPAL_* */
     aml_str_t name;     /* a label for people, never identity */
     aml_str_t issuer;   /* where it comes from, for people */
     uint16_t assignment_count;
@@ -72,6 +72,7 @@ typedef struct {
 } aml_principal_t;
 
 #define AML_PRINCIPAL_DISABLED 1u
+#define AML_PRINCIPAL_GROUP 2u /* a group or an app role, see principal.h */
 
 typedef struct {
     aml_principal_id_t role;

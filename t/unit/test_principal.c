@@ -85,6 +85,49 @@ test_derive_refused(void **state)
 }
 
 
+/* python3: sha256(b"urn:x#group\\0admins"), version 8 marked */
+static void
+test_groups(void **state)
+{
+    char text[AML_UUID_TEXT + 1], space[4096];
+    aml_principal_id_t group, role, person, other;
+
+    (void) state;
+
+    assert_int_equal(aml_group_derive(AML_GROUP, aml_str("urn:x"),
+                                      aml_str("admins"), &group),
+                     0);
+    aml_uuid_format(&group, text);
+    assert_string_equal(text, "68c8b2b5-c154-8697-a1af-8ec897438dc5");
+    assert_int_equal(aml_group_derive(AML_APP_ROLE, aml_str("urn:x"),
+                                      aml_str("admins"), &role),
+                     0);
+    aml_uuid_format(&role, text);
+    assert_string_equal(text, "e742bb52-bc37-8efa-91fe-bc63da5b971f");
+
+    /* nobody's subject, no other issuer's group */
+    assert_int_equal(
+        aml_principal_derive(aml_str("urn:x"), aml_str("admins"), &person), 0);
+    assert_int_equal(aml_group_derive(AML_GROUP, aml_str("urn:y"),
+                                      aml_str("admins"), &other),
+                     0);
+    assert_false(aml_principal_eq(&group, &person));
+    assert_false(aml_principal_eq(&group, &other));
+
+    memset(space, 'x', sizeof(space));
+    assert_int_equal(
+        aml_group_derive(AML_GROUP, aml_str(""), aml_str("a"), &group), -1);
+    assert_int_equal(
+        aml_group_derive(AML_GROUP, aml_str("x"), aml_str(""), &group), -1);
+    assert_int_equal(
+        aml_group_derive(AML_GROUP, aml_str("x\0y"), aml_str("a"), &group), -1);
+    assert_int_equal(aml_group_derive(AML_GROUP,
+                                      (aml_str_t){space, sizeof(space)},
+                                      aml_str("a"), &group),
+                     -1);
+}
+
+
 static void
 test_uuid_text(void **state)
 {
@@ -185,6 +228,7 @@ main(void)
         cmocka_unit_test(test_derive_known),
         cmocka_unit_test(test_derive_apart),
         cmocka_unit_test(test_derive_refused),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_uuid_text),
         cmocka_unit_test(test_uuid_refused),
         cmocka_unit_test(test_uuid_random),

@@ -248,9 +248,11 @@ test_principal(void **state)
 
     /* nobody: no name, no roles */
     memset(&p, 0, sizeof(p));
+    p.flags = AML_PRINCIPAL_GROUP;
     n = aml_principal_encode(&p, NULL, buf, sizeof(buf));
     assert_int_equal(aml_principal_decode((aml_str_t){buf, n}, &p),
                      AML_RECORD_OK);
+    assert_int_equal(p.flags, AML_PRINCIPAL_GROUP);
     rest = p.assignments;
     assert_int_equal(aml_assignment_next(&rest, &a), 0);
 }
@@ -496,7 +498,7 @@ test_invalid(void **state)
     size_t n, i;
     char buf[512];
     aml_session_t s = {.host = aml_str("")};
-    aml_principal_t p = {.flags = 2};
+    aml_principal_t p = {.flags = 4};
     aml_principal_t q = {.assignment_count = 1};
     aml_route_t r, good = {.state = AML_INSTANCE_STOPPED,
                            .port = 22,
@@ -522,7 +524,7 @@ test_invalid(void **state)
     buf[n - 1] = 'x';
     assert_int_equal(decode_copy(principal_rc, buf, n), AML_RECORD_INVALID);
     n = principal(buf, sizeof(buf));
-    buf[2 + 8] = 2;
+    buf[2 + 8] = 4;
     assert_int_equal(decode_copy(principal_rc, buf, n), AML_RECORD_INVALID);
 
     assert_true(aml_route_encode(&good, buf, sizeof(buf)) > 0);
