@@ -36,6 +36,12 @@ if [ ! -e "$policy" ]; then
     rm -f "$new"
 fi
 
+# Glewlwyd's package would set up a database server's database.
+if printf '%s\n' "$@" | grep -qx glewlwyd; then
+    echo 'glewlwyd glewlwyd/config_type select No configuration' |
+        debconf-set-selections
+fi
+
 update() {
     apt-get update
 }

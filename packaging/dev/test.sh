@@ -76,6 +76,7 @@ test_command() {
     need_packages run test
     if printf '%s\n' "${tests[@]}" | grep -q '\.t$'; then
         need_venv
+        need_npm t/providers
     fi
     if printf '%s\n' "${tests[@]}" | grep -q '^t/browser/'; then
         need_npm t/browser

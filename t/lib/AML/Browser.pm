@@ -33,9 +33,19 @@ sub origin_of ($url) {
 # under test are one site.
 sub site_of ($from, $url) {
     return 'none' unless defined $from;
-    return 'same-origin' if $from eq origin_of($url);
-    return 'same-site' if $from =~ /aml\.localhost(?::\d+)?$/;
+    my $to = origin_of($url);
+    return 'same-origin' if $from eq $to;
+    return 'same-site'
+        if 2 == grep {/[.\/]aml\.localhost(?::\d+)?$/} $from, $to;
     return 'cross-site';
+}
+
+# Redirects stay what the least trusted step of their way was.
+my %trust = ('same-origin' => 3, 'same-site' => 2, 'cross-site' => 1);
+
+sub site_after ($before, $next) {
+    return $next if !defined $before || $next eq 'none';
+    return $trust{$before} < $trust{$next} ? $before : $next;
 }
 
 # One request.  Options: headers => {…}, form => {…}, json => …, body => bytes.
@@ -60,16 +70,18 @@ sub request ($self, $method, $url, %o) {
 sub get ($self, $url, %o) { $self->request(GET => $url, %o) }
 
 # The address bar, or a link on the page `from`.  Follows redirects unless
-# follow => 0; what it went through is in $browser->trail.
+# follow => 0, and not to addresses that match `stop_at`; what it went through
+# is in $browser->trail.
 has trail => sub { [] };
+has 'stop_at';
 
 sub navigate ($self, $url, %o) {
     my ($method, $form) = (delete $o{method} // 'GET', delete $o{form});
     my $from   = delete $o{from};
     my $follow = delete $o{follow} // 1;
-    my @trail;
+    my (@trail, $site);
     while (1) {
-        my $site = site_of($from, $url);
+        $site = site_after($site, site_of($from, $url));
         my $tx   = $self->request(
             $method, $url,
             $form ? (form => $form) : (),
@@ -92,8 +104,22 @@ sub navigate ($self, $url, %o) {
         }
         die "too many redirects from $trail[0]{req}{url}\n" if @trail > 20;
         $url  = Mojo::URL->new($location)->to_abs($tx->req->url)->to_string;
+        if ($self->stop_at && $url =~ $self->stop_at) {
+            $self->trail(\@trail);
+            return $tx;
+        }
         ($method, $form) = ('GET', undef) if $tx->res->code =~ /^30[123]$/;
     }
+}
+
+# Where a page's program leads to: as navigate, but an address that matches
+# `stop_at` is the Location of what is returned.
+sub led_to ($self, $url, %o) {
+    return $self->navigate($url, %o)
+        unless $self->stop_at && $url =~ $self->stop_at;
+    my $tx = $self->ua->build_tx(GET => $o{from});
+    $tx->res->code(302)->headers->location($url);
+    return $tx;
 }
 
 # Fills and sends the form of the page that `tx` brought.
@@ -165,18 +191,40 @@ sub set_cookie ($self, $name, $value, $host) {
 
 package AML::Browser::CookieJar;
 
-# Every cookie of the gateway is for one host.  Mojolicious 9.31 loses such
-# cookies when it looks for those of a host below.
+# Cookies as browsers keep them, where Mojolicious 9.31 does not: it takes none
+# for another path than that of the request, any with the prefix __Host-, and
+# loses those of one host when it looks for those of a host below.
 use Mojo::Base 'Mojo::UserAgent::CookieJar', -signatures;
 
+sub collect ($self, $tx) {
+    my $host = lc $tx->req->url->ihost;
+    for my $cookie (@{$tx->res->cookies}) {
+        my $domain = lc($cookie->domain // '') =~ s/^\.//r;
+        next if $cookie->name =~ /^__Host-/i
+            && (length $domain || !$cookie->secure
+                || ($cookie->path // '') ne '/');
+        next if $cookie->name =~ /^__Secure-/i && !$cookie->secure;
+        next if length $domain && $domain !~ /\./;
+        next if length $domain && $host !~ /(?:^|\.)\Q$domain\E$/;
+        $cookie->domain(length $domain ? $domain : $host)
+            ->host_only(!length $domain);
+        $cookie->path($tx->req->url->path->to_dir->to_abs_string)
+            unless ($cookie->path // '') =~ m{^/};
+        $self->add($cookie);
+    }
+}
+
 sub find ($self, $url) {
+    my $host = lc $url->ihost;
     return [
         map { Mojo::Cookie::Request->new(name => $_->name, value => $_->value) }
             grep {
-            $_->domain eq lc $url->ihost
+            my $domain = $_->domain;
+            ($domain eq $host || !$_->host_only && $host =~ /\.\Q$domain\E$/)
                 && (!defined $_->expires || $_->expires > time)
                 && (!$_->secure || $url->protocol =~ /^(?:https|wss)$/)
-                && Mojo::UserAgent::CookieJar::_path($_->path,
+                && Mojo::UserAgent::CookieJar::_path(
+                $_->path =~ s{(?<=.)/$}{}r,
                 $url->path->to_abs_string)
             } @{$self->all}
     ];

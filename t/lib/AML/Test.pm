@@ -59,10 +59,12 @@ has studio_host => 'aml.localhost';
 has apps        => 'instances.aml.localhost';
 has passwords   => sub { {} };
 has tolerated   => sub { [] };
+has providers   => sub { [] };    # of identities, see AML::Provider
 has [qw(edit_nginx edit_amld)];
 
 sub start ($class, %o) {
     my $self = $class->prepare(%o);
+    $_->start(gw => $self) for @{$self->providers};
     $self->start_amld;
     my $accounts = $o{accounts} // {
         creator   => 'Contributor',
@@ -94,6 +96,7 @@ sub prepare ($class, %o) {
         application => $o{application} // 'stand-in',
         edit_nginx  => $o{nginx},
         edit_amld   => $o{amld},
+        providers   => $o{providers} // [],
     );
     $self->reaper(AML::Reaper->watch($dir));
     path($dir, $_)->make_path for qw(log nginx share venv/bin);
@@ -499,6 +502,7 @@ sub finish ($self) {
     my $amld  = $self->{pid}{amld}  ? $self->stop_amld          : 0;
     Test::More::is($nginx, 0, 'nginx ended cleanly');
     Test::More::is($amld,  0, 'amld ended cleanly');
+    $_->stop for @{$self->providers};
     my @complaints = $self->complaints;
     Test::More::is(join("\n", @complaints), '', 'nothing alarming in the logs');
     $self->show_logs unless Test::More->builder->is_passing;
