@@ -4,37 +4,17 @@
 #include <stdlib.h>
 
 #include "auth/base64url.h"
+#include "auth/key_source.h"
+#include "auth/lookup.h"
 #include "auth/roles.h"
-
-/* Keys that one worker holds at a time: a few issuers with a few keys each.
- * A verifier is some kilobytes of OpenSSL. */
-#define VERIFIERS 64
-
-typedef struct {
-    aml_verifier_t *verifier; /* NULL: a free place */
-    int64_t expires;          /* of the key, 0: no end known */
-    uint64_t used;            /* by the decider's clock */
-    size_t key_len;
-    char key[AML_REGISTRY_KEY_MAX + 1];
-} held_verifier_t;
 
 struct aml_decider {
     EVP_MD *sha256;
     EVP_MD_CTX *ctx;
     aml_token_cache_t *tokens;
-    uint64_t generation; /* of the keys that are held */
-    uint64_t clock;      /* one tick a look-up */
-    aml_jwt_header_t header;
-    held_verifier_t held[VERIFIERS];
+    aml_key_source_t *keys;
+    aml_jwt_identity_t fresh; /* of a token that is not in the cache yet */
 };
-
-/* What the token's source needs to know of the request. */
-typedef struct {
-    aml_decider_t *d;
-    aml_registry_txn_t *txn;
-    int64_t now;
-    int64_t key_expires;
-} lookup_t;
 
 
 aml_decider_t *
@@ -51,26 +31,15 @@ aml_decider_new(size_t token_cache_entries)
     d->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     d->ctx = EVP_MD_CTX_new();
     d->tokens = aml_token_cache_new(token_cache_entries);
+    d->keys = aml_key_source_new();
 
     if (d->sha256 == NULL || d->ctx == NULL || d->tokens == NULL ||
-        EVP_DigestInit_ex2(d->ctx, d->sha256, NULL) != 1) {
+        d->keys == NULL || EVP_DigestInit_ex2(d->ctx, d->sha256, NULL) != 1) {
         aml_decider_free(d);
         return NULL;
     }
 
     return d;
-}
-
-
-static void
-drop_verifiers(aml_decider_t *d)
-{
-    size_t i;
-
-    for (i = 0; i < VERIFIERS; i++) {
-        aml_verifier_free(d->held[i].verifier);
-        d->held[i].verifier = NULL;
-    }
 }
 
 
@@ -81,7 +50,7 @@ aml_decider_free(aml_decider_t *d)
         return;
     }
 
-    drop_verifiers(d);
+    aml_key_source_free(d->keys);
     aml_token_cache_free(d->tokens);
     EVP_MD_CTX_free(d->ctx);
     EVP_MD_free(d->sha256);
@@ -91,78 +60,87 @@ aml_decider_free(aml_decider_t *d)
 
 /* ---- the registry's answers ---- */
 
-typedef enum {
-    FOUND = 0,
-    ABSENT,
-    BROKEN /* cannot be read: the registry, or this record */
-} found_t;
-
-
-static found_t
-look_up(aml_registry_txn_t *txn, const char *key, size_t n, aml_str_t *value)
-{
-    /* A key that is too long to be one is not there. */
-    if (n == 0) {
-        return ABSENT;
-    }
-
-    switch (aml_registry_get(txn, key, n, value)) {
-    case AML_REGISTRY_OK:
-        return FOUND;
-    case AML_REGISTRY_NOTFOUND:
-    case AML_REGISTRY_TOOLONG:
-        return ABSENT;
-    default:
-        return BROKEN;
-    }
-}
-
-
-static found_t
+static aml_found_t
 find_session(aml_registry_txn_t *txn, const uint8_t hash[32], aml_session_t *s)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     aml_str_t value;
-    found_t found;
+    aml_found_t found;
 
-    found = look_up(txn, key, aml_key_session(key, hash), &value);
-    if (found == FOUND && aml_session_decode(value, s) != AML_RECORD_OK) {
-        return BROKEN;
+    found = aml_look_up(txn, key, aml_key_session(key, hash), &value);
+    if (found == AML_FOUND && aml_session_decode(value, s) != AML_RECORD_OK) {
+        return AML_BROKEN;
     }
 
     return found;
 }
 
 
-static found_t
+static aml_found_t
 find_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
                aml_principal_t *p)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     aml_str_t value;
-    found_t found;
+    aml_found_t found;
 
-    found = look_up(txn, key, aml_key_principal(key, id), &value);
-    if (found == FOUND && aml_principal_decode(value, p) != AML_RECORD_OK) {
-        return BROKEN;
+    found = aml_look_up(txn, key, aml_key_principal(key, id), &value);
+    if (found == AML_FOUND && aml_principal_decode(value, p) != AML_RECORD_OK) {
+        return AML_BROKEN;
     }
 
     return found;
 }
 
 
-static found_t
+static aml_found_t
+find_grant(aml_registry_txn_t *txn, const aml_principal_id_t *id,
+           aml_grant_t *grant)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_str_t value;
+    aml_found_t found;
+
+    found = aml_look_up(txn, key, aml_key_grant(key, id), &value);
+    if (found == AML_FOUND && aml_grant_decode(value, grant) != AML_RECORD_OK) {
+        return AML_BROKEN;
+    }
+
+    return found;
+}
+
+
+static aml_found_t
+find_token(aml_registry_txn_t *txn, const uint8_t hash[32],
+           aml_personal_token_t *token)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_str_t value;
+    aml_found_t found;
+
+    found = aml_look_up(txn, key, aml_key_token(key, hash), &value);
+    if (found == AML_FOUND &&
+        aml_personal_token_decode(value, token) != AML_RECORD_OK) {
+        return AML_BROKEN;
+    }
+
+    return found;
+}
+
+
+static aml_found_t
 find_route(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
            aml_route_t *route)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     aml_str_t value;
-    found_t found;
+    aml_found_t found;
 
-    found = look_up(txn, key, aml_key_route(key, name, port), &value);
-    if (found == FOUND && (aml_route_decode(value, route) != AML_RECORD_OK ||
-                           route->port != port)) {
-        return BROKEN;
+    found = aml_look_up(txn, key, aml_key_route(key, name, port), &value);
+    if (found == AML_FOUND &&
+        (aml_route_decode(value, route) != AML_RECORD_OK ||
+         route->port != port)) {
+        return AML_BROKEN;
     }
 
     return found;
@@ -171,26 +149,36 @@ find_route(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
 
 /* ---- sessions ---- */
 
-int
-aml_session_hash(aml_decider_t *d, aml_str_t cookie, uint8_t hash[32])
+/* 256 random bits, as cookies and personal tokens have them: for the form. */
+static int
+is_secret(aml_str_t text)
 {
     size_t n;
     uint8_t secret[aml_base64url_room(AML_SESSION_CHARS)];
 
-    /* for its form only */
-    if (cookie.n != AML_SESSION_CHARS ||
-        aml_base64url_decode(secret, &n, cookie.p, cookie.n) != 0) {
-        return -1;
-    }
+    return text.n == AML_SESSION_CHARS &&
+           aml_base64url_decode(secret, &n, text.p, text.n) == 0;
+}
 
+
+static int
+hash_of(aml_decider_t *d, aml_str_t text, uint8_t hash[32])
+{
     /* NULL for the digest: the one that the context was made with. */
     if (EVP_DigestInit_ex2(d->ctx, NULL, NULL) != 1 ||
-        EVP_DigestUpdate(d->ctx, cookie.p, cookie.n) != 1 ||
+        EVP_DigestUpdate(d->ctx, text.p, text.n) != 1 ||
         EVP_DigestFinal_ex(d->ctx, hash, NULL) != 1) {
         return -1;
     }
 
     return 0;
+}
+
+
+int
+aml_session_hash(aml_decider_t *d, aml_str_t cookie, uint8_t hash[32])
+{
+    return is_secret(cookie) ? hash_of(d, cookie, hash) : -1;
 }
 
 
@@ -240,9 +228,9 @@ check_session(aml_registry_txn_t *txn, const uint8_t hash[32], aml_str_t host,
               int64_t now, aml_session_t *s, aml_principal_t *p)
 {
     switch (find_session(txn, hash, s)) {
-    case FOUND:
+    case AML_FOUND:
         break;
-    case ABSENT:
+    case AML_ABSENT:
         return AML_REASON_SESSION_UNKNOWN;
     default:
         return AML_REASON_REGISTRY_UNAVAILABLE;
@@ -256,9 +244,9 @@ check_session(aml_registry_txn_t *txn, const uint8_t hash[32], aml_str_t host,
     }
 
     switch (find_principal(txn, &s->principal, p)) {
-    case FOUND:
+    case AML_FOUND:
         return check_principal(p, s->created);
-    case ABSENT:
+    case AML_ABSENT:
         return AML_REASON_SESSION_UNKNOWN;
     default:
         return AML_REASON_REGISTRY_UNAVAILABLE;
@@ -291,6 +279,10 @@ aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
 
     who->credential = AML_CREDENTIAL_SESSION;
     who->principal = s.principal;
+    who->in_sign_in = 1;
+    who->sign_in = s.sign_in;
+    who->groups_unknown = 0;
+    who->group_count = 0;
     who->issued = s.created;
     who->expires = s.expires;
     copy_label(who, p.name);
@@ -301,221 +293,6 @@ aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
 
 /* ---- tokens ---- */
 
-static aml_reason_t
-source_issuer(void *data, aml_str_t iss, aml_issuer_t *issuer)
-{
-    lookup_t *l = data;
-    char key[AML_REGISTRY_KEY_MAX + 1];
-    aml_str_t value;
-
-    switch (look_up(l->txn, key, aml_key_issuer(key, iss), &value)) {
-    case FOUND:
-        break;
-    case ABSENT:
-        return AML_REASON_TOKEN_ISSUER;
-    default:
-        return AML_REASON_REGISTRY_UNAVAILABLE;
-    }
-
-    return aml_issuer_decode(value, issuer) == AML_RECORD_OK
-               ? AML_REASON_OK
-               : AML_REASON_REGISTRY_UNAVAILABLE;
-}
-
-
-typedef struct {
-    char *key;
-    size_t n;
-    int count;
-} only_key_t;
-
-
-static int
-take_only_key(void *data, aml_str_t key, aml_str_t value)
-{
-    only_key_t *only = data;
-
-    (void) value;
-
-    if (++only->count > 1 || key.n > AML_REGISTRY_KEY_MAX) {
-        only->count = 2;
-        return 1;
-    }
-    memcpy(only->key, key.p, key.n);
-    only->n = key.n;
-
-    return 0;
-}
-
-
-/* A token without `kid` is for the issuer's only key; where there are two,
- * trying each would let a caller choose the work. */
-static found_t
-find_only_key(aml_registry_txn_t *txn, aml_str_t iss, char *key, size_t *n)
-{
-    char prefix[AML_REGISTRY_KEY_MAX + 1];
-    only_key_t only = {key, 0, 0};
-    aml_registry_rc_t rc;
-    size_t len;
-
-    len = aml_key_key(prefix, iss, aml_str(""));
-    if (len == 0) {
-        return ABSENT;
-    }
-
-    rc = aml_registry_each(txn, (aml_str_t){prefix, len}, aml_str(""),
-                           take_only_key, &only);
-    if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-        return BROKEN;
-    }
-    *n = only.n;
-
-    return only.count == 1 ? FOUND : ABSENT;
-}
-
-
-/* The place where `key` is held, else a free one, else the one that was not
- * used for longest. */
-static held_verifier_t *
-place_for(aml_decider_t *d, const char *key, size_t n)
-{
-    held_verifier_t *h, *place = &d->held[0];
-    size_t i;
-
-    for (i = 0; i < VERIFIERS; i++) {
-        h = &d->held[i];
-        if (h->verifier == NULL) {
-            if (place->verifier != NULL) {
-                place = h;
-            }
-            continue;
-        }
-        if (h->key_len == n && memcmp(h->key, key, n) == 0) {
-            return h;
-        }
-        if (place->verifier != NULL && h->used < place->used) {
-            place = h;
-        }
-    }
-
-    return place;
-}
-
-
-static aml_reason_t
-hold(lookup_t *l, held_verifier_t *h, const char *key, size_t n)
-{
-    aml_verifier_t *verifier;
-    aml_public_key_t record;
-    aml_str_t value;
-
-    switch (look_up(l->txn, key, n, &value)) {
-    case FOUND:
-        break;
-    case ABSENT:
-        return AML_REASON_TOKEN_KEY;
-    default:
-        return AML_REASON_REGISTRY_UNAVAILABLE;
-    }
-
-    if (aml_public_key_decode(value, &record) != AML_RECORD_OK) {
-        return AML_REASON_REGISTRY_UNAVAILABLE;
-    }
-
-    switch (aml_verifier_new(&record, &verifier)) {
-    case AML_KEY_OK:
-        break;
-    case AML_KEY_FAILED:
-        return AML_REASON_REGISTRY_UNAVAILABLE;
-    default:
-        return AML_REASON_TOKEN_KEY;
-    }
-
-    aml_verifier_free(h->verifier);
-    h->verifier = verifier;
-    h->expires = record.expires;
-    h->key_len = n;
-    memcpy(h->key, key, n);
-
-    return AML_REASON_OK;
-}
-
-
-static aml_reason_t
-source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
-{
-    lookup_t *l = data;
-    aml_decider_t *d = l->d;
-    char key[AML_REGISTRY_KEY_MAX + 1];
-    held_verifier_t *h;
-    aml_reason_t rc;
-    size_t n;
-
-    if (kid.n != 0) {
-        n = aml_key_key(key, iss, kid);
-        if (n == 0) {
-            return AML_REASON_TOKEN_KEY;
-        }
-
-    } else {
-        switch (find_only_key(l->txn, iss, key, &n)) {
-        case FOUND:
-            break;
-        case ABSENT:
-            return AML_REASON_TOKEN_KEY;
-        default:
-            return AML_REASON_REGISTRY_UNAVAILABLE;
-        }
-    }
-
-    h = place_for(d, key, n);
-    if (h->verifier == NULL || h->key_len != n || memcmp(h->key, key, n) != 0) {
-        rc = hold(l, h, key, n);
-        if (rc != AML_REASON_OK) {
-            return rc;
-        }
-    }
-
-    if (h->expires != 0 && l->now >= h->expires) {
-        return AML_REASON_TOKEN_KEY;
-    }
-
-    h->used = ++d->clock;
-    l->key_expires = h->expires;
-    *verifier = h->verifier;
-
-    return AML_REASON_OK;
-}
-
-
-static aml_reason_t
-verify(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
-       uint64_t generation, int64_t now, aml_jwt_identity_t *identity)
-{
-    lookup_t l = {d, txn, now, 0};
-    aml_jwt_source_t source = {&l, source_issuer, source_key, &d->header};
-    aml_reason_t rc;
-
-    if (d->generation != generation) {
-        drop_verifiers(d);
-        d->generation = generation;
-    }
-
-    rc = aml_jwt_verify(token, now, &source, identity);
-    if (rc != AML_REASON_OK) {
-        return rc;
-    }
-
-    /* A token is no better than its key; the cache must not outlive it. */
-    if (l.key_expires != 0 && l.key_expires < identity->expires) {
-        identity->expires = l.key_expires;
-    }
-    aml_token_cache_put(d->tokens, token, generation, now, identity);
-
-    return AML_REASON_OK;
-}
-
-
 /* A principal that has no record is a stranger: it has no roles, and there is
  * nothing that was revoked. */
 static aml_reason_t
@@ -525,13 +302,104 @@ check_token_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
     aml_principal_t p;
 
     switch (find_principal(txn, id, &p)) {
-    case FOUND:
+    case AML_FOUND:
         return check_principal(&p, issued);
-    case ABSENT:
+    case AML_ABSENT:
         return AML_REASON_OK;
     default:
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
+}
+
+
+/* A token of ours that was given out in a sign-in ends with it. */
+static aml_reason_t
+check_sign_in(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
+              const aml_principal_id_t *principal, int64_t now)
+{
+    aml_grant_t grant;
+
+    switch (find_grant(txn, sign_in, &grant)) {
+    case AML_FOUND:
+        if (!aml_principal_eq(&grant.principal, principal)) {
+            return AML_REASON_SESSION_UNKNOWN;
+        }
+        return now < grant.expires ? AML_REASON_OK : AML_REASON_SESSION_EXPIRED;
+    case AML_ABSENT:
+        return AML_REASON_SESSION_UNKNOWN;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+}
+
+
+/* Behind the hash of a personal token; it acts for its principal, which must
+ * be there. */
+static aml_reason_t
+check_personal(aml_registry_txn_t *txn, const uint8_t hash[32], int64_t now,
+               aml_personal_token_t *token, aml_principal_t *p)
+{
+    switch (find_token(txn, hash, token)) {
+    case AML_FOUND:
+        break;
+    case AML_ABSENT:
+        return AML_REASON_TOKEN_UNKNOWN;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    if (now >= token->expires) {
+        return AML_REASON_TOKEN_EXPIRED;
+    }
+
+    switch (find_principal(txn, &token->principal, p)) {
+    case AML_FOUND:
+        return check_principal(p, token->created);
+    case AML_ABSENT:
+        return AML_REASON_TOKEN_UNKNOWN;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+}
+
+
+static aml_reason_t
+identify_personal(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t text,
+                  int64_t now, aml_identity_t *who)
+{
+    const size_t prefix = sizeof(AML_TOKEN_PREFIX) - 1;
+    aml_personal_token_t token;
+    aml_principal_t p;
+    aml_reason_t rc;
+
+    if (!is_secret((aml_str_t){text.p + prefix, text.n - prefix}) ||
+        hash_of(d, text, who->session) != 0) {
+        return AML_REASON_TOKEN_MALFORMED;
+    }
+
+    rc = check_personal(txn, who->session, now, &token, &p);
+    if (rc != AML_REASON_OK) {
+        return rc;
+    }
+
+    who->credential = AML_CREDENTIAL_PERSONAL;
+    who->principal = token.principal;
+    who->in_sign_in = 0;
+    who->issued = token.created;
+    who->expires = token.expires;
+    who->groups_unknown = 0;
+    who->group_count = 0;
+    copy_label(who, p.name);
+
+    return AML_REASON_OK;
+}
+
+
+static int
+is_personal(aml_str_t token)
+{
+    return token.n >= sizeof(AML_TOKEN_PREFIX) - 1 &&
+           memcmp(token.p, AML_TOKEN_PREFIX, sizeof(AML_TOKEN_PREFIX) - 1) == 0;
 }
 
 
@@ -540,11 +408,14 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
                    int64_t now, aml_identity_t *who)
 {
     const aml_jwt_identity_t *identity;
-    aml_jwt_identity_t fresh;
     uint64_t generation;
     aml_reason_t rc;
 
     who->credential = AML_CREDENTIAL_NONE;
+
+    if (is_personal(token)) {
+        return identify_personal(d, txn, token, now, who);
+    }
 
     if (token.n > AML_JWT_MAX) {
         return AML_REASON_TOKEN_MALFORMED;
@@ -554,14 +425,19 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
 
     identity = aml_token_cache_get(d->tokens, token, generation, now);
     if (identity == NULL) {
-        rc = verify(d, txn, token, generation, now, &fresh);
+        rc = aml_key_source_verify(d->keys, txn, token, now, &d->fresh);
         if (rc != AML_REASON_OK) {
             return rc;
         }
-        identity = &fresh;
+
+        aml_token_cache_put(d->tokens, token, generation, now, &d->fresh);
+        identity = &d->fresh;
     }
 
     rc = check_token_principal(txn, &identity->principal, identity->issued);
+    if (rc == AML_REASON_OK && identity->in_sign_in) {
+        rc = check_sign_in(txn, &identity->sign_in, &identity->principal, now);
+    }
     if (rc != AML_REASON_OK) {
         return rc;
     }
@@ -569,8 +445,13 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
     who->credential = AML_CREDENTIAL_TOKEN;
     who->principal = identity->principal;
     memset(who->session, 0, sizeof(who->session));
+    who->in_sign_in = identity->in_sign_in;
+    who->sign_in = identity->sign_in;
     who->issued = identity->issued;
     who->expires = identity->expires;
+    who->groups_unknown = identity->groups_unknown;
+    who->group_count = identity->group_count;
+    who->groups = identity->groups;
     copy_label(who, (aml_str_t){identity->name, identity->name_len});
 
     return AML_REASON_OK;
@@ -581,6 +462,7 @@ aml_reason_t
 aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
                    int64_t now)
 {
+    aml_personal_token_t token;
     aml_principal_t p;
     aml_session_t s;
     aml_reason_t rc;
@@ -599,7 +481,18 @@ aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
         if (now >= who->expires) {
             return AML_REASON_TOKEN_EXPIRED;
         }
-        return check_token_principal(txn, &who->principal, who->issued);
+        rc = check_token_principal(txn, &who->principal, who->issued);
+        return rc == AML_REASON_OK && who->in_sign_in
+                   ? check_sign_in(txn, &who->sign_in, &who->principal, now)
+                   : rc;
+
+    case AML_CREDENTIAL_PERSONAL:
+        rc = check_personal(txn, who->session, now, &token, &p);
+        if (rc == AML_REASON_OK &&
+            !aml_principal_eq(&token.principal, &who->principal)) {
+            return AML_REASON_TOKEN_UNKNOWN;
+        }
+        return rc;
 
     default:
         return AML_REASON_SIGN_IN_REQUIRED;
@@ -630,32 +523,82 @@ reason_of_state(aml_instance_state_t state)
 }
 
 
+/* Was the token made for this?  `name` of an instance, or an action. */
+static aml_reason_t
+check_scope(aml_registry_txn_t *txn, const aml_identity_t *who, aml_str_t name,
+            aml_str_t action)
+{
+    aml_personal_token_t token;
+    unsigned i;
+
+    if (who->credential != AML_CREDENTIAL_PERSONAL) {
+        return AML_REASON_OK;
+    }
+
+    switch (find_token(txn, who->session, &token)) {
+    case AML_FOUND:
+        break;
+    case AML_ABSENT:
+        return AML_REASON_TOKEN_UNKNOWN;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    if (action.n != 0) {
+        for (i = 0; i < token.action_count; i++) {
+            if (aml_role_match(token.actions[i], action)) {
+                return AML_REASON_OK;
+            }
+        }
+        return AML_REASON_TOKEN_SCOPE;
+    }
+
+    if (token.instance_count == 0) {
+        return token.flags & AML_TOKEN_NO_INSTANCES ? AML_REASON_TOKEN_SCOPE
+                                                    : AML_REASON_OK;
+    }
+
+    for (i = 0; i < token.instance_count; i++) {
+        if (aml_str_eq(token.instances[i], name)) {
+            return AML_REASON_OK;
+        }
+    }
+
+    return AML_REASON_TOKEN_SCOPE;
+}
+
+
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
                        aml_str_t name, unsigned port, aml_route_t *route)
 {
     aml_reason_t rc;
-    found_t found;
+    aml_found_t found;
 
     if (who->credential == AML_CREDENTIAL_NONE) {
         return AML_REASON_SIGN_IN_REQUIRED;
     }
 
     found = find_route(txn, name, port, route);
-    if (found == ABSENT) {
+    if (found == AML_ABSENT) {
         port = 0;
         found = find_route(txn, name, 0, route);
     }
 
-    if (found == ABSENT) {
+    if (found == AML_ABSENT) {
         return AML_REASON_INSTANCE_NOT_FOUND;
     }
-    if (found == BROKEN) {
+    if (found == AML_BROKEN) {
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
 
     if (!aml_principal_eq(&route->creator, &who->principal)) {
         return AML_REASON_NOT_CREATOR;
+    }
+
+    rc = check_scope(txn, who, name, aml_str(""));
+    if (rc != AML_REASON_OK) {
+        return rc;
     }
 
     rc = reason_of_state(route->state);
@@ -681,10 +624,10 @@ role_allows(aml_registry_txn_t *txn, const aml_principal_id_t *id,
     aml_str_t value;
     int allowed;
 
-    switch (look_up(txn, key, aml_key_role(key, id), &value)) {
-    case FOUND:
+    switch (aml_look_up(txn, key, aml_key_role(key, id), &value)) {
+    case AML_FOUND:
         break;
-    case ABSENT:
+    case AML_ABSENT:
         /* A role that was deleted allows nothing. */
         return AML_REASON_ACTION_DENIED;
     default:
@@ -704,8 +647,13 @@ role_allows(aml_registry_txn_t *txn, const aml_principal_id_t *id,
 }
 
 
-aml_reason_t
-aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
+/*
+ * What the assignments of one principal, a person or a group, come to: OK,
+ * ACTION_DENIED, or REGISTRY_UNAVAILABLE where a role that can't be read might
+ * have allowed it: "denied" would be a lie then.
+ */
+static aml_reason_t
+assignments_allow(aml_registry_txn_t *txn, const aml_principal_id_t *id,
                   const aml_action_t *action)
 {
     aml_str_t name = {action->action, action->action_len};
@@ -714,17 +662,17 @@ aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
     aml_principal_t p;
     aml_str_t rest;
 
-    if (who->credential == AML_CREDENTIAL_NONE) {
-        return AML_REASON_SIGN_IN_REQUIRED;
-    }
-
-    switch (find_principal(txn, &who->principal, &p)) {
-    case FOUND:
+    switch (find_principal(txn, id, &p)) {
+    case AML_FOUND:
         break;
-    case ABSENT:
+    case AML_ABSENT:
         return AML_REASON_ACTION_DENIED;
     default:
         return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    if (p.flags & AML_PRINCIPAL_DISABLED) {
+        return AML_REASON_ACTION_DENIED;
     }
 
     rest = p.assignments;
@@ -736,13 +684,93 @@ aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
         if (rc == AML_REASON_OK) {
             return AML_REASON_OK;
         }
-
-        /* One role that can't be read takes nothing from the others; but
-         * "denied" would be a lie if none of them allows it. */
         if (rc != AML_REASON_ACTION_DENIED) {
             answer = rc;
         }
     }
 
     return answer;
+}
+
+
+/* The groups that are known of `who`: of the token itself, or what the sign-in
+ * or the person's last one brought. */
+static aml_reason_t
+groups_allow(aml_registry_txn_t *txn, const aml_identity_t *who, int64_t now,
+             const aml_action_t *action)
+{
+    int unknown = who->groups_unknown;
+    aml_reason_t rc, answer = AML_REASON_ACTION_DENIED;
+    aml_principal_id_t id;
+    aml_grant_t grant = {0};
+    size_t i, n = who->group_count;
+
+    if (who->in_sign_in || who->credential == AML_CREDENTIAL_PERSONAL) {
+
+        switch (find_grant(
+            txn, who->in_sign_in ? &who->sign_in : &who->principal, &grant)) {
+        case AML_FOUND:
+            if (!aml_principal_eq(&grant.principal, &who->principal)) {
+                return AML_REASON_ACTION_DENIED;
+            }
+            break;
+        case AML_ABSENT:
+            break;
+        default:
+            return AML_REASON_REGISTRY_UNAVAILABLE;
+        }
+
+        n = grant.group_count;
+        unknown = (grant.flags & AML_GRANT_UNKNOWN) != 0;
+
+        /* what was known of a person once may hold no more */
+        if (grant.expires != 0 && now >= grant.expires) {
+            unknown = n != 0 || unknown;
+            n = 0;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        id = grant.groups != NULL ? aml_grant_group(&grant, (unsigned) i)
+                                  : who->groups[i];
+
+        rc = assignments_allow(txn, &id, action);
+        if (rc == AML_REASON_OK) {
+            return AML_REASON_OK;
+        }
+        if (rc != AML_REASON_ACTION_DENIED) {
+            answer = rc;
+        }
+    }
+
+    return answer == AML_REASON_ACTION_DENIED && unknown
+               ? AML_REASON_GROUPS_UNKNOWN
+               : answer;
+}
+
+
+aml_reason_t
+aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
+                  int64_t now, const aml_action_t *action)
+{
+    aml_reason_t own, rc;
+
+    if (who->credential == AML_CREDENTIAL_NONE) {
+        return AML_REASON_SIGN_IN_REQUIRED;
+    }
+
+    rc = check_scope(txn, who, aml_str(""),
+                     (aml_str_t){action->action, action->action_len});
+    if (rc != AML_REASON_OK) {
+        return rc;
+    }
+
+    own = assignments_allow(txn, &who->principal, action);
+    if (own == AML_REASON_OK) {
+        return own;
+    }
+
+    rc = groups_allow(txn, who, now, action);
+
+    return rc == AML_REASON_OK || own == AML_REASON_ACTION_DENIED ? rc : own;
 }

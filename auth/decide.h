@@ -21,16 +21,26 @@
 typedef enum {
     AML_CREDENTIAL_NONE = 0,
     AML_CREDENTIAL_SESSION,
-    AML_CREDENTIAL_TOKEN
+    AML_CREDENTIAL_TOKEN,   /* a JSON Web Token */
+    AML_CREDENTIAL_PERSONAL /* a personal access token */
 } aml_credential_t;
 
-/* Who is asking; owns its memory, so that it outlives the snapshot. */
+/*
+ * Who is asking; outlives the snapshot, but for `groups`, which is memory of
+ * the decider until its next call: copy what is to last.
+ */
 typedef struct {
     aml_credential_t credential;
+    int in_sign_in; /* sign_in is set */
     aml_principal_id_t principal;
-    uint8_t session[32]; /* SHA-256 of the cookie, for AML_CREDENTIAL_SESSION */
+    aml_principal_id_t sign_in; /* that it ends with */
+    uint8_t session[32]; /* SHA-256 of the cookie or the personal token */
     int64_t issued;
     int64_t expires; /* of the credential */
+    int groups_unknown;
+    size_t group_count; /* of a JSON Web Token; what a sign-in brought is in
+                         * the registry */
+    const aml_principal_id_t *groups;
     size_t name_len;
     char name[AML_NAME_MAX]; /* label for people; printable UTF-8 */
 } aml_identity_t;
@@ -54,9 +64,12 @@ aml_reason_t aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
                                   aml_str_t cookie, aml_str_t host, int64_t now,
                                   aml_identity_t *who);
 
-/* Bearer token → identity.  OK, TOKEN_*, PRINCIPAL_REVOKED,
- * REGISTRY_UNAVAILABLE.  A principal that has no record is a stranger with no
- * roles, not an error. */
+/*
+ * Bearer token, a JSON Web Token or a personal one, → identity.  OK, TOKEN_*,
+ * PRINCIPAL_REVOKED, REGISTRY_UNAVAILABLE; SESSION_UNKNOWN and
+ * SESSION_EXPIRED for a token of ours whose sign-in has ended.  A principal
+ * that has no record is a stranger with no roles, not an error.
+ */
 aml_reason_t
 aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
                    int64_t now, aml_identity_t *who);
@@ -69,15 +82,20 @@ aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
 /*
  * May `who` open what listens on `port` of instance `name` (lower case)?
  * OK fills `route`, whose strings live as long as the snapshot.  NOT_CREATOR
- * comes before anything that tells of the instance's state.
+ * comes before anything that tells of the instance's state; TOKEN_SCOPE where
+ * a personal token was made for other instances.
  */
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
                        aml_str_t name, unsigned port, aml_route_t *route);
 
-/* May `who` do `action`?  OK, ACTION_DENIED or REGISTRY_UNAVAILABLE. */
+/*
+ * May `who` do `action`, by a role of their own or of a group?  OK,
+ * TOKEN_SCOPE, ACTION_DENIED, REGISTRY_UNAVAILABLE; GROUPS_UNKNOWN where
+ * nothing that is known allows it and not all groups are known.
+ */
 aml_reason_t
 aml_decide_action(aml_registry_txn_t *txn, const aml_identity_t *who,
-                  const aml_action_t *action);
+                  int64_t now, const aml_action_t *action);
 
 #endif /* AML_DECIDE_H */

@@ -5,13 +5,13 @@
 #include "auth/jwt.h"
 
 #include "auth/base64url.h"
+#include "auth/claims.h"
 #include "auth/json.h"
 
 /* The last second of the year 9999: later is a mistake, not a time. */
 #define AML_JWT_TIME_MAX 253402300799
 
-/* OpenID Connect Core section 2. */
-#define AML_JWT_SUBJECT_MAX 255
+#define AML_JWT_LOGOUT_SECONDS 300
 
 /* The three parts; the form of RFC 7515 section 7.1. */
 typedef struct {
@@ -75,12 +75,13 @@ aml_jwt_split(aml_str_t token, char **room, aml_jwt_parts_t *parts)
 }
 
 
-/* RFC 7519 section 5.1, RFC 9068 section 2.1; media types are compared
- * without case and may leave out "application/". */
+/* RFC 7519 section 5.1, RFC 9068 section 2.1, OpenID Connect Back-Channel
+ * Logout section 2.4; media types are compared without case and may leave out
+ * "application/". */
 static int
-aml_jwt_typ_known(aml_str_t typ)
+aml_jwt_typ_known(aml_str_t typ, aml_jwt_use_t use)
 {
-    aml_str_t prefix;
+    aml_str_t prefix, own;
 
     prefix = aml_str("application/");
     if (typ.n > prefix.n &&
@@ -89,15 +90,27 @@ aml_jwt_typ_known(aml_str_t typ)
         typ.n -= prefix.n;
     }
 
-    return aml_str_caseeq(typ, aml_str("JWT")) ||
-           aml_str_caseeq(typ, aml_str("at+jwt"));
+    own = use == AML_JWT_LOGOUT   ? aml_str("logout+jwt")
+          : use == AML_JWT_ACCESS ? aml_str("at+jwt")
+                                  : aml_str("JWT");
+
+    return aml_str_caseeq(typ, aml_str("JWT")) || aml_str_caseeq(typ, own);
+}
+
+
+static int
+aml_jwt_typ_access(aml_str_t typ)
+{
+    return typ.n >= 6 &&
+           aml_str_caseeq((aml_str_t){typ.p + typ.n - 6, 6}, aml_str("at+jwt"));
 }
 
 
 /* Keys and addresses of keys in a header are for somebody else: `jwk`, `jku`,
  * `x5c`, `x5u` are never looked at. */
 static aml_reason_t
-aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
+aml_jwt_header_members(const json_t *header, aml_jwt_use_t use,
+                       aml_jwt_header_t *h, aml_str_t *kid)
 {
     size_t i;
     json_t *v;
@@ -107,16 +120,23 @@ aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    *alg = aml_alg_find(aml_json_string(v));
+    h->alg = aml_alg_find(aml_json_string(v));
 
     if (json_object_get(header, "crit") != NULL) {
         return AML_REASON_TOKEN_CRITICAL;
     }
 
     v = json_object_get(header, "typ");
-    if (v != NULL &&
-        (!json_is_string(v) || !aml_jwt_typ_known(aml_json_string(v)))) {
-        return AML_REASON_TOKEN_MALFORMED;
+    if (v != NULL) {
+        if (!json_is_string(v)) {
+            return AML_REASON_TOKEN_MALFORMED;
+        }
+
+        if (!aml_jwt_typ_known(aml_json_string(v), use)) {
+            return AML_REASON_TOKEN_TYPE;
+        }
+
+        h->access = aml_jwt_typ_access(aml_json_string(v));
     }
 
     *kid = (aml_str_t){"", 0};
@@ -138,13 +158,14 @@ aml_jwt_header_members(const json_t *header, aml_alg_t *alg, aml_str_t *kid)
         }
     }
 
-    return *alg != AML_ALG_NONE ? AML_REASON_OK : AML_REASON_TOKEN_ALGORITHM;
+    return h->alg != AML_ALG_NONE ? AML_REASON_OK : AML_REASON_TOKEN_ALGORITHM;
 }
 
 
 /* Of the header as it stands in the token; `h` is filled whole. */
 static aml_reason_t
-aml_jwt_header(aml_str_t text, char **room, aml_jwt_header_t *h)
+aml_jwt_header(aml_str_t text, aml_jwt_use_t use, char **room,
+               aml_jwt_header_t *h)
 {
     json_t *json;
     aml_str_t decoded, kid;
@@ -159,7 +180,9 @@ aml_jwt_header(aml_str_t text, char **room, aml_jwt_header_t *h)
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    rc = aml_jwt_header_members(json, &h->alg, &kid);
+    h->access = 0;
+
+    rc = aml_jwt_header_members(json, use, h, &kid);
     if (rc == AML_REASON_OK) {
         h->kid_len = kid.n;
         memcpy(h->kid, kid.p, kid.n);
@@ -213,8 +236,8 @@ aml_jwt_time(const json_t *v, int up, int64_t *t)
 /* Leeway is for times that lie ahead; a token that is past its end is past
  * it, so that nobody who remembers it has to reckon with more. */
 static aml_reason_t
-aml_jwt_times(const json_t *claims, int64_t now, const aml_issuer_t *issuer,
-              aml_jwt_identity_t *identity)
+aml_jwt_times(const json_t *claims, int64_t now, aml_jwt_use_t use,
+              const aml_issuer_t *issuer, aml_jwt_identity_t *identity)
 {
     json_t *iat, *nbf, *exp;
     int64_t issued, from, ahead;
@@ -226,8 +249,16 @@ aml_jwt_times(const json_t *claims, int64_t now, const aml_issuer_t *issuer,
     issued = 0;
     from = 0;
 
-    if (aml_jwt_time(exp, 1, &identity->expires) != 0 ||
-        (nbf != NULL && aml_jwt_time(nbf, 1, &from) != 0) ||
+    /* logout tokens had no exp in earlier drafts; then iat has to do */
+
+    if (exp == NULL && use == AML_JWT_LOGOUT && json_is_integer(iat)) {
+        identity->expires = json_integer_value(iat) + AML_JWT_LOGOUT_SECONDS;
+
+    } else if (aml_jwt_time(exp, 1, &identity->expires) != 0) {
+        return AML_REASON_TOKEN_CLAIMS;
+    }
+
+    if ((nbf != NULL && aml_jwt_time(nbf, 1, &from) != 0) ||
         (iat != NULL && aml_jwt_time(iat, 0, &issued) != 0)) {
         return AML_REASON_TOKEN_CLAIMS;
     }
@@ -304,164 +335,16 @@ aml_jwt_audience(const json_t *aud, const aml_issuer_t *issuer)
 }
 
 
-/* ---- the label ---- */
-
-/* Takes a character off `s`, which is UTF-8; its code point, or -1. */
-static int32_t
-aml_utf8_next(aml_str_t *s)
-{
-    int32_t c;
-    size_t i, more;
-    const unsigned char *p;
-
-    p = (const unsigned char *) s->p;
-    c = p[0];
-    more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-
-    if (more >= s->n) {
-        return -1;
-    }
-
-    if (more > 0) {
-        c &= 0x3f >> more;
-        for (i = 1; i <= more; i++) {
-            c = (int32_t) ((uint32_t) c << 6 | (p[i] & 0x3f));
-        }
-    }
-
-    s->p += more + 1;
-    s->n -= more + 1;
-
-    return c;
-}
-
-
-/* Neither controls nor what reorders or hides other characters: a label is
- * shown in pages, logs and headers. */
-static int
-aml_utf8_printable(int32_t c)
-{
-    size_t i;
-    static const int32_t hidden[][2] = {
-        {0x0000, 0x001f},   {0x007f, 0x009f},   {0x00ad, 0x00ad},
-        {0x061c, 0x061c},   {0x115f, 0x1160},   {0x180e, 0x180e},
-        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},
-        {0x3164, 0x3164},   {0xd800, 0xf8ff},   {0xfdd0, 0xfdef},
-        {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
-        {0xe0000, 0xe0fff}, {0xf0000, 0x10ffff}};
-
-    for (i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
-        if (c >= hidden[i][0] && c <= hidden[i][1]) {
-            return 0;
-        }
-    }
-
-    return (c & 0xfffe) != 0xfffe;
-}
-
-
-/* Whole characters only, no blanks around. */
-static void
-aml_jwt_name(const json_t *v, aml_jwt_identity_t *identity)
-{
-    int32_t c;
-    size_t n, len;
-    aml_str_t rest;
-    const char *from;
-
-    n = 0;
-    rest = aml_json_string(v);
-
-    while (rest.n > 0) {
-        from = rest.p;
-        c = aml_utf8_next(&rest);
-        if (c < 0) {
-            break;
-        }
-
-        if (!aml_utf8_printable(c) || (c == ' ' && n == 0)) {
-            continue;
-        }
-
-        len = (size_t) (rest.p - from);
-        if (n + len > sizeof(identity->name)) {
-            break;
-        }
-
-        memcpy(identity->name + n, from, len);
-        n += len;
-    }
-
-    while (n > 0 && identity->name[n - 1] == ' ') {
-        n--;
-    }
-
-    identity->name_len = n;
-}
-
-
-/* ---- identity ---- */
-
-static int
-aml_jwt_subject(const json_t *claims, const char *name, aml_str_t *value)
-{
-    json_t *v;
-
-    v = json_object_get(claims, name);
-    if (!json_is_string(v)) {
-        return -1;
-    }
-
-    *value = aml_json_string(v);
-
-    return value->n > 0 && value->n <= AML_JWT_SUBJECT_MAX ? 0 : -1;
-}
-
-
-static aml_reason_t
-aml_jwt_identity(const json_t *claims, aml_str_t iss,
-                 const aml_issuer_t *issuer, aml_jwt_identity_t *identity)
-{
-    json_t *name;
-    aml_str_t space, subject;
-
-    space = issuer->space.n > 0 ? issuer->space : iss;
-
-    if (issuer->identity == AML_IDENTITY_ENTRA) {
-        if (aml_jwt_subject(claims, "tid", &space) != 0 ||
-            aml_jwt_subject(claims, "oid", &subject) != 0 ||
-            (issuer->space.n > 0 && !aml_str_eq(space, issuer->space))) {
-            return AML_REASON_TOKEN_CLAIMS;
-        }
-
-    } else if (aml_jwt_subject(claims, "sub", &subject) != 0) {
-        return AML_REASON_TOKEN_CLAIMS;
-    }
-
-    if (aml_principal_derive(space, subject, &identity->principal) != 0) {
-        return AML_REASON_TOKEN_CLAIMS;
-    }
-
-    identity->name_len = 0;
-    if (issuer->name_claim.n > 0) {
-        name = json_object_getn(claims, issuer->name_claim.p,
-                                issuer->name_claim.n);
-        if (json_is_string(name)) {
-            aml_jwt_name(name, identity);
-        }
-    }
-
-    return AML_REASON_OK;
-}
-
+/* ---- all of it ---- */
 
 static aml_reason_t
 aml_jwt_claims(const json_t *claims, aml_str_t iss, int64_t now,
-               const aml_issuer_t *issuer, aml_jwt_identity_t *identity)
+               aml_jwt_use_t use, const aml_issuer_t *issuer,
+               aml_jwt_identity_t *identity)
 {
     aml_reason_t rc;
 
-    rc = aml_jwt_times(claims, now, issuer, identity);
+    rc = aml_jwt_times(claims, now, use, issuer, identity);
     if (rc != AML_REASON_OK) {
         return rc;
     }
@@ -471,7 +354,74 @@ aml_jwt_claims(const json_t *claims, aml_str_t iss, int64_t now,
         return rc;
     }
 
-    return aml_jwt_identity(claims, iss, issuer, identity);
+    return use == AML_JWT_LOGOUT
+               ? AML_REASON_OK
+               : aml_claims_identity(claims, iss, issuer, use, identity);
+}
+
+
+/*
+ * ID, refresh and logout tokens are signed by the same keys and can have the
+ * same audience.  What tells them from access tokens differs: a `typ` in the
+ * header (RFC 9068) or, with Keycloak, in the claims; else claims that only
+ * the others have.
+ */
+static int
+aml_jwt_is_access(const aml_jwt_header_t *header, const json_t *claims)
+{
+    json_t *typ;
+
+    typ = json_object_get(claims, "typ");
+
+    if (json_is_string(typ)) {
+        if (aml_str_caseeq(aml_json_string(typ), aml_str("Bearer"))) {
+            return 1;
+        }
+
+        if (aml_str_caseeq(aml_json_string(typ), aml_str("ID")) ||
+            aml_str_caseeq(aml_json_string(typ), aml_str("Refresh")) ||
+            aml_str_caseeq(aml_json_string(typ), aml_str("Offline")) ||
+            aml_str_caseeq(aml_json_string(typ), aml_str("Logout"))) {
+            return 0;
+        }
+    }
+
+    if (json_object_get(claims, "events") != NULL) {
+        return 0;
+    }
+
+    return header->access || (json_object_get(claims, "nonce") == NULL &&
+                              json_object_get(claims, "at_hash") == NULL &&
+                              json_object_get(claims, "c_hash") == NULL);
+}
+
+
+/* OpenID Connect Back-Channel Logout section 2.6. */
+static int
+aml_jwt_is_logout(const json_t *claims)
+{
+    json_t *events;
+
+    events = json_object_get(claims, "events");
+
+    return json_is_object(json_object_get(
+               events, "http://schemas.openid.net/event/backchannel-logout")) &&
+           json_object_get(claims, "nonce") == NULL;
+}
+
+
+static int
+aml_jwt_fits(const aml_jwt_header_t *header, const json_t *claims,
+             aml_jwt_use_t use)
+{
+    switch (use) {
+    case AML_JWT_ACCESS:
+        return aml_jwt_is_access(header, claims);
+    case AML_JWT_LOGOUT:
+        return aml_jwt_is_logout(claims);
+    default:
+        return json_object_get(claims, "events") == NULL;
+    }
 }
 
 
@@ -501,8 +451,8 @@ aml_jwt_signed(const aml_jwt_parts_t *parts, aml_alg_t alg, aml_str_t iss,
 
 static aml_reason_t
 aml_jwt_judge(const aml_jwt_parts_t *parts, const aml_jwt_header_t *header,
-              const json_t *claims, int64_t now, const aml_jwt_source_t *source,
-              aml_jwt_identity_t *identity)
+              const json_t *claims, int64_t now, aml_jwt_use_t use,
+              const aml_jwt_source_t *source, aml_jwt_identity_t *identity)
 {
     json_t *v;
     aml_str_t iss;
@@ -531,13 +481,18 @@ aml_jwt_judge(const aml_jwt_parts_t *parts, const aml_jwt_header_t *header,
         return rc;
     }
 
-    return aml_jwt_claims(claims, iss, now, &issuer, identity);
+    if (!aml_jwt_fits(header, claims, use)) {
+        return AML_REASON_TOKEN_TYPE;
+    }
+
+    return aml_jwt_claims(claims, iss, now, use, &issuer, identity);
 }
 
 
 aml_reason_t
-aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
-               aml_jwt_identity_t *identity)
+aml_jwt_open(aml_str_t token, int64_t now, aml_jwt_use_t use,
+             const aml_jwt_source_t *source, aml_jwt_identity_t *identity,
+             json_t **opened)
 {
     char room[aml_base64url_room(AML_JWT_MAX)], *free_room;
     json_t *claims;
@@ -559,7 +514,7 @@ aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
                     (aml_str_t){header->text, header->text_len})) {
         header = &own;
 
-        rc = aml_jwt_header(parts.header, &free_room, header);
+        rc = aml_jwt_header(parts.header, use, &free_room, header);
         if (rc != AML_REASON_OK) {
             return rc;
         }
@@ -570,13 +525,25 @@ aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
         return AML_REASON_TOKEN_MALFORMED;
     }
 
-    rc = aml_jwt_judge(&parts, header, claims, now, source, identity);
-
-    json_decref(claims);
+    rc = aml_jwt_judge(&parts, header, claims, now, use, source, identity);
 
     if (rc == AML_REASON_OK && header == &own && source->header != NULL) {
         *source->header = own;
     }
 
+    if (rc == AML_REASON_OK && opened != NULL) {
+        *opened = claims;
+    } else {
+        json_decref(claims);
+    }
+
     return rc;
+}
+
+
+aml_reason_t
+aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
+               aml_jwt_identity_t *identity)
+{
+    return aml_jwt_open(token, now, AML_JWT_ACCESS, source, identity, NULL);
 }

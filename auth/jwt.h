@@ -10,6 +10,7 @@
 #ifndef AML_JWT_H
 #define AML_JWT_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "auth/key.h"
@@ -21,17 +22,36 @@
 #define AML_JWT_MAX 16384    /* bytes of a token that is looked at at all */
 #define AML_JWT_NAME_MAX 128 /* bytes of the label that are kept */
 
-/* Who a verified token speaks for; owns all its memory. */
+#define AML_JWT_GROUPS_MAX AML_GRANT_GROUPS
+
+/*
+ * Who a verified token speaks for; owns all its memory.  Of `groups` only the
+ * first group_count are set: copy with aml_jwt_identity_copy().
+ */
 typedef struct {
     aml_principal_id_t principal;
     int64_t issued;  /* iat, or nbf, or 0 */
     int64_t expires; /* exp: first second at which it is not valid */
+    int in_sign_in;  /* it ends with the sign-in: one of our own tokens */
+    aml_principal_id_t sign_in;
     size_t name_len;
     char name[AML_JWT_NAME_MAX]; /* printable, UTF-8, for people; not ended */
+    int groups_unknown;          /* there are others than these */
+    size_t group_count;
+    aml_principal_id_t groups[AML_JWT_GROUPS_MAX];
 } aml_jwt_identity_t;
+
+void
+aml_jwt_identity_copy(aml_jwt_identity_t *to, const aml_jwt_identity_t *from);
 
 #define AML_JWT_KID_MAX 255    /* OpenID Connect Core bounds a subject so */
 #define AML_JWT_HEADER_MAX 512 /* characters of a header that is remembered */
+
+typedef enum {
+    AML_JWT_ACCESS = 0,
+    AML_JWT_ID,
+    AML_JWT_LOGOUT
+} aml_jwt_use_t;
 
 /*
  * What the header of the last token that was verified said.  An issuer's
@@ -42,6 +62,7 @@ typedef struct {
     size_t text_len; /* as it stands in the token; 0: none */
     size_t kid_len;
     aml_alg_t alg;
+    int access; /* `typ` says that it is an access token */
     char kid[AML_JWT_KID_MAX];
     char text[AML_JWT_HEADER_MAX];
 } aml_jwt_header_t;
@@ -66,14 +87,29 @@ typedef struct {
  * filled `identity`, or the reason to refuse; `identity` is then undefined.
  *
  * Order: form, header (`alg`, `crit`, `typ`), issuer, algorithm, key,
- * signature, then exp, nbf, iat, aud, identity claims.  No claim but `iss` is
- * looked at before the signature holds.  Entra identity (issuer->identity)
- * wants `tid` and `oid`, and a `tid` that is issuer->space where that is not
- * empty; others want `sub`.  The issuer's leeway is for nbf and iat: exp is
- * the end.
+ * signature, then what kind of token it is, exp, nbf, iat, aud, identity
+ * claims.  No claim but `iss` is looked at before the signature holds.  Entra
+ * identity (issuer->identity) wants `tid` and `oid`, and a `tid` that is
+ * issuer->space where that is not empty; others want `sub`.  The issuer's
+ * leeway is for nbf and iat: exp is the end.
  */
 aml_reason_t
 aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,
                aml_jwt_identity_t *identity);
+
+/*
+ * The same for a token of another kind, for amld; `claims`, unless NULL, is
+ * the caller's to json_decref() after OK.  The source's issuer says what the
+ * audience has to be.  Its `header` is to be NULL or a memory of this use only.
+ *
+ * AML_JWT_ACCESS is aml_jwt_verify(): ID, refresh and logout tokens are
+ * TOKEN_TYPE.  AML_JWT_ID: an ID token, OpenID Connect Core section 2; nonce,
+ * azp and at_hash are the caller's to compare.  AML_JWT_LOGOUT: a logout token,
+ * OpenID Connect Back-Channel Logout section 2.4; `identity` has times only,
+ * sub, sid and jti are the caller's.
+ */
+aml_reason_t aml_jwt_open(aml_str_t token, int64_t now, aml_jwt_use_t use,
+                          const aml_jwt_source_t *source,
+                          aml_jwt_identity_t *identity, json_t **claims);
 
 #endif /* AML_JWT_H */

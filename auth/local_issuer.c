@@ -361,8 +361,7 @@ issuer_publish_issuer(aml_registry_txn_t *txn, const amld_config_t *config,
     issuer.algs = 1u << AML_ALG_RS256;
     issuer.leeway = AMLD_ISSUER_LEEWAY;
     issuer.lifetime = config->token_lifetime;
-    issuer.identity = AML_IDENTITY_SUB;
-    issuer.space = aml_str(AMLD_LOCAL_SPACE);
+    issuer.identity = AML_IDENTITY_PRINCIPAL;
     issuer.name_claim = aml_str("preferred_username");
     issuer.audience_count = 1;
     issuer.audiences[0] = aml_str_of(config->studio);
@@ -713,11 +712,14 @@ amld_issuer_each(aml_registry_t *registry, amld_issuer_each_pt each, void *data)
 
 /* ---- tokens ---- */
 
+/* RFC 9068, but for client_id: we have no clients.  `sid` is our own sign-in's,
+ * and the token ends with it. */
 static char *
-issuer_claims(const amld_config_t *config, const amld_account_t *account,
-              int64_t issued, int64_t expires)
+issuer_claims(const amld_config_t *config, const amld_mint_t *mint,
+              int64_t issued)
 {
-    char id[AML_UUID_TEXT + 1], *text;
+    char id[AML_UUID_TEXT + 1], sub[AML_UUID_TEXT + 1], sid[AML_UUID_TEXT + 1];
+    char *text;
     aml_principal_id_t jti;
     json_t *json;
 
@@ -725,12 +727,17 @@ issuer_claims(const amld_config_t *config, const amld_account_t *account,
         return NULL;
     }
     aml_uuid_format(&jti, id);
+    aml_uuid_format(&mint->principal, sub);
+    if (mint->sign_in != NULL) {
+        aml_uuid_format(mint->sign_in, sid);
+    }
 
     json =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "iss", config->studio,
-                  "aud", config->studio, "sub", account->uuid,
-                  "preferred_username", account->name, "iat",
-                  (json_int_t) issued, "exp", (json_int_t) expires, "jti", id);
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s*}", "iss",
+                  config->studio, "aud", config->studio, "sub", sub,
+                  "preferred_username", mint->name, "iat", (json_int_t) issued,
+                  "exp", (json_int_t) issued + config->token_lifetime, "jti",
+                  id, "sid", mint->sign_in != NULL ? sid : NULL);
     text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
 
@@ -746,6 +753,7 @@ issuer_sign(const issuer_key_t *k, const char *claims)
 
     if (jwt_new(&jwt) == 0 && jwt_add_grants_json(jwt, claims) == 0 &&
         jwt_add_header(jwt, "kid", k->key.kid) == 0 &&
+        jwt_add_header(jwt, "typ", "at+jwt") == 0 &&
         jwt_set_alg(jwt, JWT_ALG_RS256, (const unsigned char *) k->private_pem,
                     (int) strlen(k->private_pem)) == 0) {
         token = jwt_encode_str(jwt);
@@ -758,7 +766,7 @@ issuer_sign(const issuer_key_t *k, const char *claims)
 
 amld_account_rc_t
 amld_issuer_mint(aml_registry_t *registry, const amld_config_t *config,
-                 const amld_account_t *account, int64_t now, char **token)
+                 const amld_mint_t *mint, int64_t now, char **token)
 {
     issuer_keys_t keys;
     aml_registry_txn_t *txn;
@@ -777,22 +785,21 @@ amld_issuer_mint(aml_registry_t *registry, const amld_config_t *config,
         return AMLD_ACCOUNT_FAILED;
     }
 
-    same = amld_account_same(txn, account);
-    rc = amld_principal_issued(txn, &account->principal, now, &issued);
+    same = mint->account == NULL || amld_account_same(txn, mint->account);
+    rc = amld_principal_issued(txn, &mint->principal, now, &issued);
     if (rc == AML_REGISTRY_OK) {
         rc = issuer_keys_load(txn, &keys);
     }
     aml_registry_end(txn);
 
-    if (!same || rc == AML_REGISTRY_DENIED) {
+    if (!same || rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
         issuer_keys_clear(&keys);
         return AMLD_ACCOUNT_REFUSED;
     }
 
     i = issuer_signer(&keys, now);
     if (rc == AML_REGISTRY_OK && i < keys.n) {
-        claims = issuer_claims(config, account, issued,
-                               issued + config->token_lifetime);
+        claims = issuer_claims(config, mint, issued);
         if (claims != NULL) {
             *token = issuer_sign(&keys.key[i], claims);
         }

@@ -48,12 +48,21 @@ typedef int (*amld_issuer_each_pt)(void *data, const amld_signing_key_t *key);
 int amld_issuer_each(aml_registry_t *registry, amld_issuer_each_pt each,
                      void *data);
 
+/* Whom a token is for. */
+typedef struct {
+    aml_principal_id_t principal;
+    const char *name;                  /* a label */
+    const aml_principal_id_t *sign_in; /* that it ends with, or NULL */
+    const amld_account_t *account;     /* that was checked, or NULL */
+} amld_mint_t;
+
 /*
- * A token for the account, good for config->token_lifetime; the caller frees
- * it.  REFUSED when the account was changed since it was checked.
+ * A token that is good for config->token_lifetime; the caller frees it.
+ * REFUSED when the account was changed since it was checked, or the principal
+ * has no record or is disabled.
  */
 amld_account_rc_t
 amld_issuer_mint(aml_registry_t *registry, const amld_config_t *config,
-                 const amld_account_t *account, int64_t now, char **token);
+                 const amld_mint_t *mint, int64_t now, char **token);
 
 #endif /* AMLD_LOCAL_ISSUER_H */

@@ -53,6 +53,15 @@
     X(TOKEN_CLAIMS, token_claims, 401, "The token is not accepted",            \
       "The token lacks a claim that is needed, or has it in a wrong form.",    \
       "Get a new token.")                                                      \
+    X(TOKEN_TYPE, token_type, 401, "This kind of token is not accepted",       \
+      "It is an ID, refresh or logout token, which says nothing of access.",   \
+      "Send an access token.")                                                 \
+    X(TOKEN_UNKNOWN, token_unknown, 401, "The token is not known",             \
+      "The personal access token was revoked, or never was one.",              \
+      "Make a new one in the studio.")                                         \
+    X(TOKEN_SCOPE, token_scope, 403, "The token does not reach this far",      \
+      "The personal access token was made for other instances or actions.",    \
+      "Use another token, or make one whose scope has this.")                  \
     X(CREDENTIAL_REPEATED, credential_repeated, 400,                           \
       "More than one credential",                                              \
       "The request carries the same kind of credential twice.",                \
@@ -76,6 +85,11 @@
     X(ACTION_DENIED, action_denied, 403, "Your roles do not allow this",       \
       "No role that is assigned to you here allows this action.",              \
       "Ask an owner of the workspace for a role that does.")                   \
+    X(GROUPS_UNKNOWN, groups_unknown, 403, "Your groups are not known",        \
+      "No role of your own allows this action, and your identity provider "    \
+      "did not tell which groups you are in.",                                 \
+      "Sign in again, or ask an owner for a role of your own or by an app "    \
+      "role.")                                                                 \
     X(CROSS_ORIGIN, cross_origin, 403, "Request from another site",            \
       "The request was made by a page of another origin.",                     \
       "Open this address directly.")                                           \

@@ -594,6 +594,7 @@ sign_in_token(amld_t *d, const amld_request_t *request,
 {
     const char *name = "", *password;
     char room[BASIC_SIZE], *token = NULL;
+    amld_mint_t mint;
     amld_account_t account;
     amld_account_rc_t rc = AMLD_ACCOUNT_REFUSED;
 
@@ -607,7 +608,9 @@ sign_in_token(amld_t *d, const amld_request_t *request,
                            sizeof(room), &name, &password) == 0) {
         rc = amld_account_check(d->registry, name, password, &account);
         if (rc == AMLD_ACCOUNT_OK) {
-            rc = amld_issuer_mint(d->registry, d->config, &account,
+            mint =
+                (amld_mint_t){account.principal, account.name, NULL, &account};
+            rc = amld_issuer_mint(d->registry, d->config, &mint,
                                   (int64_t) time(NULL), &token);
         }
 

@@ -252,5 +252,5 @@ aml_token_cache_put(aml_token_cache_t *cache, aml_str_t token,
     slot->until = until;
     slot->epoch = cache->epoch;
     slot->used = ++cache->clock;
-    slot->identity = *identity;
+    aml_jwt_identity_copy(&slot->identity, identity);
 }

@@ -66,8 +66,11 @@ struct amld_request {
     int identified;               /* the gateway vouches for who it is */
     aml_principal_id_t principal; /* valid when identified */
     const char *name;             /* label, "" when not identified */
-    int by_session;               /* credential: session cookie, or a token */
-    uint8_t session[32];          /* hash of the cookie, by_session only */
+    int by_session;               /* credential: session cookie */
+    int by_personal;              /* or a personal access token; else a JWT */
+    uint8_t session[32];          /* hash of either of these two */
+    int in_sign_in;               /* it ends with a sign-in: */
+    aml_principal_id_t sign_in;
     const char *action; /* what the gateway has allowed, "" when nothing */
 
     const char *body;

@@ -362,7 +362,7 @@ amld_http_parse_headers(amld_exchange_t *e)
 {
     static const char bad[] = "An identity header is malformed.";
     amld_request_t *r = &e->request;
-    const char *principal, *credential, *session, *other;
+    const char *principal, *credential, *session, *sign_in, *other;
     struct {
         const char *name;
         const char **value;
@@ -375,6 +375,7 @@ amld_http_parse_headers(amld_exchange_t *e)
         {"X-AML-Principal", &principal},
         {"X-AML-Credential", &credential},
         {"X-AML-Session", &session},
+        {"X-AML-Sign-In", &sign_in},
         {"Origin", &other},
         {"Sec-Fetch-Site", &other},
         {"Sec-Fetch-Mode", &other},
@@ -394,21 +395,32 @@ amld_http_parse_headers(amld_exchange_t *e)
 
     if (*principal == '\0') {
         r->name = "";
-        return *credential == '\0' && *session == '\0' ? NULL : bad;
+        return *credential == '\0' && *session == '\0' && *sign_in == '\0'
+                   ? NULL
+                   : bad;
     }
 
     if (aml_uuid_parse(aml_str_of(principal), &r->principal) != 0) {
         return bad;
     }
 
-    if (strcmp(credential, "session") == 0) {
+    r->by_session = strcmp(credential, "session") == 0;
+    r->by_personal = strcmp(credential, "personal-token") == 0;
+
+    if (r->by_session || r->by_personal) {
         if (http_parse_session(session, r->session) != 0) {
             return bad;
         }
-        r->by_session = 1;
 
     } else if (strcmp(credential, "token") != 0 || *session != '\0') {
         return bad;
+    }
+
+    if (*sign_in != '\0') {
+        if (aml_uuid_parse(aml_str_of(sign_in), &r->sign_in) != 0) {
+            return bad;
+        }
+        r->in_sign_in = 1;
     }
 
     r->identified = 1;

@@ -39,6 +39,8 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                       aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker,
                       aml_credential_t kind, aml_str_t credential);
 static aml_reason_t
+ngx_http_aml_keep_groups(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
+static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                      aml_registry_txn_t *txn);
 static aml_reason_t
@@ -368,9 +370,45 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                                         ngx_http_aml_str(r->headers_in.server),
                                         ngx_time(), &ctx->identity);
 
+    if (reason == AML_REASON_OK && ctx->identity.group_count != 0) {
+        reason = ngx_http_aml_keep_groups(r, ctx);
+    }
+
     ctx->identified = (reason == AML_REASON_OK);
 
     return reason;
+}
+
+
+/* Another request takes the decider's memory of a token's groups. */
+static aml_reason_t
+ngx_http_aml_keep_groups(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
+{
+    size_t size;
+    aml_principal_id_t *groups;
+
+    if (ctx->require != NGX_HTTP_AML_ACTION) {
+
+        /* nobody asks for them; should somebody, none would be wrong */
+
+        ctx->identity.groups = NULL;
+        ctx->identity.group_count = 0;
+        ctx->identity.groups_unknown = 1;
+
+        return AML_REASON_OK;
+    }
+
+    size = ctx->identity.group_count * sizeof(aml_principal_id_t);
+
+    groups = ngx_palloc(r->pool, size);
+    if (groups == NULL) {
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    ngx_memcpy(groups, ctx->identity.groups, size);
+    ctx->identity.groups = groups;
+
+    return AML_REASON_OK;
 }
 
 
@@ -451,7 +489,7 @@ ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return AML_REASON_ACTION_UNKNOWN;
     }
 
-    return aml_decide_action(txn, &ctx->identity, ctx->action);
+    return aml_decide_action(txn, &ctx->identity, ngx_time(), ctx->action);
 }
 
 

@@ -42,7 +42,17 @@ static const ngx_http_aml_said_t ngx_http_aml_said[] = {
     {ngx_string("X-AML-Name"), "x-aml-name"},
     {ngx_string("X-AML-Credential"), "x-aml-credential"},
     {ngx_string("X-AML-Session"), "x-aml-session"},
+    {ngx_string("X-AML-Sign-In"), "x-aml-sign-in"},
     {ngx_string("X-AML-Action"), "x-aml-action"},
+};
+
+
+/* in the order of aml_credential_t */
+static const ngx_str_t ngx_http_aml_credentials[] = {
+    ngx_null_string,
+    ngx_string("session"),
+    ngx_string("token"),
+    ngx_string("personal-token"),
 };
 
 
@@ -84,7 +94,7 @@ ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    if (ctx->identified && ctx->identity.credential == AML_CREDENTIAL_TOKEN) {
+    if (ctx->identified && ctx->identity.credential != AML_CREDENTIAL_SESSION) {
         ngx_http_aml_strip_authorization(r);
     }
 
@@ -257,6 +267,7 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 {
     u_char *p;
     ngx_str_t id, *addr;
+    const ngx_str_t *credential;
 
     addr = &r->connection->addr_text;
 
@@ -307,13 +318,14 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ctx->identity.credential == AML_CREDENTIAL_TOKEN) {
-        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_CREDENTIAL, "token", 5) !=
-            NGX_OK) {
-            return NGX_ERROR;
-        }
+    credential = &ngx_http_aml_credentials[ctx->identity.credential];
 
-    } else {
+    if (ngx_http_aml_say(r, list, NGX_HTTP_AML_CREDENTIAL, credential->data,
+                         credential->len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->identity.credential != AML_CREDENTIAL_TOKEN) {
         p = ngx_pnalloc(r->pool, 2 * sizeof(ctx->identity.session));
         if (p == NULL) {
             return NGX_ERROR;
@@ -321,10 +333,22 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
         ngx_hex_dump(p, ctx->identity.session, sizeof(ctx->identity.session));
 
-        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_CREDENTIAL, "session", 7) !=
-                NGX_OK ||
-            ngx_http_aml_say(r, list, NGX_HTTP_AML_SESSION, p,
+        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_SESSION, p,
                              2 * sizeof(ctx->identity.session)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->identity.in_sign_in) {
+        p = ngx_pnalloc(r->pool, AML_UUID_TEXT + 1);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        aml_uuid_format(&ctx->identity.sign_in, (char *) p);
+
+        if (ngx_http_aml_say(r, list, NGX_HTTP_AML_SIGN_IN, p, AML_UUID_TEXT) !=
+            NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -254,9 +254,9 @@ ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx)
         return AML_REASON_OK;
     }
 
-    return ctx->identity.credential == AML_CREDENTIAL_TOKEN
-               ? AML_REASON_TOKEN_EXPIRED
-               : AML_REASON_SESSION_EXPIRED;
+    return ctx->identity.credential == AML_CREDENTIAL_SESSION
+               ? AML_REASON_SESSION_EXPIRED
+               : AML_REASON_TOKEN_EXPIRED;
 }
 
 

@@ -15,8 +15,8 @@ aml_changes_hot(const void *key, size_t n)
     size_t i;
 
     static const aml_str_t families[] = {
-        {"session/", 8}, {"principal/", 10}, {"route/", 6},
-        {"key/", 4},     {"issuer/", 7},
+        {"session/", 8}, {"principal/", 10}, {"route/", 6},  {"grant/", 6},
+        {"token/", 6},   {"key/", 4},        {"issuer/", 7},
     };
 
     for (i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

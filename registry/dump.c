@@ -213,6 +213,69 @@ principal_value(const entry_t *e)
 
 
 static json_t *
+grant_value(const entry_t *e)
+{
+    unsigned i;
+    json_t *groups;
+    aml_grant_t g;
+    aml_record_rc_t rc;
+    aml_principal_id_t id;
+
+    rc = aml_grant_decode(e->value, &g);
+    if (rc != AML_RECORD_OK) {
+        return unreadable(rc);
+    }
+
+    groups = json_array();
+
+    for (i = 0; i < g.group_count; i++) {
+        id = aml_grant_group(&g, i);
+        (void) json_array_append_new(groups, uuid_of(&id));
+    }
+
+    return json_pack("{s:o, s:o, s:b, s:o}", "principal", uuid_of(&g.principal),
+                     "expires", time_of(g.expires), "groupsUnknown",
+                     (g.flags & AML_GRANT_UNKNOWN) != 0, "groups", groups);
+}
+
+
+static json_t *
+strings_of(const aml_str_t *list, unsigned n)
+{
+    unsigned i;
+    json_t *array = json_array();
+
+    for (i = 0; i < n; i++) {
+        (void) json_array_append_new(array, string_of(list[i]));
+    }
+
+    return array;
+}
+
+
+static json_t *
+token_value(const entry_t *e)
+{
+    aml_personal_token_t t;
+    aml_record_rc_t rc;
+
+    rc = aml_personal_token_decode(e->value, &t);
+    if (rc != AML_RECORD_OK) {
+        return unreadable(rc);
+    }
+
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "id",
+                     uuid_of(&t.id), "principal", uuid_of(&t.principal),
+                     "label", string_of(t.label), "created", time_of(t.created),
+                     "expires", time_of(t.expires), "allInstances",
+                     t.instance_count == 0 &&
+                         (t.flags & AML_TOKEN_NO_INSTANCES) == 0,
+                     "instances", strings_of(t.instances, t.instance_count),
+                     "actions", strings_of(t.actions, t.action_count));
+}
+
+
+static json_t *
 route_value(const entry_t *e)
 {
     static const char *const states[AML_INSTANCE_STATES] = {
@@ -299,7 +362,8 @@ static json_t *
 issuer_value(const entry_t *e)
 {
     unsigned i;
-    json_t *algs, *audiences;
+    json_t *algs;
+    aml_str_t identity;
     aml_issuer_t is;
     aml_record_rc_t rc;
 
@@ -316,18 +380,20 @@ issuer_value(const entry_t *e)
         }
     }
 
-    audiences = json_array();
-    for (i = 0; i < is.audience_count; i++) {
-        (void) json_array_append_new(audiences, string_of(is.audiences[i]));
-    }
+    identity = is.identity == AML_IDENTITY_ENTRA       ? aml_str("tid+oid")
+               : is.identity == AML_IDENTITY_PRINCIPAL ? aml_str("principal")
+               : is.identity_claim.n != 0              ? is.identity_claim
+                                                       : aml_str("sub");
 
     return json_pack(
-        "{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:I}", "issuer", key_part(e->rest),
-        "algorithms", algs, "audiences", audiences, "identity",
-        is.identity == AML_IDENTITY_ENTRA ? "tid+oid" : "sub", "space",
-        string_of(is.space), "nameClaim", string_of(is.name_claim),
-        "leewaySeconds", (json_int_t) is.leeway, "lifetimeSeconds",
-        (json_int_t) is.lifetime);
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:I}", "issuer",
+        key_part(e->rest), "algorithms", algs, "audiences",
+        strings_of(is.audiences, is.audience_count), "identity",
+        string_of(identity), "space", string_of(is.space), "nameClaim",
+        string_of(is.name_claim), "groupsClaim", string_of(is.groups_claim),
+        "rolesClaim", string_of(is.roles_claim), "requireScope",
+        (is.flags & AML_ISSUER_REQUIRE_SCOPE) != 0, "leewaySeconds",
+        (json_int_t) is.leeway, "lifetimeSeconds", (json_int_t) is.lifetime);
 }
 
 
@@ -505,15 +571,16 @@ unknown_value(const entry_t *e)
 
 
 static const family_t families[] = {
-    {"account", 0, document_value}, {"code", 1, guarded_value},
-    {"compute", 0, document_value}, {"folder", 0, document_value},
-    {"issuer", 0, issuer_value},    {"job", 0, document_value},
-    {"key", 0, key_value},          {"meta", 0, document_value},
-    {"name", 0, document_value},    {"operation", 0, document_value},
-    {"pending", 0, document_value}, {"principal", 0, principal_value},
-    {"quota", 0, document_value},   {"role", 0, document_value},
-    {"route", 0, route_value},      {"session", 1, session_value},
-    {"sign-in", 1, document_value}, {"signing-key", 0, guarded_value},
+    {"account", 0, document_value},    {"code", 1, guarded_value},
+    {"compute", 0, document_value},    {"folder", 0, document_value},
+    {"grant", 0, grant_value},         {"issuer", 0, issuer_value},
+    {"job", 0, document_value},        {"key", 0, key_value},
+    {"meta", 0, document_value},       {"name", 0, document_value},
+    {"operation", 0, document_value},  {"pending", 0, document_value},
+    {"principal", 0, principal_value}, {"quota", 0, document_value},
+    {"role", 0, document_value},       {"route", 0, route_value},
+    {"session", 1, session_value},     {"sign-in", 1, document_value},
+    {"signing-key", 0, guarded_value}, {"token", 1, token_value},
     {NULL, 1, unknown_value}};
 
 

@@ -2,19 +2,16 @@
  * Encoders and decoders of the flat records, and the keys they lie under.
  */
 
-#include <endian.h>
-
-#include "auth/key.h"
 #include "registry/records.h"
+#include "auth/key.h"
+#include "registry/codec.h"
 #include "registry/registry.h"
 
 #define SESSION_VERSION 1
 #define PRINCIPAL_VERSION 1
 #define ROUTE_VERSION 1
 #define PUBLIC_KEY_VERSION 1
-#define ISSUER_VERSION 1
-
-#define STRING_MAX 65535
+#define ISSUER_VERSION 2
 
 
 /* ---- keys ---- */
@@ -103,30 +100,6 @@ key_end(key_out_t *k)
 
 
 size_t
-aml_key_session(char *key, const uint8_t hash[32])
-{
-    key_out_t k = {key, 0, 0};
-
-    key_add(&k, "session/", 8);
-    key_add_hex(&k, hash, 32, "0123456789abcdef");
-
-    return key_end(&k);
-}
-
-
-size_t
-aml_key_principal(char *key, const aml_principal_id_t *id)
-{
-    key_out_t k = {key, 0, 0};
-
-    key_add(&k, "principal/", 10);
-    key_add_uuid(&k, id);
-
-    return key_end(&k);
-}
-
-
-size_t
 aml_key_route(char *key, aml_str_t lowercase_name, unsigned port)
 {
     char c, digits[5];
@@ -186,198 +159,62 @@ aml_key_issuer(char *key, aml_str_t issuer)
 }
 
 
-size_t
-aml_key_role(char *key, const aml_principal_id_t *role)
+static size_t
+key_of_hash(char *key, aml_str_t family, const uint8_t hash[32])
 {
     key_out_t k = {key, 0, 0};
 
-    key_add(&k, "role/", 5);
-    key_add_uuid(&k, role);
+    key_add(&k, family.p, family.n);
+    key_add_hex(&k, hash, 32, "0123456789abcdef");
 
     return key_end(&k);
 }
 
 
-/* ---- values ---- */
-
-typedef struct {
-    uint8_t *p;
-    size_t room;
-    size_t used;
-    int full;
-} out_t;
-
-typedef struct {
-    const uint8_t *p;
-    size_t n;
-    int cut;
-} in_t;
-
-
-static void
-put(out_t *o, const void *p, size_t n)
+size_t
+aml_key_session(char *key, const uint8_t hash[32])
 {
-    if (o->full || n > o->room - o->used) {
-        o->full = 1;
-        return;
-    }
-
-    if (n != 0) {
-        memcpy(o->p + o->used, p, n);
-        o->used += n;
-    }
+    return key_of_hash(key, aml_str("session/"), hash);
 }
 
 
-static void
-put_16(out_t *o, unsigned v)
+size_t
+aml_key_token(char *key, const uint8_t hash[32])
 {
-    uint16_t x = htole16((uint16_t) v);
-
-    put(o, &x, sizeof(x));
-}
-
-
-static void
-put_32(out_t *o, uint32_t v)
-{
-    uint32_t x = htole32(v);
-
-    put(o, &x, sizeof(x));
-}
-
-
-static void
-put_64(out_t *o, uint64_t v)
-{
-    uint64_t x = htole64(v);
-
-    put(o, &x, sizeof(x));
-}
-
-
-static void
-put_str(out_t *o, aml_str_t s)
-{
-    if (s.n > STRING_MAX) {
-        o->full = 1;
-        return;
-    }
-
-    put_16(o, (unsigned) s.n);
-    put(o, s.p, s.n);
-}
-
-
-static out_t
-out(void *buf, size_t size)
-{
-    return (out_t){buf, size < AML_RECORD_MAX ? size : AML_RECORD_MAX, 0, 0};
+    return key_of_hash(key, aml_str("token/"), hash);
 }
 
 
 static size_t
-end(const out_t *o)
+key_of_uuid(char *key, aml_str_t family, const aml_principal_id_t *id)
 {
-    return o->full ? 0 : o->used;
+    key_out_t k = {key, 0, 0};
+
+    key_add(&k, family.p, family.n);
+    key_add_uuid(&k, id);
+
+    return key_end(&k);
 }
 
 
-static void
-get(in_t *in, void *p, size_t n)
+size_t
+aml_key_principal(char *key, const aml_principal_id_t *id)
 {
-    if (in->n < n) {
-        in->cut = 1;
-        in->n = 0;
-        memset(p, 0, n);
-        return;
-    }
-
-    memcpy(p, in->p, n);
-    in->p += n;
-    in->n -= n;
+    return key_of_uuid(key, aml_str("principal/"), id);
 }
 
 
-static uint16_t
-get_16(in_t *in)
+size_t
+aml_key_grant(char *key, const aml_principal_id_t *id)
 {
-    uint16_t x;
-
-    get(in, &x, sizeof(x));
-    return le16toh(x);
+    return key_of_uuid(key, aml_str("grant/"), id);
 }
 
 
-static uint32_t
-get_32(in_t *in)
+size_t
+aml_key_role(char *key, const aml_principal_id_t *role)
 {
-    uint32_t x;
-
-    get(in, &x, sizeof(x));
-    return le32toh(x);
-}
-
-
-static uint64_t
-get_64(in_t *in)
-{
-    uint64_t x;
-
-    get(in, &x, sizeof(x));
-    return le64toh(x);
-}
-
-
-static aml_str_t
-get_str(in_t *in)
-{
-    size_t n;
-    aml_str_t s;
-
-    n = get_16(in);
-
-    if (in->n < n) {
-        in->cut = 1;
-        in->n = 0;
-        return (aml_str_t){"", 0};
-    }
-
-    s = (aml_str_t){(const char *) in->p, n};
-    in->p += n;
-    in->n -= n;
-
-    return s;
-}
-
-
-static in_t
-in_of(aml_str_t value)
-{
-    return (in_t){(const uint8_t *) value.p, value.n, 0};
-}
-
-
-/* What the value's length says, once everything was taken off it. */
-static aml_record_rc_t
-length_rc(const in_t *in)
-{
-    return in->cut || in->n != 0 ? AML_RECORD_TRUNCATED : AML_RECORD_OK;
-}
-
-
-/* The version comes first, so that a later layout is told from a cut one. */
-static aml_record_rc_t
-get_version(in_t *in, unsigned version)
-{
-    unsigned v;
-
-    v = get_16(in);
-    if (in->cut) {
-        return AML_RECORD_TRUNCATED;
-    }
-
-    return v == version ? AML_RECORD_OK : AML_RECORD_VERSION;
+    return key_of_uuid(key, aml_str("role/"), role);
 }
 
 
@@ -689,7 +526,8 @@ issuer_valid(const aml_issuer_t *i)
     unsigned n;
 
     if ((i->algs & ~ISSUER_ALGS) != 0 ||
-        (unsigned) i->identity > AML_IDENTITY_ENTRA ||
+        (unsigned) i->identity > AML_IDENTITY_PRINCIPAL ||
+        (i->flags & ~AML_ISSUER_REQUIRE_SCOPE) != 0 ||
         i->audience_count > AML_ISSUER_AUDIENCES) {
         return 0;
     }
@@ -727,6 +565,11 @@ aml_issuer_encode(const aml_issuer_t *i, void *buf, size_t size)
         put_str(&o, i->audiences[n]);
     }
 
+    put_32(&o, i->flags);
+    put_str(&o, i->identity_claim);
+    put_str(&o, i->groups_claim);
+    put_str(&o, i->roles_claim);
+
     return end(&o);
 }
 
@@ -734,13 +577,17 @@ aml_issuer_encode(const aml_issuer_t *i, void *buf, size_t size)
 aml_record_rc_t
 aml_issuer_decode(aml_str_t value, aml_issuer_t *i)
 {
-    unsigned n;
+    unsigned n, version;
     in_t in = in_of(value);
     aml_record_rc_t rc;
 
-    rc = get_version(&in, ISSUER_VERSION);
-    if (rc != AML_RECORD_OK) {
-        return rc;
+    version = get_16(&in);
+    if (in.cut) {
+        return AML_RECORD_TRUNCATED;
+    }
+
+    if (version == 0 || version > ISSUER_VERSION) {
+        return AML_RECORD_VERSION;
     }
 
     i->algs = get_32(&in);
@@ -757,6 +604,16 @@ aml_issuer_decode(aml_str_t value, aml_issuer_t *i)
 
     for (n = 0; n < i->audience_count; n++) {
         i->audiences[n] = get_str(&in);
+    }
+
+    i->flags = 0;
+    i->identity_claim = i->groups_claim = i->roles_claim = aml_str("");
+
+    if (version > 1) {
+        i->flags = get_32(&in);
+        i->identity_claim = get_str(&in);
+        i->groups_claim = get_str(&in);
+        i->roles_claim = get_str(&in);
     }
 
     rc = length_rc(&in);

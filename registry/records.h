@@ -1,6 +1,7 @@
 /*
  * The records that a request needs, flat and versioned: what is in the
- * registry under session/, principal/, route/, key/ and issuer/.
+ * registry under session/, principal/, grant/, token/, route/, key/ and
+ * issuer/.
  *
  * Encoding: little-endian fixed fields first (version, a 16-bit number, is
  * the first of every record), then strings, each as 16-bit length and bytes.
@@ -40,6 +41,9 @@ typedef enum {
  */
 size_t aml_key_session(char *key, const uint8_t hash[32]); /* hex */
 size_t aml_key_principal(char *key, const aml_principal_id_t *id);
+/* of a sign-in, or of a principal */
+size_t aml_key_grant(char *key, const aml_principal_id_t *id);
+size_t aml_key_token(char *key, const uint8_t hash[32]); /* hex */
 size_t aml_key_route(char *key, aml_str_t lowercase_name, unsigned port);
 size_t aml_key_key(char *key, aml_str_t issuer, aml_str_t kid);
 size_t aml_key_issuer(char *key, aml_str_t issuer);
@@ -88,6 +92,61 @@ aml_record_rc_t aml_principal_decode(aml_str_t value, aml_principal_t *p);
 /* Takes the next assignment off `rest` (start with p->assignments); 1, or 0 at
  * the end.  A decoded principal's assignments are known to be well-formed. */
 int aml_assignment_next(aml_str_t *rest, aml_assignment_t *a);
+
+
+/* ---- grant/<sign-in>: what a sign-in has brought, there while it lasts; and
+ *      grant/<principal>: what the person's last sign-in has brought, for
+ *      personal tokens ---- */
+
+typedef struct {
+    int64_t expires; /* first second at which it no longer holds */
+    uint32_t flags;  /* AML_GRANT_UNKNOWN */
+    aml_principal_id_t principal;
+    uint16_t group_count;
+    const uint8_t *groups; /* principals of groups and app roles; see
+                            * aml_grant_group() */
+} aml_grant_t;
+
+/* There are groups that the provider has not told: never the same as none. */
+#define AML_GRANT_UNKNOWN 1u
+#define AML_GRANT_GROUPS 256
+
+/* `list` has g->group_count entries; g->groups is ignored. */
+size_t aml_grant_encode(const aml_grant_t *g, const aml_principal_id_t *list,
+                        void *buf, size_t size);
+aml_record_rc_t aml_grant_decode(aml_str_t value, aml_grant_t *g);
+/* The i-th, i below group_count. */
+aml_principal_id_t aml_grant_group(const aml_grant_t *g, unsigned i);
+
+
+/* ---- token/<hex SHA-256 of the token>: a personal access token ---- */
+
+#define AML_TOKEN_PREFIX "amlp_"
+#define AML_TOKEN_CHARS 48 /* the prefix and 43 characters of base64url */
+#define AML_TOKEN_SCOPES 16
+
+/* Where it holds.  Strings in `instances` are lower-case names; in `actions`
+ * patterns as a role's Actions.  Without instances, it opens all of its
+ * person's unless flags say none; without actions it may call nothing. */
+typedef struct {
+    int64_t created;
+    int64_t expires;
+    uint32_t flags; /* AML_TOKEN_NO_INSTANCES */
+    aml_principal_id_t principal;
+    aml_principal_id_t id; /* what people call it by */
+    aml_str_t label;
+    uint16_t instance_count;
+    uint16_t action_count;
+    aml_str_t instances[AML_TOKEN_SCOPES];
+    aml_str_t actions[AML_TOKEN_SCOPES];
+} aml_personal_token_t;
+
+#define AML_TOKEN_NO_INSTANCES 1u
+
+size_t aml_personal_token_encode(const aml_personal_token_t *t, void *buf,
+                                 size_t size);
+aml_record_rc_t
+aml_personal_token_decode(aml_str_t value, aml_personal_token_t *t);
 
 
 /* ---- route/<lowercase name>/<port>; port 0 is the instance itself ---- */
@@ -152,19 +211,27 @@ aml_record_rc_t aml_public_key_decode(aml_str_t value, aml_public_key_t *k);
 /* ---- issuer/<iss>: what is asked of its tokens ---- */
 
 typedef enum {
-    AML_IDENTITY_SUB = 0, /* namespace + sub */
-    AML_IDENTITY_ENTRA    /* tid + oid */
+    AML_IDENTITY_SUB = 0,  /* namespace + identity_claim */
+    AML_IDENTITY_ENTRA,    /* tid + oid */
+    AML_IDENTITY_PRINCIPAL /* sub is the principal itself: our own tokens */
 } aml_identity_kind_t;
 
 #define AML_ISSUER_AUDIENCES 8
+
+/* A token must have `scp` (a person's) or `roles` (an application's). */
+#define AML_ISSUER_REQUIRE_SCOPE 1u
 
 typedef struct {
     uint32_t algs;     /* bit 1 << aml_alg_t for each that is allowed */
     uint32_t leeway;   /* seconds of clock difference that are forgiven */
     uint32_t lifetime; /* longest exp - iat that is taken, 0: any */
     aml_identity_kind_t identity;
-    aml_str_t space;      /* namespace of its subjects; empty: the issuer */
-    aml_str_t name_claim; /* label for people, such as preferred_username */
+    aml_str_t space;          /* namespace of its subjects; empty: the issuer */
+    uint32_t flags;           /* AML_ISSUER_REQUIRE_SCOPE */
+    aml_str_t identity_claim; /* for AML_IDENTITY_SUB; empty: sub */
+    aml_str_t name_claim;     /* label for people, such as preferred_username */
+    aml_str_t groups_claim;   /* empty: tokens tell of no groups */
+    aml_str_t roles_claim;    /* app roles, likewise */
     uint16_t audience_count;
     aml_str_t audiences[AML_ISSUER_AUDIENCES]; /* one must be in `aud` */
 } aml_issuer_t;

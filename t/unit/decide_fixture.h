@@ -281,7 +281,7 @@ action(env_t *e, const aml_identity_t *who, const char *method,
     assert_int_equal(aml_action_of(aml_str_of(method), aml_str_of(path), &a),
                      0);
     assert_int_equal(aml_registry_read(e->reg, &txn), AML_REGISTRY_OK);
-    rc = aml_decide_action(txn, who, &a);
+    rc = aml_decide_action(txn, who, NOW, &a);
     aml_registry_end(txn);
 
     return rc;

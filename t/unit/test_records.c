@@ -94,7 +94,11 @@ issuer(void *buf, size_t size)
                       .lifetime = 3600,
                       .identity = AML_IDENTITY_ENTRA,
                       .space = aml_str("urn:x"),
+                      .flags = AML_ISSUER_REQUIRE_SCOPE,
+                      .identity_claim = aml_str("uid"),
                       .name_claim = aml_str("preferred_username"),
+                      .groups_claim = aml_str("groups"),
+                      .roles_claim = aml_str("roles"),
                       .audience_count = 2,
                       .audiences = {aml_str("https://a"), aml_str("b")}};
 
@@ -326,6 +330,19 @@ test_issuer(void **state)
     assert_int_equal(i.audience_count, 2);
     assert_true(aml_str_eq(i.audiences[0], aml_str("https://a")));
     assert_true(aml_str_eq(i.audiences[1], aml_str("b")));
+    assert_int_equal(i.flags, AML_ISSUER_REQUIRE_SCOPE);
+    assert_true(aml_str_eq(i.identity_claim, aml_str("uid")));
+    assert_true(aml_str_eq(i.groups_claim, aml_str("groups")));
+    assert_true(aml_str_eq(i.roles_claim, aml_str("roles")));
+
+    /* of the first release: without the four that came later */
+    buf[0] = 1;
+    n -= 4 + 2 + 3 + 2 + 6 + 2 + 5;
+    assert_int_equal(aml_issuer_decode((aml_str_t){buf, n}, &i), AML_RECORD_OK);
+    assert_true(aml_str_eq(i.audiences[1], aml_str("b")));
+    assert_int_equal(i.flags, 0);
+    assert_int_equal(i.identity_claim.n + i.groups_claim.n + i.roles_claim.n,
+                     0);
 }
 
 
@@ -405,7 +422,7 @@ test_version(void **state)
     for (i = 0; i < RECORDS; i++) {
         n = records[i].make(buf, sizeof(buf));
 
-        buf[0] = 2;
+        buf[0] = 9;
         assert_int_equal(decode_copy(records[i].decode, buf, n),
                          AML_RECORD_VERSION);
         buf[0] = 0;
@@ -617,7 +634,10 @@ test_invalid_keys(void **state)
     bad.audience_count = AML_ISSUER_AUDIENCES + 1;
     assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
     bad = is;
-    bad.identity = (aml_identity_kind_t) 2;
+    bad.identity = (aml_identity_kind_t) 3;
+    assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
+    bad = is;
+    bad.flags = 2;
     assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
 
     /* "none" can't be slipped in by way of the stored bits either */

@@ -1,0 +1,26 @@
+/*
+ * Bearer tokens, verified with the issuers and keys that the registry has.
+ * Verifiers are kept between calls while the set of keys stays the same.
+ * One a thread.
+ */
+
+#ifndef AML_KEY_SOURCE_H
+#define AML_KEY_SOURCE_H
+
+#include "auth/jwt.h"
+#include "registry/registry.h"
+
+typedef struct aml_key_source aml_key_source_t;
+
+aml_key_source_t *aml_key_source_new(void);
+void aml_key_source_free(aml_key_source_t *s);
+
+/*
+ * As aml_jwt_verify(); identity->expires is never later than the key's end.
+ * REGISTRY_UNAVAILABLE also for a record that can't be read.
+ */
+aml_reason_t aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
+                                   aml_str_t token, int64_t now,
+                                   aml_jwt_identity_t *identity);
+
+#endif /* AML_KEY_SOURCE_H */
