@@ -94,6 +94,41 @@ issuer(aml_str_t value)
         for (unsigned n = 0; n < i.audience_count; n++) {
             inside(i.audiences[n], value);
         }
+        inside(i.identity_claim, value);
+        inside(i.name_claim, value);
+        inside(i.groups_claim, value);
+        inside(i.roles_claim, value);
+    }
+}
+
+
+static void
+grant(aml_str_t value)
+{
+    aml_grant_t g;
+
+    if (aml_grant_decode(value, &g) == AML_RECORD_OK) {
+        assert(g.group_count <= AML_GRANT_GROUPS);
+        for (unsigned n = 0; n < g.group_count; n++) {
+            (void) aml_grant_group(&g, n);
+        }
+    }
+}
+
+
+static void
+token(aml_str_t value)
+{
+    aml_personal_token_t t;
+
+    if (aml_personal_token_decode(value, &t) == AML_RECORD_OK) {
+        inside(t.label, value);
+        for (unsigned n = 0; n < t.instance_count; n++) {
+            inside(t.instances[n], value);
+        }
+        for (unsigned n = 0; n < t.action_count; n++) {
+            inside(t.actions[n], value);
+        }
     }
 }
 
@@ -102,7 +137,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static void (*const targets[])(aml_str_t) = {session, principal, route, key,
-                                                 issuer};
+                                                 issuer,  grant,     token};
 
     if (n == 0) {
         return 0;
@@ -112,7 +147,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     memcpy(copy, data, n);
-    targets[data[0] % 5]((aml_str_t){copy + 1, n - 1});
+    targets[data[0] % 7]((aml_str_t){copy + 1, n - 1});
     free(copy);
     return 0;
 }
