@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "auth/principals.h"
-#include "auth/sessions.h"
+#include "auth/sign_ins.h"
 #include "computes/amld.h"
 
 #define ACCOUNT_PREFIX "account/"
@@ -330,7 +330,7 @@ amld_account_remove(aml_registry_t *registry, const char *name, int64_t now)
         rc = account_principal(txn, &account, now + 1, 1);
     }
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_sessions_end_of(txn, &account.principal);
+        rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);
     }
 
     return account_finish(txn, name, rc);
@@ -376,7 +376,7 @@ amld_account_set_password(aml_registry_t *registry, const char *name,
         rc = account_principal(txn, &account, now + 1, 0);
     }
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_sessions_end_of(txn, &account.principal);
+        rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);
     }
 
     return account_finish(txn, name, rc);

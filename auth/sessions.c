@@ -98,8 +98,7 @@ typedef struct {
     size_t n, size;
     size_t most; /* 0: no limit */
     int failed;
-    int64_t now;                         /* sweep */
-    const aml_principal_id_t *principal; /* sessions of */
+    int64_t now; /* sweep */
 } session_keys_t;
 
 
@@ -287,7 +286,7 @@ sign_in_each(void *data, aml_str_t key, aml_str_t value)
 
 
 aml_registry_rc_t
-amld_sign_in_end(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
+amld_sessions_end_in(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
 {
     char prefix[AML_REGISTRY_KEY_MAX + 1], key[AML_REGISTRY_KEY_MAX + 1];
     session_keys_t keys = {0};
@@ -308,53 +307,6 @@ amld_sign_in_end(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
             aml_key_session(key, hash);
             rc = session_gone(aml_registry_del(txn, key, strlen(key)));
         }
-    }
-
-    free(keys.key);
-
-    return rc;
-}
-
-
-static int
-session_each_of(void *data, aml_str_t key, aml_str_t value)
-{
-    session_keys_t *keys = data;
-    aml_session_t session;
-
-    if (aml_session_decode(value, &session) == AML_RECORD_OK &&
-        aml_principal_eq(&session.principal, keys->principal)) {
-        return session_keys_add(keys, key);
-    }
-
-    return 0;
-}
-
-
-static aml_registry_rc_t
-session_end_keys(aml_registry_txn_t *txn, const session_keys_t *keys)
-{
-    aml_registry_rc_t rc = AML_REGISTRY_OK;
-    size_t i;
-
-    for (i = 0; i < keys->n && rc == AML_REGISTRY_OK; i++) {
-        rc = session_end_key(txn, keys->key[i]);
-    }
-
-    return rc;
-}
-
-
-aml_registry_rc_t
-amld_sessions_end_of(aml_registry_txn_t *txn,
-                     const aml_principal_id_t *principal)
-{
-    session_keys_t keys = {.principal = principal};
-    aml_registry_rc_t rc;
-
-    rc = session_keys_collect(txn, "session/", session_each_of, &keys);
-    if (rc == AML_REGISTRY_OK) {
-        rc = session_end_keys(txn, &keys);
     }
 
     free(keys.key);

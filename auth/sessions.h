@@ -50,11 +50,9 @@ aml_registry_rc_t amld_session_get(aml_registry_txn_t *txn,
 /* Each within the transaction; OK also when there was nothing to end. */
 aml_registry_rc_t
 amld_session_end(aml_registry_txn_t *txn, const uint8_t hash[32]);
-aml_registry_rc_t
-amld_sign_in_end(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in);
-/* Looks at every session there is: for the rare cases. */
-aml_registry_rc_t amld_sessions_end_of(aml_registry_txn_t *txn,
-                                       const aml_principal_id_t *principal);
+/* All sessions of a sign-in; amld_sign_in_end() is the whole. */
+aml_registry_rc_t amld_sessions_end_in(aml_registry_txn_t *txn,
+                                       const aml_principal_id_t *sign_in);
 
 
 typedef struct {

@@ -19,6 +19,7 @@
 #include "auth/pages.h"
 #include "auth/reason.h"
 #include "auth/sessions.h"
+#include "auth/sign_ins.h"
 #include "auth/studio.h"
 
 #define COOKIE_FLAGS "Path=/; Secure; HttpOnly; SameSite=Lax"
@@ -205,11 +206,22 @@ sign_in_begin(amld_t *d, const amld_request_t *request,
               const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
 {
     int64_t now = (int64_t) time(NULL);
-    aml_principal_id_t sign_in;
+    amld_sign_in_t made = {.principal = account->principal,
+                           .name = account->name,
+                           .method = "password",
+                           .issuer = AMLD_LOCAL_SPACE,
+                           .subject = account->name,
+                           .sid = "",
+                           .address = request->client,
+                           .agent = amld_request_header(request, "User-Agent"),
+                           .created = now,
+                           .expires = now + d->config->session_lifetime};
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
 
-    if (aml_uuid_random(&sign_in) != 0) {
+    made.agent = made.agent != NULL ? made.agent : "";
+
+    if (aml_uuid_random(&made.id) != 0) {
         return AML_REGISTRY_FAILED;
     }
 
@@ -227,9 +239,13 @@ sign_in_begin(amld_t *d, const amld_request_t *request,
     }
 
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_session_create(txn, &account->principal, &sign_in,
-                                 d->config->studio_host, now,
-                                 now + d->config->session_lifetime, secret);
+        rc = amld_sign_in_begin(txn, &made);
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_session_create(txn, &made.principal, &made.id,
+                                 d->config->studio_host, now, made.expires,
+                                 secret);
     }
 
     if (rc != AML_REGISTRY_OK) {

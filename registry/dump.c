@@ -570,18 +570,32 @@ unknown_value(const entry_t *e)
 }
 
 
-static const family_t families[] = {
-    {"account", 0, document_value},    {"code", 1, guarded_value},
-    {"compute", 0, document_value},    {"folder", 0, document_value},
-    {"grant", 0, grant_value},         {"issuer", 0, issuer_value},
-    {"job", 0, document_value},        {"key", 0, key_value},
-    {"meta", 0, document_value},       {"name", 0, document_value},
-    {"operation", 0, document_value},  {"pending", 0, document_value},
-    {"principal", 0, principal_value}, {"quota", 0, document_value},
-    {"role", 0, document_value},       {"route", 0, route_value},
-    {"session", 1, session_value},     {"sign-in", 1, document_value},
-    {"signing-key", 0, guarded_value}, {"token", 1, token_value},
-    {NULL, 1, unknown_value}};
+static const family_t families[] = {{"account", 0, document_value},
+                                    {"code", 1, guarded_value},
+                                    {"compute", 0, document_value},
+                                    {"folder", 0, document_value},
+                                    {"grant", 0, grant_value},
+                                    {"issuer", 0, issuer_value},
+                                    {"job", 0, document_value},
+                                    {"key", 0, key_value},
+                                    {"meta", 0, document_value},
+                                    {"name", 0, document_value},
+                                    {"operation", 0, document_value},
+                                    {"pending", 0, document_value},
+                                    {"principal", 0, principal_value},
+                                    {"quota", 0, document_value},
+                                    {"role", 0, document_value},
+                                    {"route", 0, route_value},
+                                    {"session", 1, session_value},
+                                    {"sign-in", 1, document_value},
+                                    {"signing-key", 0, guarded_value},
+                                    {"token", 1, token_value},
+                                    {"sid", 0, document_value},
+                                    {"sign-in-of", 0, document_value},
+                                    {"sign-in-secret", 0, guarded_value},
+                                    {"flow", 1, guarded_value},
+                                    {"device", 1, guarded_value},
+                                    {NULL, 1, unknown_value}};
 
 
 /* ---- printing ---- */

@@ -9,6 +9,7 @@
 #include "auth/principals.h"
 #include "auth/role_store.h"
 #include "auth/sessions.h"
+#include "auth/sign_ins.h"
 
 #define NOW 1795000000
 
@@ -31,12 +32,22 @@ static void
 session(scratch_t *s, const amld_account_t *account, int64_t now,
         char secret[AMLD_SECRET_SIZE])
 {
-    aml_principal_id_t sign_in;
+    amld_sign_in_t sign_in = {.principal = account->principal,
+                              .name = account->name,
+                              .method = "password",
+                              .issuer = AMLD_LOCAL_SPACE,
+                              .subject = account->name,
+                              .sid = "",
+                              .address = "127.0.0.1",
+                              .agent = "",
+                              .created = now,
+                              .expires = now + 3600};
     aml_registry_txn_t *txn;
 
-    assert_int_equal(aml_uuid_random(&sign_in), 0);
+    assert_int_equal(aml_uuid_random(&sign_in.id), 0);
     assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_session_create(txn, &account->principal, &sign_in,
+    assert_int_equal(amld_sign_in_begin(txn, &sign_in), AML_REGISTRY_OK);
+    assert_int_equal(amld_session_create(txn, &account->principal, &sign_in.id,
                                          "aml.localhost", now, now + 3600,
                                          secret),
                      AML_REGISTRY_OK);
