@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/assignments.h"
 #include "auth/principals.h"
 #include "auth/sign_ins.h"
 #include "computes/amld.h"
@@ -175,14 +176,11 @@ amld_account_find(aml_registry_txn_t *txn, const char *name,
 }
 
 
-/*
- * The principal of the account as it is from now on.  What was issued up to
- * now is void; within this second that can only be told by moving not-before
- * to the next, and what is issued then counts from there.
- */
+/* The principal of the account as it is from now on.  What was issued up to
+ * `now` is void; 0: there is nothing yet. */
 static aml_registry_rc_t
 account_principal(aml_registry_txn_t *txn, const amld_account_t *account,
-                  int64_t not_before, int disabled)
+                  int64_t now, int disabled)
 {
     amld_principal_t p;
     aml_registry_rc_t rc;
@@ -197,9 +195,11 @@ account_principal(aml_registry_txn_t *txn, const amld_account_t *account,
         free(p.issuer);
         p.name = strdup(account->name);
         p.issuer = strdup(AMLD_LOCAL_SPACE);
-        p.not_before = not_before;
-        p.flags = disabled ? AML_PRINCIPAL_DISABLED : 0;
+        if (now != 0) {
+            amld_principal_void(&p, now);
+        }
         if (disabled) {
+            p.flags |= AML_PRINCIPAL_DISABLED;
             p.count = 0;
         }
 
@@ -327,7 +327,10 @@ amld_account_remove(aml_registry_t *registry, const char *name, int64_t now)
 
     rc = aml_registry_del(txn, key, account_key(key, name));
     if (rc == AML_REGISTRY_OK) {
-        rc = account_principal(txn, &account, now + 1, 1);
+        rc = account_principal(txn, &account, now, 1);
+    }
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_assignments_end_of(txn, &account.principal);
     }
     if (rc == AML_REGISTRY_OK) {
         rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);
@@ -373,7 +376,7 @@ amld_account_set_password(aml_registry_t *registry, const char *name,
 
     rc = account_put(txn, &account);
     if (rc == AML_REGISTRY_OK) {
-        rc = account_principal(txn, &account, now + 1, 0);
+        rc = account_principal(txn, &account, now, 0);
     }
     if (rc == AML_REGISTRY_OK) {
         rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);

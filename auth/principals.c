@@ -116,6 +116,30 @@ amld_principal_clear(amld_principal_t *p)
 }
 
 
+size_t
+amld_principal_entry(const amld_principal_t *p, const aml_principal_id_t *role,
+                     aml_str_t scope)
+{
+    size_t i;
+
+    for (i = 0; i < p->count; i++) {
+        if (aml_principal_eq(&p->list[i].role, role) &&
+            aml_str_caseeq(p->list[i].scope, scope)) {
+            break;
+        }
+    }
+
+    return i;
+}
+
+
+void
+amld_principal_void(amld_principal_t *p, int64_t now)
+{
+    p->not_before = (p->not_before > now ? p->not_before : now) + 1;
+}
+
+
 aml_registry_rc_t
 amld_principal_issued(aml_registry_txn_t *txn, const aml_principal_id_t *id,
                       int64_t now, int64_t *issued)

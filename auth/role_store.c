@@ -1,10 +1,9 @@
 /*
- * Role definitions and assignments in the registry.
+ * Role definitions in the registry.
  */
 
 #include "auth/role_store.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,40 +11,36 @@
 #include <string.h>
 #include <strings.h>
 
-#include "auth/principals.h"
+#include "auth/assignments.h"
 #include "auth/roles.h"
 #include "computes/amld.h"
+#include "computes/computes.h"
+#include "registry/records.h"
 
 
 /* ---- definitions ---- */
 
-/* 1 when it was written, 0 when it was there, -1 when it is not one. */
+/* 1 when it was written, 0 when it was there. */
 static int
-role_put(aml_registry_txn_t *txn, const char *file, size_t index, json_t *json,
-         aml_registry_rc_t *rc)
+role_put(aml_registry_txn_t *txn, const json_t *role, aml_registry_rc_t *rc)
 {
-    char key[AML_REGISTRY_KEY_MAX + 1], err[256], *text;
-    aml_role_t *role;
+    char key[AML_REGISTRY_KEY_MAX + 1], *text;
+    aml_principal_id_t id;
     aml_str_t value;
-    size_t n;
     int changed;
+    size_t n;
 
-    text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text == NULL) {
-        amld_log(AMLD_LOG_ERROR, "%s: no memory", file);
-        return -1;
-    }
-
-    role = aml_role_parse(text, strlen(text), err, sizeof(err));
-    if (role == NULL) {
-        amld_log(AMLD_LOG_ERROR, "%s: role %zu: %s", file, index + 1, err);
+    text = json_dumps(role, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text == NULL || aml_uuid_parse(aml_str_of(json_string_value(
+                                           json_object_get(role, "name"))),
+                                       &id) != 0) {
         free(text);
-        return -1;
+        errno = ENOMEM;
+        *rc = AML_REGISTRY_FAILED;
+        return 0;
     }
 
-    n = aml_key_role(key, aml_role_id(role));
-    aml_role_free(role);
-
+    n = aml_key_role(key, &id);
     *rc = aml_registry_get(txn, key, n, &value);
     changed = *rc != AML_REGISTRY_OK || !aml_str_eq(value, aml_str_of(text));
 
@@ -53,10 +48,31 @@ role_put(aml_registry_txn_t *txn, const char *file, size_t index, json_t *json,
         *rc = changed ? aml_registry_put(txn, key, n, text, strlen(text))
                       : AML_REGISTRY_OK;
     }
-
     free(text);
 
-    return *rc == AML_REGISTRY_OK ? changed : -1;
+    return changed;
+}
+
+
+static int
+builtin_put(aml_registry_txn_t *txn, const char *file, size_t index,
+            const json_t *json, aml_registry_rc_t *rc)
+{
+    amld_role_fault_t fault;
+    json_t *role;
+    int put;
+
+    role = amld_role_normalise(json, NULL, 0, &fault);
+    if (role == NULL) {
+        amld_log(AMLD_LOG_ERROR, "%s: role %zu: %s", file, index + 1,
+                 fault.message);
+        return -1;
+    }
+
+    put = role_put(txn, role, rc);
+    json_decref(role);
+
+    return *rc == AML_REGISTRY_OK ? put : -1;
 }
 
 
@@ -77,7 +93,7 @@ roles_put(aml_registry_t *registry, const char *file, json_t *list)
 
     json_array_foreach(list, i, json)
     {
-        put = role_put(txn, file, i, json, &rc);
+        put = builtin_put(txn, file, i, json, &rc);
         if (put < 0) {
             if (rc != AML_REGISTRY_OK) {
                 amld_log(AMLD_LOG_ERROR, "%s: %s", file,
@@ -145,17 +161,21 @@ role_search(void *data, aml_str_t key, aml_str_t value)
     role_search_t *search = data;
     aml_role_t *role;
     char err[64];
+    int custom = 1;
 
     (void) key;
 
     role = aml_role_parse(value.p, value.n, err, sizeof(err));
     if (role != NULL && strcasecmp(aml_role_name(role), search->name) == 0) {
-        *search->id = *aml_role_id(role);
-        search->found = 1;
+        custom = aml_role_custom(role);
+        if (!search->found || !custom) {
+            *search->id = *aml_role_id(role);
+            search->found = 1;
+        }
     }
     aml_role_free(role);
 
-    return search->found;
+    return search->found && !custom;
 }
 
 
@@ -202,127 +222,233 @@ amld_role_label(aml_registry_txn_t *txn, const aml_principal_id_t *id,
 }
 
 
-/* ---- assignments ---- */
-
-int
-amld_scope_valid(const char *scope)
+aml_registry_rc_t
+amld_role_load(aml_registry_txn_t *txn, const aml_principal_id_t *id,
+               json_t **role)
 {
-    const char *p;
-
-    if (scope[0] != '/' || strlen(scope) > 1024) {
-        return 0;
-    }
-
-    if (scope[1] == '\0') {
-        return 1;
-    }
-
-    for (p = scope; *p != '\0'; p++) {
-        if (*p == '/') {
-            if (p[1] == '/' || p[1] == '\0') {
-                return 0;
-            }
-        } else if (!isalnum((unsigned char) *p) &&
-                   strchr("-._()", *p) == NULL) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static size_t
-role_assigned(const amld_principal_t *p, const aml_principal_id_t *role,
-              const char *scope)
-{
-    size_t i;
-
-    for (i = 0; i < p->count; i++) {
-        if (aml_principal_eq(&p->list[i].role, role) &&
-            aml_str_caseeq(p->list[i].scope, aml_str_of(scope))) {
-            break;
-        }
-    }
-
-    return i;
-}
-
-
-static aml_registry_rc_t
-role_change(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
-            const aml_principal_id_t *role, const char *scope, int assign)
-{
-    amld_principal_t p;
+    char key[AML_REGISTRY_KEY_MAX + 1];
     aml_registry_rc_t rc;
-    size_t i;
+    aml_str_t value;
 
-    rc = amld_principal_load(txn, principal, &p);
-    if (rc != AML_REGISTRY_OK) {
-        goto done;
-    }
+    *role = NULL;
 
-    i = role_assigned(&p, role, scope);
-
-    if (assign && i == p.count) {
-        /* the list has room for one more than it has */
-        p.list[p.count].role = *role;
-        p.list[p.count].scope = aml_str_of(scope);
-        p.count++;
-        rc = amld_principal_store(txn, principal, &p);
-
-    } else if (!assign && i < p.count) {
-        memmove(&p.list[i], &p.list[i + 1],
-                (p.count - i - 1) * sizeof(*p.list));
-        p.count--;
-        rc = amld_principal_store(txn, principal, &p);
-
-    } else if (!assign) {
-        rc = AML_REGISTRY_NOTFOUND;
-    }
-
-done:
-
-    amld_principal_clear(&p);
-
-    return rc;
-}
-
-
-static aml_registry_rc_t
-role_change_one(aml_registry_t *registry, const aml_principal_id_t *principal,
-                const aml_principal_id_t *role, const char *scope, int assign)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-
-    rc = aml_registry_write(registry, &txn);
+    rc = aml_registry_get(txn, key, aml_key_role(key, id), &value);
     if (rc != AML_REGISTRY_OK) {
         return rc;
     }
 
-    rc = role_change(txn, principal, role, scope, assign);
-    if (rc != AML_REGISTRY_OK) {
-        aml_registry_end(txn);
-        return rc;
+    *role = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
+
+    return *role != NULL ? AML_REGISTRY_OK : AML_REGISTRY_CORRUPT;
+}
+
+
+/* ---- custom definitions ---- */
+
+const char *
+amld_role_strerror(amld_role_rc_t rc)
+{
+    switch (rc) {
+    case AMLD_ROLE_OK:
+        return "done";
+    case AMLD_ROLE_MISSING:
+        return "there is no such role";
+    case AMLD_ROLE_BUILTIN:
+        return "it is a built-in role, which can't be changed";
+    case AMLD_ROLE_OUTSIDE:
+        return "it is assignable outside of the scope";
+    case AMLD_ROLE_NAME:
+        return "another role has this name";
+    case AMLD_ROLE_IN_USE:
+        return "it is assigned where it would not be assignable any more";
+    case AMLD_ROLE_LIMIT:
+        return "there are too many custom roles";
+    case AMLD_ROLE_FAILED:
+        break;
     }
 
-    return aml_registry_commit(txn);
+    return "the registry can't be used";
 }
 
 
-aml_registry_rc_t
-amld_role_assign(aml_registry_t *registry, const aml_principal_id_t *principal,
-                 const aml_principal_id_t *role, const char *scope)
+typedef struct {
+    const aml_principal_id_t *id;
+    const json_t *role; /* the new definition, NULL: none */
+    int found;
+} role_use_t;
+
+
+static int
+role_use_each(void *data, const amld_assignment_entry_t *entry)
 {
-    return role_change_one(registry, principal, role, scope, 1);
+    role_use_t *use = data;
+
+    use->found =
+        aml_principal_eq(&entry->role, use->id) &&
+        (use->role == NULL || !amld_role_covers(use->role, entry->scope));
+
+    return use->found;
 }
 
 
-aml_registry_rc_t
-amld_role_unassign(aml_registry_t *registry,
-                   const aml_principal_id_t *principal,
-                   const aml_principal_id_t *role, const char *scope)
+/* Looks at every assignment's index: definitions change rarely. */
+static aml_registry_rc_t
+role_in_use(aml_registry_txn_t *txn, role_use_t *use)
 {
-    return role_change_one(registry, principal, role, scope, 0);
+    return amld_assignments_at(txn, "/", 1, (aml_str_t){NULL, 0}, role_use_each,
+                               use);
+}
+
+
+typedef struct {
+    const aml_principal_id_t *id;
+    const char *name;
+    size_t customs; /* others */
+    int taken;
+} role_others_t;
+
+
+static int
+role_others_each(void *data, aml_str_t key, aml_str_t value)
+{
+    role_others_t *others = data;
+    aml_role_t *role;
+
+    (void) key;
+
+    role = aml_role_parse(value.p, value.n, NULL, 0);
+    if (role != NULL && !aml_principal_eq(aml_role_id(role), others->id)) {
+        others->customs += (size_t) aml_role_custom(role);
+        others->taken |= strcasecmp(aml_role_name(role), others->name) == 0;
+    }
+    aml_role_free(role);
+
+    return 0;
+}
+
+
+static void
+role_stamp(json_t *role, const json_t *before, const char *by)
+{
+    json_t *properties, *had;
+    char now[AMLD_TIME_SIZE];
+    const char *text;
+
+    properties = json_object_get(role, "properties");
+    had = json_object_get(before, "properties");
+    amld_time_now(now);
+
+    text = json_string_value(json_object_get(had, "createdOn"));
+    (void) json_object_set_new(properties, "createdOn",
+                               json_string(text != NULL ? text : now));
+    text = json_string_value(json_object_get(had, "createdBy"));
+    (void) json_object_set_new(
+        properties, "createdBy",
+        json_string(before == NULL || text == NULL ? by : text));
+    (void) json_object_set_new(properties, "updatedOn", json_string(now));
+    (void) json_object_set_new(properties, "updatedBy", json_string(by));
+}
+
+
+/* What there is, as far as whoever asks may change it. */
+static amld_role_rc_t
+role_before(aml_registry_txn_t *txn, const aml_principal_id_t *id,
+            const char *within, json_t **before, aml_registry_rc_t *rc)
+{
+    *rc = amld_role_load(txn, id, before);
+
+    if (*rc == AML_REGISTRY_NOTFOUND) {
+        return AMLD_ROLE_MISSING;
+    }
+    if (*rc != AML_REGISTRY_OK) {
+        return AMLD_ROLE_FAILED;
+    }
+    if (!amld_role_custom(*before)) {
+        return AMLD_ROLE_BUILTIN;
+    }
+
+    return amld_role_within(*before, within) ? AMLD_ROLE_OK : AMLD_ROLE_OUTSIDE;
+}
+
+
+amld_role_rc_t
+amld_role_define(aml_registry_txn_t *txn, json_t *role, const char *within,
+                 const char *by, aml_registry_rc_t *rc)
+{
+    role_others_t others = {.name = amld_role_name(role)};
+    role_use_t use = {.role = role};
+    amld_role_rc_t answer;
+    aml_principal_id_t id;
+    json_t *before;
+
+    if (aml_uuid_parse(
+            aml_str_of(json_string_value(json_object_get(role, "name"))),
+            &id) != 0) {
+        *rc = AML_REGISTRY_CORRUPT;
+        return AMLD_ROLE_FAILED;
+    }
+    others.id = use.id = &id;
+
+    answer = role_before(txn, &id, within, &before, rc);
+    if (answer == AMLD_ROLE_MISSING) {
+        answer = AMLD_ROLE_OK;
+    }
+    if (answer == AMLD_ROLE_OK && !amld_role_within(role, within)) {
+        answer = AMLD_ROLE_OUTSIDE;
+    }
+
+    if (answer == AMLD_ROLE_OK) {
+        *rc = aml_registry_each(txn, aml_str("role/"), (aml_str_t){NULL, 0},
+                                role_others_each, &others);
+        if (*rc == AML_REGISTRY_OK && before != NULL) {
+            *rc = role_in_use(txn, &use);
+        }
+
+        answer = *rc != AML_REGISTRY_OK ? AMLD_ROLE_FAILED
+                 : others.taken         ? AMLD_ROLE_NAME
+                 : use.found            ? AMLD_ROLE_IN_USE
+                 : before == NULL && others.customs >= AMLD_ROLES_MAX
+                     ? AMLD_ROLE_LIMIT
+                     : AMLD_ROLE_OK;
+    }
+
+    if (answer == AMLD_ROLE_OK) {
+        role_stamp(role, before, by);
+        (void) role_put(txn, role, rc);
+        answer = *rc == AML_REGISTRY_OK ? AMLD_ROLE_OK : AMLD_ROLE_FAILED;
+    }
+    json_decref(before);
+
+    return answer;
+}
+
+
+amld_role_rc_t
+amld_role_undefine(aml_registry_txn_t *txn, const aml_principal_id_t *id,
+                   const char *within, json_t **role, aml_registry_rc_t *rc)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    role_use_t use = {.id = id};
+    amld_role_rc_t answer;
+    json_t *before;
+
+    answer = role_before(txn, id, within, &before, rc);
+
+    if (answer == AMLD_ROLE_OK) {
+        *rc = role_in_use(txn, &use);
+        if (*rc == AML_REGISTRY_OK && !use.found) {
+            *rc = aml_registry_del(txn, key, aml_key_role(key, id));
+        }
+        answer = *rc != AML_REGISTRY_OK ? AMLD_ROLE_FAILED
+                 : use.found            ? AMLD_ROLE_IN_USE
+                                        : AMLD_ROLE_OK;
+    }
+
+    if (role != NULL && answer == AMLD_ROLE_OK) {
+        *role = before;
+    } else {
+        json_decref(before);
+    }
+
+    return answer;
 }

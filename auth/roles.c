@@ -19,6 +19,7 @@ typedef struct {
 
 struct aml_role {
     json_t *json; /* keeps the strings alive */
+    json_t *body; /* the object in it that has the members */
     const char *name;
     aml_principal_id_t id;
     size_t count;
@@ -167,6 +168,25 @@ aml_role_allows(const aml_role_t *role, aml_str_t action)
 }
 
 
+int
+aml_role_takes_back(const aml_role_t *role, aml_str_t action)
+{
+    size_t i;
+
+    if (action.n == 0 || aml_role_allows(role, action)) {
+        return 0;
+    }
+
+    for (i = 0; i < role->count; i++) {
+        if (any_matches(&role->permissions[i].actions, action)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* ---- reading ---- */
 
 typedef struct {
@@ -291,8 +311,16 @@ read_patterns(json_t *object, const char *name, pattern_list_t *list,
 static int
 read_permission(json_t *object, permission_t *p, const complaint_t *c)
 {
+    const char *condition;
+
     if (!json_is_object(object)) {
         return complain(c, "a permission is not an object");
+    }
+    if (string_member(object, "condition", &condition, c) != 0) {
+        return -1;
+    }
+    if (condition != NULL && condition[0] != '\0') {
+        return complain(c, "conditions are not supported");
     }
     if (read_patterns(object, "actions", &p->actions, c) != 0 ||
         read_patterns(object, "notActions", &p->not_actions, c) != 0) {
@@ -341,6 +369,41 @@ read_id(json_t *root, int arm, aml_principal_id_t *id, const complaint_t *c)
 }
 
 
+/* Where there are permissions, no actions beside them. */
+static int
+one_place(json_t *root, json_t *body, const complaint_t *c)
+{
+    static const char *const lists[] = {"actions", "notActions", "dataActions",
+                                        "notDataActions"};
+    json_t *v;
+    size_t i;
+
+    if (body != root) {
+        if (member(root, "permissions", &v, c) != 0) {
+            return -1;
+        }
+        if (v != NULL) {
+            return complain(c, "it has permissions in two places");
+        }
+    }
+
+    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        if (member(root, lists[i], &v, c) != 0) {
+            return -1;
+        }
+        if (v == NULL && body != root && member(body, lists[i], &v, c) != 0) {
+            return -1;
+        }
+        if (v != NULL) {
+            return complain(c, "it has permissions, and \"%s\" beside them",
+                            lists[i]);
+        }
+    }
+
+    return 0;
+}
+
+
 static aml_role_t *
 read_role(json_t *root, const complaint_t *c)
 {
@@ -376,6 +439,9 @@ read_role(json_t *root, const complaint_t *c)
         complain(c, "\"properties\" has no \"permissions\"");
         return NULL;
     }
+    if (permissions != NULL && one_place(root, body, c) != 0) {
+        return NULL;
+    }
     if (label == NULL && string_member(root, "name", &label, c) != 0) {
         return NULL;
     }
@@ -393,6 +459,7 @@ read_role(json_t *root, const complaint_t *c)
     role->count = count;
     role->name = label;
     role->json = json_incref(root);
+    role->body = body;
 
     if (read_id(root, permissions != NULL, &role->id, c) != 0) {
         goto failed;
@@ -468,4 +535,49 @@ const char *
 aml_role_name(const aml_role_t *role)
 {
     return role->name;
+}
+
+
+int
+aml_role_assignable(const aml_role_t *role, aml_str_t scope)
+{
+    const complaint_t c = {NULL, 0};
+    json_t *scopes, *v;
+    size_t i;
+
+    if (member(role->body, "assignableScopes", &scopes, &c) != 0) {
+        return 0;
+    }
+    if (scopes == NULL) {
+        return 1;
+    }
+
+    json_array_foreach(scopes, i, v)
+    {
+        if (aml_scope_covers(
+                (aml_str_t){json_string_value(v), json_string_length(v)},
+                scope)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+aml_role_custom(const aml_role_t *role)
+{
+    const complaint_t c = {NULL, 0};
+    const char *type;
+    json_t *v;
+
+    if (member(role->body, "isCustom", &v, &c) == 0 && json_is_true(v)) {
+        return 1;
+    }
+
+    return (string_member(role->body, "type", &type, &c) == 0 && type != NULL &&
+            strcasecmp(type, "CustomRole") == 0) ||
+           (string_member(role->body, "roleType", &type, &c) == 0 &&
+            type != NULL && strcasecmp(type, "CustomRole") == 0);
 }

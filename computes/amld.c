@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/assignments.h"
 #include "auth/local_issuer.h"
 #include "auth/role_store.h"
 #include "auth/sign_in.h"
@@ -35,8 +36,10 @@ static const char amld_usage[] =
     "  run                 serves, in the foreground, until SIGTERM; what\n"
     "                      runs on instances goes on running\n"
     "  account …           local accounts: add, password, remove, list\n"
-    "  role …              roles of accounts: assign, remove, list,\n"
-    "                      definitions\n"
+    "  role …              roles: assign, remove, list, check, definitions,\n"
+    "                      define, undefine\n"
+    "  principal …         whoever has an identity here: id, list, disable,\n"
+    "                      enable, revoke\n"
     "  key …               signing keys: list, rotate\n"
     "  registry dump       what the registry holds, secrets left out\n"
     "\n"
@@ -117,6 +120,7 @@ amld_run(const char *file, int argc, char **argv)
 
     if (d.registry != NULL && d.wake >= 0 &&
         amld_roles_load(d.registry, d.config->roles) == 0 &&
+        amld_assignments_tend(d.registry) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
         rc = run_serve(&d);
     }
@@ -165,6 +169,7 @@ main(int argc, char **argv)
         {"run", amld_run},
         {"account", amld_cli_account},
         {"role", amld_cli_role},
+        {"principal", amld_cli_principal},
         {"key", amld_cli_key},
         {"registry", amld_cli_registry},
         {NULL, NULL},

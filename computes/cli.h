@@ -1,5 +1,6 @@
 /*
- * amld's sub-commands for people: accounts, roles, keys, the registry.  They
+ * amld's sub-commands for people: accounts, roles, principals, keys, the
+ * registry.  They
  * work while the daemon runs; the registry takes one writer after the other.
  *
  * Each takes the configuration file and its own arguments, argv[0] being the
@@ -9,6 +10,7 @@
 #ifndef AMLD_CLI_H
 #define AMLD_CLI_H
 
+#include "auth/principal.h"
 #include "computes/config.h"
 #include "registry/registry.h"
 
@@ -18,6 +20,7 @@
 
 int amld_cli_account(const char *file, int argc, char **argv);
 int amld_cli_role(const char *file, int argc, char **argv);
+int amld_cli_principal(const char *file, int argc, char **argv);
 int amld_cli_key(const char *file, int argc, char **argv);
 int amld_cli_registry(const char *file, int argc, char **argv);
 
@@ -55,5 +58,52 @@ int amld_cli_usage(const char *usage, int error);
 /* "2026-11-23 09:07:44Z", or "-" for 0. */
 #define AMLD_CLI_TIME_SIZE 32
 const char *amld_cli_time(int64_t seconds, char text[AMLD_CLI_TIME_SIZE]);
+
+
+/* ---- who is meant (cli_who.c) ---- */
+
+typedef struct {
+    const char *account;   /* --account NAME */
+    const char *principal; /* --principal UUID */
+    const char *subject;   /* --subject TEXT, with a space */
+    const char *group;     /* --group NAME, with a space */
+    const char *app_role;  /* --app-role NAME, with a space */
+    const char *space;     /* --space TEXT */
+} amld_cli_who_t;
+
+/* getopt's, to be put first; each returns its letter. */
+#define AMLD_CLI_WHO_OPTIONS                                                   \
+    {"account", required_argument, NULL, 'a'},                                 \
+        {"principal", required_argument, NULL, 'p'},                           \
+        {"subject", required_argument, NULL, 'S'},                             \
+        {"group", required_argument, NULL, 'g'},                               \
+        {"app-role", required_argument, NULL, 'R'},                            \
+    {                                                                          \
+        "space", required_argument, NULL, 'n'                                  \
+    }
+
+/* 1 when `letter` was one of these and was taken. */
+int amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value);
+
+/* Is exactly one principal named?  0 none, 1 one, -1 something else. */
+int amld_cli_who_named(const amld_cli_who_t *who);
+
+/*
+ * Whom the options name: `id`, and `label` for messages, which is one of the
+ * arguments.  `space` and `group` say what a record of theirs has.  0, or an
+ * exit status after saying what is wrong.
+ */
+typedef struct {
+    aml_principal_id_t id;
+    const char *label;
+    const char *space; /* "" when it is not known */
+    int group;
+} amld_cli_whom_t;
+
+int amld_cli_who_find(aml_registry_txn_t *txn, const amld_cli_who_t *who,
+                      amld_cli_whom_t *whom);
+
+/* Prints `text`, or what can be printed of it: no control characters. */
+void amld_cli_print(const char *text, size_t n);
 
 #endif /* AMLD_CLI_H */

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "auth/assignments.h"
 #include "computes/files.h"
 #include "upstreams/host.h"
 
@@ -184,7 +185,7 @@ aml_registry_rc_t
 amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
                     const json_t *doc)
 {
-    char low[AML_INSTANCE_NAME_MAX + 1];
+    char low[AML_INSTANCE_NAME_MAX + 1], id[AMLD_SCOPE_MAX + 1];
     amld_key_t name = {.n = 0};
     aml_registry_rc_t rc;
 
@@ -200,6 +201,11 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
     }
     if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
         rc = compute_drop_routes(txn, low, NULL);
+    }
+
+    /* The next of its name is somebody else's. */
+    if (rc == AML_REGISTRY_OK && amld_compute_id(doc, id, sizeof(id)) == 0) {
+        rc = amld_assignments_end_below(txn, id);
     }
 
     return rc;

@@ -571,6 +571,9 @@ unknown_value(const entry_t *e)
 
 
 static const family_t families[] = {{"account", 0, document_value},
+                                    {"assignment", 0, document_value},
+                                    {"assignment-at", 0, document_value},
+                                    {"assignment-of", 0, document_value},
                                     {"code", 1, guarded_value},
                                     {"compute", 0, document_value},
                                     {"folder", 0, document_value},

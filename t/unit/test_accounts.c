@@ -5,9 +5,9 @@
 #include "t/unit/scratch.h"
 
 #include "auth/accounts.h"
+#include "auth/assignments.h"
 #include "auth/decide.h"
 #include "auth/principals.h"
-#include "auth/role_store.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 
@@ -187,6 +187,7 @@ new_password(void **state)
     char of_alice[AMLD_SECRET_SIZE], of_bob[AMLD_SECRET_SIZE];
     amld_account_t alice, bob, now;
     aml_registry_txn_t *txn;
+    int64_t issued, again;
 
     alice = add(s, "alice");
     bob = add(s, "bob");
@@ -222,9 +223,40 @@ new_password(void **state)
     session(s, &now, NOW + 5, of_alice);
     assert_int_equal(session_reason(s, of_alice, NOW + 5), AML_REASON_OK);
 
+    /* until the password changes once more within it */
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(
+        amld_principal_issued(txn, &alice.principal, NOW + 5, &issued),
+        AML_REGISTRY_OK);
+    aml_registry_end(txn);
+    assert_int_equal(amld_account_set_password(s->registry, "alice",
+                                               "close sesame", NOW + 5),
+                     AMLD_ACCOUNT_OK);
+    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(
+        amld_principal_issued(txn, &alice.principal, NOW + 5, &again),
+        AML_REGISTRY_OK);
+    aml_registry_end(txn);
+    assert_true(again > issued);
+
     assert_int_equal(
         amld_account_set_password(s->registry, "carol", "close sesame", NOW),
         AMLD_ACCOUNT_MISSING);
+}
+
+
+static void
+assign(scratch_t *s, const aml_principal_id_t *principal, const char *scope)
+{
+    amld_assignment_t a = {.principal = *principal};
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_uuid_random(&a.role), 0);
+    assert_int_equal(aml_uuid_random(&a.id), 0);
+    snprintf(a.scope, sizeof(a.scope), "%s", scope);
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_assignment_add(txn, &a), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
 }
 
 
@@ -233,17 +265,15 @@ removal(void **state)
 {
     scratch_t *s = *state;
     char secret[AMLD_SECRET_SIZE];
-    aml_principal_id_t role, sign_in;
+    aml_principal_id_t sign_in;
     aml_registry_txn_t *txn;
     amld_account_t alice;
     amld_principal_t p;
 
     alice = add(s, "alice");
     session(s, &alice, NOW, secret);
-    assert_int_equal(aml_uuid_random(&role), 0);
-    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &role,
-                                      "/subscriptions/x"),
-                     AML_REGISTRY_OK);
+    assign(s, &alice.principal, "/subscriptions/x");
+    assert_int_equal(scratch_count(s, "assignment"), 3);
 
     assert_int_equal(amld_account_remove(s->registry, "alice", NOW + 1),
                      AMLD_ACCOUNT_OK);
@@ -251,6 +281,7 @@ removal(void **state)
     assert_int_equal(scratch_count(s, "session/"), 0);
     assert_int_equal(scratch_count(s, "sign-in/"), 0);
     assert_int_equal(scratch_count(s, "account/"), 0);
+    assert_int_equal(scratch_count(s, "assignment"), 0);
 
     /* tokens outlive accounts: the principal stays, and is refused */
     assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
@@ -269,39 +300,27 @@ removal(void **state)
 }
 
 
+/* What an administrator has done to the principal survives a new password. */
 static void
-roles(void **state)
+kept(void **state)
 {
     scratch_t *s = *state;
-    aml_principal_id_t one, two;
     aml_registry_txn_t *txn;
     amld_account_t alice;
     amld_principal_t p;
 
     alice = add(s, "alice");
-    assert_int_equal(aml_uuid_random(&one), 0);
-    assert_int_equal(aml_uuid_random(&two), 0);
+    assign(s, &alice.principal, "/subscriptions/a");
 
-    assert_int_equal(amld_role_assign(s->registry, &two, &one, "/"),
-                     AML_REGISTRY_NOTFOUND);
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_principal_load(txn, &alice.principal, &p),
+                     AML_REGISTRY_OK);
+    p.flags |= AML_PRINCIPAL_DISABLED;
+    assert_int_equal(amld_principal_store(txn, &alice.principal, &p),
+                     AML_REGISTRY_OK);
+    amld_principal_clear(&p);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
 
-    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &one,
-                                      "/subscriptions/a"),
-                     AML_REGISTRY_OK);
-    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &one,
-                                      "/Subscriptions/A"),
-                     AML_REGISTRY_OK);
-    assert_int_equal(amld_role_assign(s->registry, &alice.principal, &two,
-                                      "/subscriptions/a"),
-                     AML_REGISTRY_OK);
-    assert_int_equal(amld_role_unassign(s->registry, &alice.principal, &one,
-                                        "/subscriptions/b"),
-                     AML_REGISTRY_NOTFOUND);
-    assert_int_equal(amld_role_unassign(s->registry, &alice.principal, &one,
-                                        "/subscriptions/A"),
-                     AML_REGISTRY_OK);
-
-    /* roles survive a new password */
     assert_int_equal(
         amld_account_set_password(s->registry, "alice", "close sesame", NOW),
         AMLD_ACCOUNT_OK);
@@ -309,84 +328,12 @@ roles(void **state)
     assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
     assert_int_equal(amld_principal_load(txn, &alice.principal, &p),
                      AML_REGISTRY_OK);
+    assert_int_equal(p.flags, AML_PRINCIPAL_DISABLED);
     assert_int_equal(p.count, 1);
-    assert_true(aml_principal_eq(&p.list[0].role, &two));
     assert_true(aml_str_eq(p.list[0].scope, aml_str("/subscriptions/a")));
     assert_string_equal(p.name, "alice");
     amld_principal_clear(&p);
     aml_registry_end(txn);
-}
-
-
-static void
-scopes(void **state)
-{
-    static const char *const bad[] = {"",         "subscriptions", "//",
-                                      "/a/",      "/a//b",         "/a b",
-                                      "/a/../b?", "/a\n",          "/a/%2f"};
-    size_t i;
-
-    (void) state;
-
-    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_false(amld_scope_valid(bad[i]));
-    }
-
-    assert_true(amld_scope_valid("/"));
-    assert_true(amld_scope_valid("/subscriptions/a/resourceGroups/b_(c)"));
-}
-
-
-static void
-definitions(void **state)
-{
-    scratch_t *s = *state;
-    aml_principal_id_t id;
-    aml_registry_txn_t *txn;
-    uint64_t before, after;
-    char path[128], name[64];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/roles.json", s->dir);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("[{\"Name\":\"Watcher\",\"Id\":\"acdd72a7-3385-48ef-bd42-"
-          "f606fba81ae7\",\"Actions\":[\"*/read\"],\"NotActions\":[]}]",
-          f);
-    fclose(f);
-
-    assert_int_equal(amld_roles_load(s->registry, path), 0);
-
-    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
-    before = aml_registry_version(txn);
-    assert_int_equal(amld_role_find(txn, "wATCHER", &id), AML_REGISTRY_OK);
-    amld_role_label(txn, &id, name, sizeof(name));
-    assert_string_equal(name, "Watcher");
-    assert_int_equal(amld_role_find(txn,
-                                    "acdd72a7-3385-48ef-bd42-"
-                                    "f606fba81ae7",
-                                    &id),
-                     AML_REGISTRY_OK);
-    assert_int_equal(amld_role_find(txn, "Owner", &id), AML_REGISTRY_NOTFOUND);
-    aml_registry_end(txn);
-
-    /* nothing has changed, and nothing is written */
-    assert_int_equal(amld_roles_load(s->registry, path), 0);
-    assert_int_equal(aml_registry_read(s->registry, &txn), AML_REGISTRY_OK);
-    after = aml_registry_version(txn);
-    aml_registry_end(txn);
-    assert_int_equal(before, after);
-
-    /* one that is wrong: none is taken */
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("[{\"Name\":\"Good\",\"Id\":\"8e3af657-a8ff-443c-a75c-2fe8c4bcb635\""
-          ",\"Actions\":[\"*\"]},{\"Name\":\"Bad\"}]",
-          f);
-    fclose(f);
-    assert_int_equal(amld_roles_load(s->registry, path), -1);
-    assert_int_equal(scratch_count(s, "role/"), 1);
-    assert_int_equal(amld_roles_load(s->registry, "/nonexistent"), -1);
 }
 
 
@@ -403,10 +350,7 @@ main(void)
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(removal, scratch_setup,
                                         scratch_teardown),
-        cmocka_unit_test_setup_teardown(roles, scratch_setup, scratch_teardown),
-        cmocka_unit_test(scopes),
-        cmocka_unit_test_setup_teardown(definitions, scratch_setup,
-                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(kept, scratch_setup, scratch_teardown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

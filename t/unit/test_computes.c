@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "auth/assignments.h"
+#include "auth/principals.h"
 #include "computes/computes.h"
 #include "computes/files.h"
 #include "computes/operations.h"
@@ -203,6 +205,18 @@ failed_start(void **state)
 }
 
 
+static void
+assign(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
+       const json_t *doc)
+{
+    amld_assignment_t a = {.principal = *principal};
+
+    assert_int_equal(aml_uuid_random(&a.id), 0);
+    assert_int_equal(amld_compute_id(doc, a.scope, sizeof(a.scope)), 0);
+    assert_int_equal(amld_assignment_add(txn, &a), AML_REGISTRY_OK);
+}
+
+
 /* Another instance whose name begins the same keeps its routes. */
 static void
 neighbours(void **state)
@@ -212,6 +226,8 @@ neighbours(void **state)
     amld_key_t one, two;
     aml_route_t r;
     aml_registry_txn_t *txn;
+    aml_principal_id_t id = {{1}};
+    amld_principal_t p = {.name = (char *) "p", .issuer = (char *) "x"};
     json_t *a = document("lab", AMLD_STATE_RUNNING),
            *b = document("lab2", AMLD_STATE_RUNNING);
 
@@ -222,9 +238,14 @@ neighbours(void **state)
     store(s, &one, a);
     store(s, &two, b);
 
+    /* roles at the instance end with it */
     assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_principal_store(txn, &id, &p), AML_REGISTRY_OK);
+    assign(txn, &id, a);
+    assign(txn, &id, b);
     assert_int_equal(amld_compute_remove(txn, &one, a), AML_REGISTRY_OK);
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "assignment/"), 1);
 
     assert_false(route(s, "lab", 0, &r, text));
     assert_false(route(s, "lab", 8888, &r, text));

@@ -511,6 +511,24 @@ refuses(void **state)
         "\"permissions\":[[]]}}",
         "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
         "\"permissions\":[{\"actions\":[\"*\"]},{\"actions\":[0]}]}}",
+
+        /* two formats at once: which is it? */
+        "{\"name\":\"" GUID "\",\"actions\":[\"*\"],\"properties\":{"
+        "\"roleName\":\"r\",\"permissions\":[]}}",
+        "{\"name\":\"" GUID "\",\"roleName\":\"r\",\"permissions\":[],"
+        "\"NotActions\":[\"*\"]}",
+        "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
+        "\"permissions\":[],\"Actions\":[\"*\"]}}",
+        "{\"name\":\"" GUID "\",\"permissions\":[],\"properties\":{"
+        "\"roleName\":\"r\",\"permissions\":[{\"actions\":[\"*\"]}]}}",
+
+        /* what can't be kept */
+        "{\"Name\":\"r\",\"Id\":\"" GUID "\",\"Actions\":[\"*\"],"
+        "\"Condition\":\"x\"}",
+        "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
+        "\"permissions\":[{\"actions\":[\"*\"],\"condition\":\"x\"}]}}",
+        "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
+        "\"permissions\":[{\"actions\":[\"*\"],\"condition\":{}}]}}",
     };
     char err[128], longest[2200];
     size_t i;
@@ -542,6 +560,86 @@ refuses(void **state)
 }
 
 
+static void
+assignable(void **state)
+{
+    static const struct {
+        const char *scopes;
+        const char *yes, *no;
+    } t[] = {
+        {"", "/subscriptions/s", NULL},
+        {",\"AssignableScopes\":null", "/", NULL},
+        {",\"AssignableScopes\":[\"/\"]", "/subscriptions/s", NULL},
+        {",\"assignablescopes\":[\"/a/b\",\"/c/d\"]", "/C/d/e/f", "/a/b2"},
+        {",\"AssignableScopes\":[\"/a/b\"]", "/a/b", "/a"},
+        {",\"AssignableScopes\":[\"/a/b\"]", "/a/b/c/d", "/"},
+        {",\"AssignableScopes\":[]", NULL, "/"},
+        {",\"AssignableScopes\":\"/\"", NULL, "/"},
+        {",\"AssignableScopes\":[7,null]", NULL, "/"},
+        {",\"AssignableScopes\":[\"/\"],\"assignableScopes\":[]", NULL, "/"},
+    };
+    char json[512], err[128];
+    aml_role_t *r;
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        snprintf(json, sizeof(json), "{\"Name\":\"r\",\"Id\":\"" GUID "\"%s}",
+                 t[i].scopes);
+        r = parse(json, err);
+        assert_non_null(r);
+        assert_true(t[i].yes == NULL ||
+                    aml_role_assignable(r, aml_str_of(t[i].yes)));
+        assert_true(t[i].no == NULL ||
+                    !aml_role_assignable(r, aml_str_of(t[i].no)));
+        aml_role_free(r);
+    }
+}
+
+
+static void
+says_what_it_is(void **state)
+{
+    static const struct {
+        int custom;
+        const char *json;
+    } t[] = {
+        {0, "{\"Name\":\"r\",\"Id\":\"" GUID "\"}"},
+        {0, "{\"Name\":\"r\",\"Id\":\"" GUID "\",\"IsCustom\":false}"},
+        {1, "{\"Name\":\"r\",\"Id\":\"" GUID "\",\"IsCustom\":true}"},
+        {1, "{\"name\":\"" GUID "\",\"roleName\":\"r\",\"roleType\":"
+            "\"CustomRole\",\"permissions\":[]}"},
+        {1, "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
+            "\"type\":\"customRole\",\"permissions\":[]}}"},
+        {0, "{\"name\":\"" GUID "\",\"properties\":{\"roleName\":\"r\","
+            "\"type\":\"BuiltInRole\",\"permissions\":[]}}"},
+    };
+    char err[128];
+    aml_role_t *r;
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        r = parse(t[i].json, err);
+        assert_non_null(r);
+        assert_int_equal(aml_role_custom(r), t[i].custom);
+        aml_role_free(r);
+    }
+
+    r = parse("{\"Name\":\"r\",\"Id\":\"" GUID "\",\"Actions\":[\"a/*\"],"
+              "\"NotActions\":[\"a/b\"]}",
+              err);
+    assert_non_null(r);
+    assert_int_equal(aml_role_takes_back(r, aml_str("A/B")), 1);
+    assert_int_equal(aml_role_takes_back(r, aml_str("a/c")), 0);
+    assert_int_equal(aml_role_takes_back(r, aml_str("b/c")), 0);
+    assert_int_equal(aml_role_takes_back(r, aml_str("")), 0);
+    aml_role_free(r);
+}
+
+
 int
 main(void)
 {
@@ -557,6 +655,8 @@ main(void)
         cmocka_unit_test(formats),
         cmocka_unit_test(permissions_are_united),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(assignable),
+        cmocka_unit_test(says_what_it_is),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
