@@ -9,12 +9,16 @@ use File::Path qw(remove_tree);
 use POSIX      ();
 use Time::HiRes ();
 
+# The ends of other watchers' pipes: one that inherits them would keep those
+# from ending.
+my %pipes;
+
 # `dir` must be a path that no other test has.
 sub watch ($class, $dir) {
     pipe my $read, my $write or die "pipe: $!";
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
-        close $write;
+        close $_ for $write, values %pipes;
         POSIX::setsid();
         @SIG{qw(INT TERM HUP)} = ('IGNORE') x 3;
         open STDIN,  '<', '/dev/null';
@@ -26,12 +30,14 @@ sub watch ($class, $dir) {
         POSIX::_exit(0);
     }
     close $read;
+    $pipes{$dir} = $write;
     return bless {pid => $pid, pipe => $write, dir => $dir, owner => $$},
         $class;
 }
 
 sub finish ($self) {
     return unless $self->{owner} == $$ && $self->{pipe};
+    delete $pipes{$self->{dir}};
     close delete $self->{pipe};
     waitpid $self->{pid}, 0;
 }
