@@ -59,6 +59,8 @@ has users => sub {
             groups => ['staff']},
         carol => {name => 'Carol Clark', email => 'carol@example.org',
             groups => []},
+        dave => {name => 'Dave Dunn', email => 'dave@example.org',
+            groups => []},
     };
 };
 

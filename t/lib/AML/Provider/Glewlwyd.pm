@@ -15,10 +15,13 @@ package AML::Provider::Glewlwyd;
 #   (authorization_response_iss_parameter_supported), nor that it does back
 #   channel logout.
 # * Debian's webapp/config.json is a link to a directory, so that the pages
-#   find no configuration; a copy of the pages has one.
+#   find no configuration, and what is linked to elsewhere is not served at
+#   all; a copy of the pages has neither fault.
 # * `sub` is random, given out at the first token, and known from then on.
 # * Its page for signing in has no way to cancel, and comes up also for who has
 #   signed in (a button to continue), except with prompt=none.
+# * Its page for consent has no scope ticked but openid, and who does not tick
+#   the others gets a code all the same; so all claims here come with openid.
 # * An id_token_hint that has expired leads to a page without a way back.
 # * Logout tokens have neither `exp` nor a `typ` of their own.
 
@@ -61,11 +64,9 @@ sub prepare ($self) {
 }
 
 sub copy_pages ($self) {
-    my $pages = path($self->dir, 'webapp')->make_path;
-    for my $file (path("$share/webapp")->list({dir => 1})->each) {
-        next if $file->basename eq 'config.json';
-        symlink $file, "$pages/" . $file->basename;
-    }
+    my $pages = $self->dir . '/webapp';
+    $self->run('cp', '-RL', "$share/webapp", $pages);
+    path($pages, 'config.json')->remove_tree;
     path("$share/templates/config.json")->copy_to("$pages/config.json");
 }
 
@@ -258,13 +259,13 @@ sub plugin ($self) {
             'allowed-scope'    => $self->scopes,
             'subject-type'     => 'public',
             'name-claim'       => 'no',
-            'name-claim-scope' => ['profile'],
+            'name-claim-scope' => ['openid'],
             'email-claim'      => 'no',
-            'email-claim-scope' => ['email'],
+            'email-claim-scope' => ['openid'],
             'scope-claim'       => 'no',
             claims => [
-                $claim->(qw(preferred_username username profile)),
-                $claim->(qw(groups groups groups))
+                $claim->(qw(preferred_username username openid)),
+                $claim->(qw(groups groups openid))
             ],
             'additional-parameters' => [
                 map { {'user-parameter' => $_, 'token-parameter' => $_} }
@@ -273,7 +274,8 @@ sub plugin ($self) {
             'session-management-allowed'  => true,
             'session-cookie-name'         => 'GLEWLWYD2_OIDC_SID',
             'session-cookie-expiration'   => 2_419_200,
-            'front-channel-logout-allowed' => false,
+            # its page for signing out asks for that list
+            'front-channel-logout-allowed' => true,
             'back-channel-logout-allowed'  => true,
             # or it would ask the system's authorities, which it can't be told
             # to exchange, about the gateway's certificate
