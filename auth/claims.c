@@ -241,35 +241,23 @@ claims_subject(const json_t *claims, aml_str_t name, aml_str_t *value)
 }
 
 
+/* Entra: `sub` differs from application to application, `oid` does not.  A
+ * tenant is a UUID, so that no token speaks in a namespace of another kind. */
 static int
-claims_within(aml_str_t text, aml_str_t part)
+claims_entra(const json_t *claims, const aml_issuer_t *issuer, aml_str_t *space,
+             aml_str_t *subject)
 {
-    for (; text.n >= part.n; text.p++, text.n--) {
-        if (memcmp(text.p, part.p, part.n) == 0) {
-            return 1;
-        }
-    }
+    aml_principal_id_t tenant;
 
-    return 0;
-}
-
-
-/* Entra: `sub` differs from application to application, `oid` does not.  The
- * issuer's address has the tenant in it. */
-static int
-claims_entra(const json_t *claims, aml_str_t iss, const aml_issuer_t *issuer,
-             aml_str_t *space, aml_str_t *subject)
-{
     if (claims_subject(claims, aml_str("tid"), space) != 0 ||
         claims_subject(claims, aml_str("oid"), subject) != 0) {
         return -1;
     }
 
-    if (issuer->space.n > 0) {
-        return aml_str_eq(*space, issuer->space) ? 0 : -1;
-    }
-
-    return claims_within(iss, *space) ? 0 : -1;
+    return aml_uuid_parse(*space, &tenant) == 0 &&
+                   aml_str_caseeq(*space, issuer->space)
+               ? 0
+               : -1;
 }
 
 
@@ -334,8 +322,9 @@ aml_claims_identity(const json_t *claims, aml_str_t iss,
         break;
 
     case AML_IDENTITY_ENTRA:
-        rc = claims_entra(claims, iss, issuer, &space, &subject);
+        rc = claims_entra(claims, issuer, &space, &subject);
         if (rc == 0) {
+            space = issuer->space; /* one spelling of it */
             rc = aml_principal_derive(space, subject, &identity->principal);
         }
         break;

@@ -281,6 +281,7 @@ aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
     who->principal = s.principal;
     who->in_sign_in = 1;
     who->sign_in = s.sign_in;
+    who->key = aml_str("");
     who->groups_unknown = 0;
     who->group_count = 0;
     who->issued = s.created;
@@ -385,6 +386,7 @@ identify_personal(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t text,
     who->credential = AML_CREDENTIAL_PERSONAL;
     who->principal = token.principal;
     who->in_sign_in = 0;
+    who->key = aml_str("");
     who->issued = token.created;
     who->expires = token.expires;
     who->groups_unknown = 0;
@@ -449,6 +451,7 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
     who->sign_in = identity->sign_in;
     who->issued = identity->issued;
     who->expires = identity->expires;
+    who->key = (aml_str_t){identity->key, identity->key_len};
     who->groups_unknown = identity->groups_unknown;
     who->group_count = identity->group_count;
     who->groups = identity->groups;
@@ -481,7 +484,10 @@ aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
         if (now >= who->expires) {
             return AML_REASON_TOKEN_EXPIRED;
         }
-        rc = check_token_principal(txn, &who->principal, who->issued);
+        rc = who->key.n != 0 ? aml_key_holds(txn, who->key) : AML_REASON_OK;
+        if (rc == AML_REASON_OK) {
+            rc = check_token_principal(txn, &who->principal, who->issued);
+        }
         return rc == AML_REASON_OK && who->in_sign_in
                    ? check_sign_in(txn, &who->sign_in, &who->principal, now)
                    : rc;

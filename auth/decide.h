@@ -26,8 +26,8 @@ typedef enum {
 } aml_credential_t;
 
 /*
- * Who is asking; outlives the snapshot, but for `groups`, which is memory of
- * the decider until its next call: copy what is to last.
+ * Who is asking; outlives the snapshot, but for `key` and `groups`, which are
+ * memory of the decider until its next call: copy what is to last.
  */
 typedef struct {
     aml_credential_t credential;
@@ -37,6 +37,7 @@ typedef struct {
     uint8_t session[32]; /* SHA-256 of the cookie or the personal token */
     int64_t issued;
     int64_t expires; /* of the credential */
+    aml_str_t key;   /* of a JSON Web Token: registry key of what signed it */
     int groups_unknown;
     size_t group_count; /* of a JSON Web Token; what a sign-in brought is in
                          * the registry */
@@ -75,7 +76,7 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
                    int64_t now, aml_identity_t *who);
 
 /* Is `who`, identified earlier, still good?  For websockets that are open:
- * looks session and principal up again. */
+ * looks session, principal and signing key up again. */
 aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
                                 const aml_identity_t *who, int64_t now);
 

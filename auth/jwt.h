@@ -18,6 +18,7 @@
 #include "auth/reason.h"
 #include "auth/str.h"
 #include "registry/records.h"
+#include "registry/registry.h"
 
 #define AML_JWT_MAX 16384    /* bytes of a token that is looked at at all */
 #define AML_JWT_NAME_MAX 128 /* bytes of the label that are kept */
@@ -36,7 +37,9 @@ typedef struct {
     aml_principal_id_t sign_in;
     size_t name_len;
     char name[AML_JWT_NAME_MAX]; /* printable, UTF-8, for people; not ended */
-    int groups_unknown;          /* there are others than these */
+    size_t key_len;              /* registry key of the key that signed it; */
+    char key[AML_REGISTRY_KEY_MAX]; /* set by key_source.h */
+    int groups_unknown;             /* there are others than these */
     size_t group_count;
     aml_principal_id_t groups[AML_JWT_GROUPS_MAX];
 } aml_jwt_identity_t;

@@ -32,7 +32,7 @@ typedef struct {
     aml_key_source_t *source;
     aml_registry_txn_t *txn;
     int64_t now;
-    int64_t key_expires;
+    held_verifier_t *held; /* that verified it */
 } lookup_t;
 
 
@@ -245,10 +245,44 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
     }
 
     h->used = ++s->clock;
-    l->key_expires = h->expires;
+    l->held = h;
     *verifier = h->verifier;
 
     return AML_REASON_OK;
+}
+
+
+aml_reason_t
+aml_key_holds(aml_registry_txn_t *txn, aml_str_t key)
+{
+    char issuer[AML_REGISTRY_KEY_MAX + 1];
+    const size_t prefix = sizeof("key/") - 1;
+    aml_found_t found;
+    aml_str_t value;
+    size_t n;
+
+    found = aml_look_up(txn, key.p, key.n, &value);
+
+    if (found == AML_FOUND) {
+        /* "key/<issuer>/<kid>", and "issuer/<issuer>": escaped alike */
+        for (n = prefix; n < key.n && key.p[n] != '/'; n++) {
+            /* void */
+        }
+
+        memcpy(issuer, "issuer/", 7);
+        n -= prefix;
+        n = n > sizeof(issuer) - 7 ? 0 : n;
+        memcpy(issuer + 7, key.p + prefix, n);
+
+        found = aml_look_up(txn, issuer, n == 0 ? 0 : n + 7, &value);
+        if (found == AML_ABSENT) {
+            return AML_REASON_TOKEN_ISSUER;
+        }
+    }
+
+    return found == AML_FOUND    ? AML_REASON_OK
+           : found == AML_ABSENT ? AML_REASON_TOKEN_KEY
+                                 : AML_REASON_REGISTRY_UNAVAILABLE;
 }
 
 
@@ -257,7 +291,7 @@ aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
                       aml_str_t token, int64_t now,
                       aml_jwt_identity_t *identity)
 {
-    lookup_t l = {s, txn, now, 0};
+    lookup_t l = {s, txn, now, NULL};
     aml_jwt_source_t source = {&l, source_issuer, source_key, &s->header};
     uint64_t generation = aml_registry_key_generation(txn);
     aml_reason_t rc;
@@ -269,11 +303,17 @@ aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
 
     rc = aml_jwt_verify(token, now, &source, identity);
 
-    /* A token is no better than its key. */
-    if (rc == AML_REASON_OK && l.key_expires != 0 &&
-        l.key_expires < identity->expires) {
-        identity->expires = l.key_expires;
+    if (rc != AML_REASON_OK) {
+        return rc;
     }
 
-    return rc;
+    /* A token is no better than its key. */
+    if (l.held->expires != 0 && l.held->expires < identity->expires) {
+        identity->expires = l.held->expires;
+    }
+
+    identity->key_len = l.held->key_len;
+    memcpy(identity->key, l.held->key, l.held->key_len);
+
+    return AML_REASON_OK;
 }

@@ -23,4 +23,10 @@ aml_reason_t aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
                                    aml_str_t token, int64_t now,
                                    aml_jwt_identity_t *identity);
 
+/*
+ * Is the key of identity->key, and its issuer, still there?  OK, TOKEN_KEY,
+ * TOKEN_ISSUER or REGISTRY_UNAVAILABLE.
+ */
+aml_reason_t aml_key_holds(aml_registry_txn_t *txn, aml_str_t key);
+
 #endif /* AML_KEY_SOURCE_H */

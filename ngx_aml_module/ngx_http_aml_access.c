@@ -39,7 +39,7 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                       aml_registry_txn_t *txn, ngx_http_aml_worker_t *worker,
                       aml_credential_t kind, aml_str_t credential);
 static aml_reason_t
-ngx_http_aml_keep_groups(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
+ngx_http_aml_keep(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
 static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                      aml_registry_txn_t *txn);
@@ -370,8 +370,8 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                                         ngx_http_aml_str(r->headers_in.server),
                                         ngx_time(), &ctx->identity);
 
-    if (reason == AML_REASON_OK && ctx->identity.group_count != 0) {
-        reason = ngx_http_aml_keep_groups(r, ctx);
+    if (reason == AML_REASON_OK && ctx->identity.key.n != 0) {
+        reason = ngx_http_aml_keep(r, ctx);
     }
 
     ctx->identified = (reason == AML_REASON_OK);
@@ -380,12 +380,25 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 }
 
 
-/* Another request takes the decider's memory of a token's groups. */
+/* The next request takes the decider's memory of a token. */
 static aml_reason_t
-ngx_http_aml_keep_groups(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
+ngx_http_aml_keep(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
 {
+    u_char *p;
     size_t size;
     aml_principal_id_t *groups;
+
+    p = ngx_pnalloc(r->pool, ctx->identity.key.n);
+    if (p == NULL) {
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+
+    ngx_memcpy(p, ctx->identity.key.p, ctx->identity.key.n);
+    ctx->identity.key.p = (char *) p;
+
+    if (ctx->identity.group_count == 0) {
+        return AML_REASON_OK;
+    }
 
     if (ctx->require != NGX_HTTP_AML_ACTION) {
 

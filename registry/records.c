@@ -528,6 +528,7 @@ issuer_valid(const aml_issuer_t *i)
     if ((i->algs & ~ISSUER_ALGS) != 0 ||
         (unsigned) i->identity > AML_IDENTITY_PRINCIPAL ||
         (i->flags & ~AML_ISSUER_REQUIRE_SCOPE) != 0 ||
+        (i->identity == AML_IDENTITY_ENTRA && i->space.n == 0) ||
         i->audience_count > AML_ISSUER_AUDIENCES) {
         return 0;
     }

@@ -212,7 +212,7 @@ aml_record_rc_t aml_public_key_decode(aml_str_t value, aml_public_key_t *k);
 
 typedef enum {
     AML_IDENTITY_SUB = 0,  /* namespace + identity_claim */
-    AML_IDENTITY_ENTRA,    /* tid + oid */
+    AML_IDENTITY_ENTRA,    /* tid + oid; the namespace is the tenant */
     AML_IDENTITY_PRINCIPAL /* sub is the principal itself: our own tokens */
 } aml_identity_kind_t;
 

@@ -180,7 +180,7 @@ a_source(void)
 static inline aml_reason_t
 verify(test_source_t *s, const char *token, size_t n, aml_jwt_identity_t *who)
 {
-    char *copy;
+    char *copy, *end;
     aml_reason_t rc;
     test_source_t asked;
     aml_jwt_identity_t nobody;
@@ -204,6 +204,12 @@ verify(test_source_t *s, const char *token, size_t n, aml_jwt_identity_t *who)
         aml_jwt_verify((aml_str_t){copy, n}, NOW, &source, &nobody), rc);
     assert_int_equal(
         aml_jwt_verify((aml_str_t){copy, n}, NOW, &source, &nobody), rc);
+    if (rc == AML_REASON_OK) {
+        end = memchr(copy, '.', n);
+        assert_true(end != NULL &&
+                    aml_str_eq((aml_str_t){header.text, header.text_len},
+                               (aml_str_t){copy, (size_t) (end - copy)}));
+    }
     *s = asked;
     free(copy);
 

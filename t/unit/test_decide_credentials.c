@@ -412,6 +412,48 @@ test_token_of_a_sign_in(void **state)
 }
 
 
+/* A websocket that a token let in ends when the key that signed it, or the
+ * issuer, is withdrawn; not when another one is. */
+static void
+test_key_of_a_token(void **state)
+{
+    env_t *e = *state;
+    EVP_PKEY *pkey = EVP_EC_gen("P-256"), *next = EVP_EC_gen("P-256");
+    aml_identity_t who;
+    char key[AML_REGISTRY_KEY_MAX + 1], copy[AML_REGISTRY_KEY_MAX + 1], *text;
+    size_t n;
+    int round;
+
+    put_issuer_of(e, AML_IDENTITY_SUB);
+    put_key(e, ISS, "k", pkey, 0);
+    text = token_with(pkey, ",\"sub\":\"a\"");
+
+    for (round = 0; round < 2; round++) {
+        assert_int_equal(ask(e, text, NOW, &who), AML_REASON_OK);
+        n = aml_key_key(key, aml_str(ISS), aml_str("k"));
+        assert_true(aml_str_eq(who.key, (aml_str_t){key, n}));
+    }
+    memcpy(copy, who.key.p, who.key.n);
+    who.key.p = copy;
+
+    put_key(e, ISS, "next", next, 0);
+    assert_int_equal(holds(e, &who, NOW), AML_REASON_OK);
+    store(e, key, aml_key_key(key, aml_str(ISS), aml_str("next")), "", 0, 1);
+    assert_int_equal(holds(e, &who, NOW), AML_REASON_OK);
+
+    store(e, key, aml_key_issuer(key, aml_str(ISS)), "", 0, 1);
+    assert_int_equal(holds(e, &who, NOW), AML_REASON_TOKEN_ISSUER);
+    put_issuer_of(e, AML_IDENTITY_SUB);
+    assert_int_equal(holds(e, &who, NOW), AML_REASON_OK);
+    store(e, key, aml_key_key(key, aml_str(ISS), aml_str("k")), "", 0, 1);
+    assert_int_equal(holds(e, &who, NOW), AML_REASON_TOKEN_KEY);
+
+    free(text);
+    EVP_PKEY_free(pkey);
+    EVP_PKEY_free(next);
+}
+
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -422,6 +464,7 @@ main(void)
         TEST(test_personal_scope),
         TEST(test_groups_of_a_sign_in),
         TEST(test_groups_of_a_person),
+        TEST(test_key_of_a_token),
         TEST(test_groups_of_a_token),
         TEST(test_token_of_a_sign_in),
     };

@@ -1,5 +1,8 @@
 #include "t/unit/jwt_fixture.h"
 
+#define TID "72f988bf-86f1-41af-91ab-2d7cd011db47"
+#define TID2 "00000000-86f1-41af-91ab-2d7cd011db47"
+
 #include <stdio.h>
 
 #include <jwt.h>
@@ -339,17 +342,26 @@ test_identity(void **state)
         {"\"sub\":\"ada\",\"oid\":\"o\",\"tid\":\"t\"", AML_IDENTITY_SUB, "",
          ISS, "ada"},
         {"\"sub\":\"Ren\xc3\xa9\"", AML_IDENTITY_SUB, "", ISS, "Ren\xc3\xa9"},
-        {"\"oid\":\"o\",\"tid\":\"t\"", AML_IDENTITY_ENTRA, "", "t", "o"},
-        {"\"oid\":\"o\",\"tid\":\"t\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, "t",
-         "t", "o"},
-        {"\"oid\":\"o\",\"tid\":\"t\"", AML_IDENTITY_ENTRA, "t2", NULL, NULL},
-        {"\"oid\":\"o\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
-        {"\"oid\":\"o\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, "t", NULL, NULL},
-        {"\"tid\":\"t\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
-        {"\"tid\":\"\",\"oid\":\"o\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
-        {"\"tid\":\"t\",\"oid\":\"\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
-        {"\"tid\":\"t\",\"oid\":[\"o\"]", AML_IDENTITY_ENTRA, "", NULL, NULL},
-        {"\"tid\":1,\"oid\":\"o\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
+        {"\"oid\":\"o\",\"tid\":\"" TID "\"", AML_IDENTITY_ENTRA, TID, TID,
+         "o"},
+        {"\"oid\":\"o\",\"tid\":\"" TID "\",\"sub\":\"s\"", AML_IDENTITY_ENTRA,
+         TID, TID, "o"},
+        {"\"oid\":\"o\",\"tid\":\"72F988BF-86F1-41AF-91AB-2D7CD011DB47\"",
+         AML_IDENTITY_ENTRA, TID, TID, "o"},
+        {"\"oid\":\"o\",\"tid\":\"" TID2 "\"", AML_IDENTITY_ENTRA, TID, NULL,
+         NULL},
+        /* a namespace of ours is no tenant, whatever the record says */
+        {"\"oid\":\"o\",\"tid\":\"urn:aml:local\"", AML_IDENTITY_ENTRA,
+         "urn:aml:local", NULL, NULL},
+        {"\"oid\":\"o\",\"tid\":\"\"", AML_IDENTITY_ENTRA, "", NULL, NULL},
+        {"\"oid\":\"o\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, TID, NULL, NULL},
+        {"\"tid\":\"" TID "\",\"sub\":\"s\"", AML_IDENTITY_ENTRA, TID, NULL,
+         NULL},
+        {"\"tid\":\"" TID "\",\"oid\":\"\"", AML_IDENTITY_ENTRA, TID, NULL,
+         NULL},
+        {"\"tid\":\"" TID "\",\"oid\":[\"o\"]", AML_IDENTITY_ENTRA, TID, NULL,
+         NULL},
+        {"\"tid\":1,\"oid\":\"o\"", AML_IDENTITY_ENTRA, TID, NULL, NULL},
     };
 
     (void) state;

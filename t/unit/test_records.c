@@ -637,6 +637,9 @@ test_invalid_keys(void **state)
     bad.identity = (aml_identity_kind_t) 3;
     assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
     bad = is;
+    bad.identity = AML_IDENTITY_ENTRA;
+    assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
+    bad = is;
     bad.flags = 2;
     assert_int_equal(aml_issuer_encode(&bad, buf, sizeof(buf)), 0);
 
