@@ -556,7 +556,9 @@ sign_in_session(amld_t *d, const amld_request_t *request,
                                 sizeof(cookie)) == 0 &&
             amld_secret_hash(cookie, browser) == 0;
 
-    if (bound) {
+    /* a code is spent by whoever brings it: without a cookie of its browser it
+     * is for nobody */
+    if (bound || amld_secret_new(cookie, browser) == 0) {
         rc = amld_code_redeem(d->registry, code, at.authority, at.host, browser,
                               (int64_t) time(NULL), secret);
     }

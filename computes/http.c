@@ -5,6 +5,7 @@
 #include "computes/http_internal.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <libgen.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define HTTP_BACKLOG 512
 #define HTTP_CONNECTION_MEMORY (64 * 1024)
 #define HTTP_IDLE_SECONDS 300
+#define HTTP_FOREIGN_SECONDS 1
 #define HTTP_DROP_MAX (16 * AMLD_BODY_MAX)
 
 struct amld_http {
@@ -174,25 +176,47 @@ http_dispatch(amld_http_t *http, amld_exchange_t *e)
 
 
 static int
-http_peer_allowed(const amld_http_t *http, struct MHD_Connection *connection)
+http_peer(struct MHD_Connection *connection, struct ucred *peer)
 {
-    const amld_config_t *config = http->amld->config;
     const union MHD_ConnectionInfo *info;
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-    size_t i;
+    socklen_t len = sizeof(*peer);
 
     info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info == NULL || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED,
-                                   &peer, &len) != 0) {
+
+    return info != NULL && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED,
+                                      peer, &len) == 0
+               ? 0
+               : -1;
+}
+
+
+static int
+http_is_gateway(const amld_config_t *config, uid_t uid)
+{
+    size_t i;
+
+    for (i = 0; i < config->gateway_uid_count; i++) {
+        if (config->gateway_uids[i] == uid) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+http_peer_allowed(const amld_http_t *http, struct MHD_Connection *connection)
+{
+    struct ucred peer;
+
+    if (http_peer(connection, &peer) != 0) {
         return 0;
     }
 
-    for (i = 0; i < config->gateway_uid_count; i++) {
-        if (config->gateway_uids[i] == peer.uid) {
-            return 1;
-        }
+    if (http_is_gateway(http->amld->config, peer.uid)) {
+        return 1;
     }
 
     amld_log(AMLD_LOG_WARN, "http: refused a connection of uid %lu, pid %ld",
@@ -468,8 +492,28 @@ http_make_directory(const char *path)
 
 
 static int
-http_listen(const char *path)
+http_permit(const amld_config_t *config, const char *path)
 {
+    const struct group *group;
+
+    if (config->registry_group == NULL) {
+        return chmod(path, 0666);
+    }
+
+    group = getgrnam(config->registry_group);
+    if (group == NULL) {
+        errno = ENOENT;
+        return -1;
+    }
+
+    return chown(path, (uid_t) -1, group->gr_gid) != 0 ? -1 : chmod(path, 0660);
+}
+
+
+static int
+http_listen(const amld_config_t *config)
+{
+    const char *path = config->listen;
     struct sockaddr_un addr;
     int fd;
 
@@ -492,15 +536,36 @@ http_listen(const char *path)
         return -1;
     }
 
-    /* open to all on purpose: who asks is checked by uid, for each request */
+    /* who asks is checked by uid, for each request; the group of the gateway's
+     * workers only keeps others from taking connections */
     if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
-        chmod(path, 0666) != 0 || listen(fd, HTTP_BACKLOG) != 0) {
+        http_permit(config, path) != 0 || listen(fd, HTTP_BACKLOG) != 0) {
         amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
         close(fd);
         return -1;
     }
 
     return fd;
+}
+
+
+/* Of anybody but the gateway: an answer that says so, and no waiting. */
+static void
+http_connected(void *data, struct MHD_Connection *connection, void **context,
+               enum MHD_ConnectionNotificationCode code)
+{
+    const amld_http_t *http = data;
+    struct ucred peer;
+
+    (void) context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED &&
+        (http_peer(connection, &peer) != 0 ||
+         !http_is_gateway(http->amld->config, peer.uid))) {
+        (void) MHD_set_connection_option(connection,
+                                         MHD_CONNECTION_OPTION_TIMEOUT,
+                                         (unsigned) HTTP_FOREIGN_SECONDS);
+    }
 }
 
 
@@ -518,7 +583,7 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
     http->amld = d;
     http->tables = tables;
 
-    fd = http_listen(path);
+    fd = http_listen(d->config);
     if (fd < 0 || lstat(path, &http->socket) != 0) {
         free(http);
         return NULL;
@@ -533,7 +598,7 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SECONDS,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
         http_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, http_connected, http, MHD_OPTION_END);
 
     if (http->daemon == NULL) {
         amld_log(AMLD_LOG_ERROR, "listen %s: libmicrohttpd does not start",

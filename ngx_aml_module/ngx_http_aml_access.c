@@ -207,7 +207,12 @@ ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     ctx->decided = 1;
     ctx->allowed = 0;
 
-    if (!ngx_http_aml_one_host(r)) {
+    if (!ngx_http_aml_one_host(r) ||
+        (r->headers_in.upgrade && r->http_version > NGX_HTTP_VERSION_11)) {
+
+        /* HTTP/2 has no Upgrade (RFC 9113 section 8.2.2), and nginx would
+         * relay the connection of all streams */
+
         reason = AML_REASON_REQUEST_MALFORMED;
 
     } else if (worker == NULL || worker->registry == NULL) {

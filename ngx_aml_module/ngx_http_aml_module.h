@@ -149,6 +149,10 @@ ngx_int_t ngx_http_aml_cookies(ngx_http_request_t *r,
 ngx_table_elt_t *ngx_http_aml_add_header(ngx_http_request_t *r,
                                          const char *name, ngx_str_t *value);
 
+/* ngx_http_aml_filter.c */
+
+void ngx_http_aml_filter_init(void);
+
 /* ngx_http_aml_refuse.c */
 
 ngx_int_t

@@ -81,6 +81,8 @@ subtest 'a code is for one browser' => sub {
     my $thief = $gw->browser;
     $thief->navigate($url, follow => 0);
     ok !has_session($thief), 'not for one without the cookie';
+    $me->navigate($url, follow => 0);
+    ok !has_session($me), 'and then for nobody: it is spent';
     $thief->navigate($gw->app_url('first-lab', '/.aml/sign-in?to=/'),
         follow => 0);
     ok $thief->cookie('__Host-aml-browser', $host), 'that has its own cookie';

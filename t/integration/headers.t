@@ -176,8 +176,8 @@ subtest 'what is too large, or no request' => sub {
     my @to = ("Host: $host", "Authorization: $bearer");
     is $ask->('PUT /x HTTP/1.1', @to, 'Content-Length: 600000000'),
         '413 request_too_large request_too_large', 'a body of 600 MB';
-    is $ask->('GET /' . 'x' x 9000 . ' HTTP/1.1', @to),
-        '414 request_malformed request_malformed', 'an address of 9 KB';
+    is $ask->('GET /' . 'x' x 17_000 . ' HTTP/1.1', @to),
+        '414 request_malformed request_malformed', 'an address of 17 KB';
     is $ask->('TRACE / HTTP/1.1', @to),
         '405 request_malformed request_malformed', 'TRACE';
     is $ask->('POST /x HTTP/1.1', @to, 'Transfer-Encoding: gzip'),
@@ -216,6 +216,38 @@ subtest 'the answer' => sub {
     is $tx->res->body, 'status',
         'nor its own errors: they are not taken for the gateway\'s';
     is $tx->res->headers->header('X-AML-Reason'), undef, 'and have no reason';
+};
+
+subtest 'what an application may not answer' => sub {
+    my $tx = $browser->fetch(
+        GET => $gw->app_url('first-lab',
+            '/stand-in/header?Set-Cookie=__Host-aml%3Dmine%3B+Path%3D/%3B+Secure'
+                . '&set-cookie=__host-AML-browser%3Dmine&Set-Cookie=+__Host-aml%3Dx'
+                . '&Set-Cookie=ok%3D1&Set-Cookie=x__Host-aml%3D1'
+        )
+    );
+    is_deeply $tx->res->headers->every_header('Set-Cookie'),
+        ['ok=1', 'x__Host-aml=1'], 'no cookie of the gateway\'s name';
+
+    for my $to ('@daemon_unavailable', '/.aml/sign-in', '/lab') {
+        $tx = $browser->fetch(GET => $gw->app_url('first-lab',
+            '/stand-in/header?X-Accel-Redirect=' . Mojo::Util::url_escape($to)));
+        is $tx->res->code . ' ' . $tx->res->body, '200 header',
+            "it does not send nginx to $to";
+    }
+};
+
+subtest 'Upgrade over HTTP/2, which has none' => sub {
+    my $r = raw_h2($gw,
+        [
+            [':method', 'GET'], [':scheme', 'https'], [':authority', $host],
+            [':path', '/ws'], ['upgrade', 'websocket'],
+            ['authorization', $bearer], ['sec-websocket-version', '13'],
+            ['sec-websocket-key', 'dGhlIHNhbXBsZSBub25jZQ==']
+        ],
+        sni => $gw->app_host('first-lab'));
+    is $r->{code}, 400, 'is refused';
+    is $r->{json}{error}{code}, 'request_malformed', 'with the reason';
 };
 
 subtest 'a websocket' => sub {

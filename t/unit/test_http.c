@@ -308,6 +308,79 @@ other_uid(void **state)
 }
 
 
+/* Nor can they take all the connections that there are. */
+static void
+other_uid_many(void **state)
+{
+    server_t *s = *state;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct timespec from, to;
+    int i, ready[2];
+    char c = 'x';
+    pid_t pid;
+
+    if (getuid() != 0) {
+        skip();
+    }
+
+    assert_int_equal(pipe(ready), 0);
+    strcpy(addr.sun_path, s->listen);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0) {
+            _exit(1);
+        }
+        for (i = 0; i < 1500; i++) {
+            (void) !connect(socket(AF_UNIX, SOCK_STREAM, 0),
+                            (struct sockaddr *) &addr, sizeof(addr));
+        }
+        (void) !write(ready[1], &c, 1);
+        pause();
+        _exit(0);
+    }
+
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    for (i = 0; i < 16; i++) {
+        assert_int_equal(get(s, "/echo/a", NULL).status, 200);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true(to.tv_sec - from.tv_sec < 30); /* idle ones have 300 s */
+
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+
+/* With a group of the workers, nobody else gets that far. */
+static void
+group_of_the_workers(void **state)
+{
+    static char nogroup[] = "nogroup";
+    server_t *s = *state;
+    struct stat st;
+
+    if (getuid() != 0) {
+        skip();
+    }
+
+    assert_int_equal(stat(s->listen, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+
+    amld_http_stop(s->http);
+    s->config.registry_group = nogroup;
+    s->http = amld_http_start(&s->amld, http_tables);
+    assert_non_null(s->http);
+    assert_int_equal(stat(s->listen, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_int_equal(st.st_gid, 65534);
+    s->config.registry_group = NULL;
+}
+
+
 static void
 bodies(void **state)
 {
@@ -409,6 +482,8 @@ main(void)
         cmocka_unit_test_setup_teardown(malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(identity, setup, teardown),
         cmocka_unit_test_setup_teardown(other_uid, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_uid_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(group_of_the_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(bodies, setup, teardown),
         cmocka_unit_test_setup_teardown(header_injection, setup, teardown),
         cmocka_unit_test_setup_teardown(sockets, setup, teardown),

@@ -9,7 +9,7 @@ use IO::Select;
 use IO::Socket::SSL;
 use Mojo::JSON qw(decode_json);
 
-our @EXPORT_OK = qw(raw_dialogue raw_http raw_h2);
+our @EXPORT_OK = qw(connect_tls raw_dialogue raw_http raw_h2);
 
 sub connect_tls ($gw, $sni, @options) {
     my $socket = IO::Socket::SSL->new(
