@@ -121,13 +121,17 @@ subtest 'over HTTP/2, where a cookie may come in pieces' => sub {
 
 subtest 'too many cookies' => sub {
     my $r = raw_http($gw, join "\n", 'GET /x HTTP/1.1', "Host: $handlab",
-        (map {"Cookie: c$_=" . 'x' x 4000} 1 .. 12), 'Connection: close',
+        (map {"Cookie: c$_=" . 'x' x 4000} 1 .. 40), 'Connection: close',
         '', '');
     is $r->{code}, 431, 'status';
     is $r->{headers}{'x-aml-reason'}[0], 'headers_too_large', 'reason';
     $r = raw_http($gw, join "\n", 'GET /x HTTP/1.1', "Host: $handlab",
         'Cookie: c=' . 'x' x 20000, 'Connection: close', '', '');
     is $r->{code}, 431, 'one that is huge';
+    $r = raw_http($gw, join "\n", 'GET /x HTTP/1.1', "Host: $handlab",
+        (map {"Cookie: c$_=" . 'x' x 3900} 1 .. 10), 'Connection: close',
+        '', '');
+    is $r->{code}, 401, 'ten large ones are borne';
 };
 
 subtest 'what people see' => sub {
