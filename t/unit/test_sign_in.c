@@ -135,7 +135,7 @@ handoff(void **state)
     const char *const at[] = {host_instance, NULL};
     server_t *s = *state;
     char v[1024], browser[128], cookie[128], studio_session[96], line[160],
-        principal[64], target[1024], lab_session[128], lab_line[96];
+        principal[64], hand[1024], target[1024], lab_session[128], lab_line[96];
     const char *const signed_in[] = {host_studio, principal,
                                      "X-AML-Credential: session",
                                      studio_session, NULL};
@@ -178,18 +178,22 @@ handoff(void **state)
     assert_true(header_of(&a, "Location", v));
     assert_ptr_equal(strstr(v, "/auth/sign-in?to=/auth/handoff?host%3D"), v);
 
-    /* signed in: a code */
-    a = get(s, target, signed_in);
+    /* signed in: a code, which is for this browser; without its cookie there is
+     * nothing, and then it is spent */
+    snprintf(hand, sizeof(hand), "%s", target);
+    a = get(s, hand, signed_in);
     assert_int_equal(a.status, 302);
     assert_true(header_of(&a, "Location", v));
     assert_ptr_equal(strstr(v, "https://" INSTANCE "/.aml/session?code="), v);
     snprintf(target, sizeof(target), "%s", v + strlen("https://" INSTANCE));
-
-    /* which is for this browser: without its cookie there is nothing */
     a = get(s, target, at);
     assert_int_equal(a.status, 403);
     assert_false(set_cookie(&a, AML_COOKIE_SESSION, v));
+    assert_int_equal(get(s, target, back).status, 302);
 
+    a = get(s, hand, signed_in);
+    assert_true(header_of(&a, "Location", v));
+    snprintf(target, sizeof(target), "%s", v + strlen("https://" INSTANCE));
     a = get(s, target, back);
     assert_int_equal(a.status, 303);
     assert_true(header_of(&a, "Location", v));
