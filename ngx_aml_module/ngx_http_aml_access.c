@@ -114,6 +114,10 @@ ngx_http_aml_cleanup(void *data)
 
     ngx_http_aml_main_conf_t *amcf;
 
+    if (ctx->websocket != NULL) {
+        ngx_http_aml_websocket_cleanup(ctx);
+    }
+
     if (ctx->linked) {
         amcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_aml_module);
         ngx_http_aml_live_remove(amcf, ctx);
@@ -222,6 +226,7 @@ ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         rc = aml_registry_read(worker->registry, &txn);
 
         if (rc == AML_REGISTRY_OK) {
+            ctx->version = aml_registry_version(txn);
             reason = ngx_http_aml_decide(r, ctx, require, txn, worker);
             aml_registry_end(txn);
 

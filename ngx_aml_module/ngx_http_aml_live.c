@@ -24,6 +24,8 @@ static void ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
 static aml_reason_t
 ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn);
 static aml_reason_t ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx);
+static void ngx_http_aml_refused(ngx_http_aml_main_conf_t *amcf,
+                                 ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
 static void ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf,
                                ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
 
@@ -96,6 +98,12 @@ ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx)
 
     ngx_queue_insert_tail(&amcf->worker->live, &ctx->live);
     ctx->linked = 1;
+
+    /* decided on by an older registry than the others are known to pass */
+
+    if (ctx->version < amcf->worker->version) {
+        amcf->worker->version = 0;
+    }
 
     (void) ngx_atomic_fetch_add(&amcf->counters->websockets, 1);
 }
@@ -216,15 +224,18 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
     aml_registry_txn_t *txn;
     ngx_http_aml_ctx_t *ctx;
 
+    changed = 0;
+
     if (worker->registry == NULL ||
         aml_registry_read(worker->registry, &txn) != AML_REGISTRY_OK) {
         /* nothing is known to have been revoked; new requests are refused */
-        return;
-    }
+        txn = NULL;
 
-    version = aml_registry_version(txn);
-    changed = (version != worker->version);
-    worker->version = version;
+    } else {
+        version = aml_registry_version(txn);
+        changed = (version != worker->version);
+        worker->version = version;
+    }
 
     for (q = ngx_queue_head(&worker->live);
          q != ngx_queue_sentinel(&worker->live); q = next) {
@@ -284,18 +295,43 @@ ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
 }
 
 
-static void
-ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
-                   aml_reason_t reason)
+aml_reason_t
+ngx_http_aml_live_last(ngx_http_aml_ctx_t *ctx)
 {
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
+    aml_reason_t reason;
+    aml_registry_txn_t *txn;
+    ngx_http_aml_worker_t *worker;
+    ngx_http_aml_main_conf_t *amcf;
 
-    r = ctx->request;
-    c = r->connection;
+    amcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_aml_module);
+    worker = amcf->worker;
 
-    ngx_log_error(NGX_LOG_INFO, c->log, 0, "aml: closed websocket: %s",
-                  aml_reason_info(reason)->code.p);
+    if (worker != NULL && worker->registry != NULL &&
+        aml_registry_read(worker->registry, &txn) == AML_REGISTRY_OK) {
+        reason = ngx_http_aml_still(ctx, txn);
+        aml_registry_end(txn);
+
+    } else {
+        reason = ngx_http_aml_in_time(ctx);
+    }
+
+    if (reason == AML_REASON_OK) {
+        ngx_http_aml_live_remove(amcf, ctx);
+
+    } else {
+        ngx_http_aml_refused(amcf, ctx, reason);
+    }
+
+    return reason;
+}
+
+
+static void
+ngx_http_aml_refused(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
+                     aml_reason_t reason)
+{
+    ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
+                  "aml: closed websocket: %s", aml_reason_info(reason)->code.p);
 
     ngx_http_aml_live_remove(amcf, ctx);
 
@@ -303,12 +339,32 @@ ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
 
     ctx->allowed = 0;
     ctx->reason = reason;
+}
+
+
+static void
+ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
+                   aml_reason_t reason)
+{
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    ngx_http_aml_refused(amcf, ctx, reason);
+
+    if (ctx->websocket != NULL) {
+        ngx_http_aml_websocket_close(ctx, reason);
+        return;
+    }
 
     /*
-     * Ends the upstream connection as well.  The upstream's cleanup gives up
-     * its share of the request; without one of ours it would free it while
-     * nginx is still at it.
+     * Its handshake is under way, or it is another protocol.  This ends the
+     * upstream connection as well.  The upstream's cleanup gives up its share
+     * of the request; without one of ours it would free it while nginx is
+     * still at it.
      */
+
+    r = ctx->request;
+    c = r->connection;
 
     r->main->count++;
 

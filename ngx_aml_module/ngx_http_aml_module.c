@@ -144,6 +144,7 @@ ngx_http_aml_postconfiguration(ngx_conf_t *cf)
 
     ngx_http_aml_headers_init(amcf);
     ngx_http_aml_filter_init();
+    ngx_http_aml_websocket_init();
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

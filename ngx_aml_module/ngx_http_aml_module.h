@@ -97,6 +97,9 @@ typedef struct {
 } ngx_http_aml_loc_conf_t;
 
 
+typedef struct ngx_http_aml_websocket_s ngx_http_aml_websocket_t;
+
+
 /* What is known of one request. */
 typedef struct {
     ngx_http_request_t *request;
@@ -113,10 +116,12 @@ typedef struct {
 
     aml_host_t host;
     uint64_t generation;
+    uint64_t version; /* of the registry that was decided by */
     aml_peer_t peer;
     ngx_str_t peer_name;
     aml_action_t *action; /* NULL but for the control API */
     ngx_queue_t live;
+    ngx_http_aml_websocket_t *websocket; /* NULL before the 101 */
 } ngx_http_aml_ctx_t;
 
 
@@ -178,6 +183,16 @@ void
 ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx);
 void ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,
                               ngx_http_aml_ctx_t *ctx);
+/* Looks once more at one that ends of itself, and takes it off the list: why
+ * it would have been closed, or AML_REASON_OK. */
+aml_reason_t ngx_http_aml_live_last(ngx_http_aml_ctx_t *ctx);
+
+/* ngx_http_aml_websocket.c */
+
+void ngx_http_aml_websocket_init(void);
+/* Ends an open websocket with a Close frame.  May free the request. */
+void ngx_http_aml_websocket_close(ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
+void ngx_http_aml_websocket_cleanup(ngx_http_aml_ctx_t *ctx);
 
 /* ngx_http_aml_status.c */
 

@@ -16,6 +16,15 @@ package AML::StandInApplication;
 #   /stand-in/close         closes without an answer
 #   /stand-in/silent        never answers
 #   /stand-in/headers-of-ws the headers of the last websocket handshake
+#   /stand-in/websockets    how many are open, how many messages came in
+#   /stand-in/switch        switches to a protocol that is no websocket
+#
+# A websocket at /stand-in/raw takes commands, and never answers them:
+#
+#   hex <digits>            writes these bytes, whatever they mean
+#   later <s> <digits>      the same after so many seconds
+#   end <s> <digits>        the same, and ends the connection
+#   pour <n>                a message without end, in frames of n > 125 bytes
 
 use Mojolicious::Lite -signatures;
 use Digest::SHA qw(sha256_hex);
@@ -24,7 +33,7 @@ app->log->level('fatal');
 app->secrets(['stand-in']);
 app->max_request_size(0);
 
-my ($last_handshake, %seen);
+my ($last_handshake, $open, $messages) = (undef, 0, 0);
 
 sub headers_of ($req) {
     my $h = $req->headers;
@@ -64,6 +73,53 @@ get '/stand-in/headers-of-ws' => sub ($c) {
     $c->render(json => $last_handshake);
 };
 
+get '/stand-in/websockets' => sub ($c) {
+    $c->render(json => {open => $open, messages => $messages});
+};
+
+get '/stand-in/switch' => sub ($c) {
+    $c->render_later;
+    Mojo::IOLoop->stream($c->tx->connection)
+        ->write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n"
+            . "Connection: Upgrade\r\n\r\nother");
+};
+
+websocket '/stand-in/raw' => sub ($c) {
+    $open++;
+    $c->inactivity_timeout(0);
+    my $stream = Mojo::IOLoop->stream($c->tx->connection);
+    my $pour;
+    $pour = sub ($n, $first) {
+        $stream->write(
+            ($n < 65536 ? pack('CCn', $first, 126, $n)
+                : pack 'CCQ>', $first, 127, $n)
+                . 'x' x $n,
+            sub { $pour->($n, 0) if $pour }
+        );
+    };
+    $c->on(
+        text => sub ($c, $m) {
+            $messages++;
+            my ($command, @args) = split ' ', $m;
+            if ($command eq 'hex') { $stream->write(pack 'H*', $args[0]) }
+            elsif ($command eq 'pour') { $pour->($args[0], 2) }
+            elsif ($command eq 'later') {
+                Mojo::IOLoop->timer($args[0] =>
+                        sub { $stream->write(pack 'H*', $args[1]) });
+            }
+            elsif ($command eq 'end') {
+                Mojo::IOLoop->timer(
+                    $args[0] => sub {
+                        $stream->write(pack 'H*', $args[1]);
+                        $stream->close_gracefully;
+                    }
+                );
+            }
+        }
+    );
+    $c->on(finish => sub { $open--; undef $pour });
+};
+
 websocket '/*any' => {any => ''} => sub ($c) {
     $last_handshake = {
         url     => $c->req->url->to_string,
@@ -72,8 +128,12 @@ websocket '/*any' => {any => ''} => sub ($c) {
     $c->tx->with_protocols('v1.kernel.websocket.jupyter.org');
     $c->inactivity_timeout(0);
     $c->tx->max_websocket_size(16 * 1024 * 1024);
-    $c->on(text   => sub ($c, $m) { $c->send({text   => $m}) });
-    $c->on(binary => sub ($c, $m) { $c->send({binary => $m}) });
+    $open++;
+    $c->on(finish => sub { $open-- });
+    $c->on(
+        text => sub ($c, $m) { $messages++; $c->send({text => $m}) });
+    $c->on(
+        binary => sub ($c, $m) { $messages++; $c->send({binary => $m}) });
 };
 
 any '/*any' => {any => ''} => sub ($c) {
