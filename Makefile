@@ -81,10 +81,11 @@ $(OUT)/t/registry_edit: t/tools/registry_edit.c $(OUT)/libamld.a \
 
 # VARIANT=fuzz CC=clang: one program a fuzzer.
 fuzzers: $(patsubst t/fuzz/%.c,$(OUT)/t/%,$(wildcard t/fuzz/fuzz_*.c))
-$(OUT)/t/fuzz_%: t/fuzz/fuzz_%.c $(OUT)/libaml.a
+$(OUT)/t/fuzz_%: t/fuzz/fuzz_%.c $(OUT)/libamld.a $(OUT)/libaml.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< \
-	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS))
+	    $(OUT)/libamld.a $(OUT)/libaml.a \
+	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
 # Helpers of the benchmarks; ./dev bench builds what it needs.
 $(OUT)/bench/load: bench/answer.c bench/answer.h

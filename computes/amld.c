@@ -16,6 +16,7 @@
 
 #include "auth/assignments.h"
 #include "auth/local_issuer.h"
+#include "auth/role_api.h"
 #include "auth/role_store.h"
 #include "auth/sign_in.h"
 #include "computes/arm.h"
@@ -75,8 +76,8 @@ run_signals(void)
 static int
 run_serve(amld_t *d)
 {
-    static const amld_http_route_t *const tables[] = {amld_sign_in_routes,
-                                                      amld_arm_routes, NULL};
+    static const amld_http_route_t *const tables[] = {
+        amld_sign_in_routes, amld_arm_routes, amld_role_routes, NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;

@@ -29,14 +29,20 @@ typedef struct {
     amld_response_t *response;
     const amld_workspace_t *workspace;
     const char *version; /* api-version */
+    aml_str_t scope;     /* where the gateway has allowed it, in the path */
     const char *name;    /* of the compute, as it was asked for */
     amld_key_t key;      /* of the compute */
     aml_registry_txn_t *txn;
     json_t *doc;
 } amld_arm_t;
 
+/* Identity, action, api-version.  0, or -1 when the response was filled.
+ * amld_arm_end() in either case. */
+int amld_arm_enter(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
+                   amld_response_t *response);
+
 /*
- * Identity, action, api-version, workspace, and with `compute` its name.  0,
+ * The same, workspace, and with `compute` its name.  0,
  * or -1 when the response was filled.  amld_arm_end() in either case.
  */
 int amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,

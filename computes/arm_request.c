@@ -8,16 +8,14 @@
 #include "computes/operations.h"
 #include "upstreams/host.h"
 
-static int arm_allowed(const amld_request_t *request);
+static int arm_allowed(amld_arm_t *arm);
 static int arm_version(const char *version);
 
 
 int
-amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
-               amld_response_t *response, int compute)
+amld_arm_enter(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
+               amld_response_t *response)
 {
-    const char *subscription, *group, *workspace;
-
     memset(arm, 0, sizeof(*arm));
     arm->d = d;
     arm->request = request;
@@ -30,7 +28,7 @@ amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
         return -1;
     }
 
-    if (!arm_allowed(request)) {
+    if (!arm_allowed(arm)) {
         amld_response_error(response, 403, "AuthorizationFailed", NULL,
                             "The gateway has not allowed this action.");
         return -1;
@@ -49,6 +47,20 @@ amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
                             "The api-version '%.40s' is invalid. It has the "
                             "form YYYY-MM-DD or YYYY-MM-DD-preview.",
                             arm->version);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+amld_arm_begin(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
+               amld_response_t *response, int compute)
+{
+    const char *subscription, *group, *workspace;
+
+    if (amld_arm_enter(arm, d, request, response) != 0) {
         return -1;
     }
 
@@ -229,16 +241,17 @@ amld_arm_since(const amld_arm_t *arm, const char *date)
 /* The gateway decided on method and path; what it allowed must be what is
  * asked here. */
 static int
-arm_allowed(const amld_request_t *request)
+arm_allowed(amld_arm_t *arm)
 {
     aml_action_t action;
 
-    if (aml_action_of(aml_str_of(request->method), aml_str_of(request->path),
-                      &action) != 0) {
+    if (aml_action_of(aml_str_of(arm->request->method),
+                      aml_str_of(arm->request->path), &action) != 0) {
         return 0;
     }
+    arm->scope = action.scope;
 
-    return aml_str_caseeq(aml_str_of(request->action),
+    return aml_str_caseeq(aml_str_of(arm->request->action),
                           (aml_str_t){action.action, action.action_len});
 }
 

@@ -261,6 +261,12 @@ amld_http_parse_target(amld_exchange_t *e)
         return "The address is malformed.";
     }
 
+    /* as the gateway takes it, see docs/decisions.md */
+    if (target[1] == '/') {
+        target++;
+        n--;
+    }
+
     question = strchr(target, '?');
     path = question != NULL ? (size_t) (question - target) : n;
 

@@ -482,20 +482,29 @@ ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     aml_registry_txn_t *txn)
 {
     size_t n;
+    u_char *p;
 
     /*
      * The proxy sends the path as the client wrote it: what is decided on and
      * what amld sees must be the same bytes.
      */
 
+    p = r->unparsed_uri.data;
     n = r->unparsed_uri.len;
 
-    if (r->args.len != 0 || (n > 0 && r->unparsed_uri.data[n - 1] == '?')) {
+    if (r->args.len != 0 || (n > 0 && p[n - 1] == '?')) {
         n -= ngx_min(n, r->args.len + 1);
     }
 
-    if (n != r->uri.len ||
-        ngx_memcmp(r->unparsed_uri.data, r->uri.data, n) != 0) {
+    /* SDKs write "/{scope}/…" for a scope that begins with a slash; amld takes
+     * two at the start for one, too */
+
+    if (n > 1 && p[0] == '/' && p[1] == '/') {
+        p++;
+        n--;
+    }
+
+    if (n != r->uri.len || ngx_memcmp(p, r->uri.data, n) != 0) {
         return AML_REASON_REQUEST_MALFORMED;
     }
 

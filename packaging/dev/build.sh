@@ -54,7 +54,8 @@ clean_command() {
     fi
     [ -d build ] || return 0
     find build -mindepth 1 -maxdepth 1 ! -name run -exec rm -rf {} +
-    rm -rf t/browser/node_modules bench/node_modules
+    rm -rf t/browser/node_modules t/providers/node_modules \
+        t/sdk/node_modules bench/node_modules
     if [ -d build/run ]; then
         say "The demo's accounts and files are kept in build/run."
     fi

@@ -26,6 +26,7 @@ expand_tests() { # VARIANT PATH
     t)
         expand_tests "$1" t/unit
         expand_tests "$1" t/integration
+        expand_tests "$1" t/sdk
         expand_tests "$1" t/browser
         ;;
     t/unit)
@@ -80,6 +81,9 @@ test_command() {
     fi
     if printf '%s\n' "${tests[@]}" | grep -q '^t/browser/'; then
         need_npm t/browser
+    fi
+    if printf '%s\n' "${tests[@]}" | grep -q '^t/sdk/'; then
+        need_npm t/sdk
     fi
     build_tests "$variant"
     test_environment "$variant"

@@ -13,6 +13,8 @@
  *      "created":…,"expires":…}
  *     {"op":"principal","id":uuid,"not_before":0,"flags":0,"name":…,
  *      "issuer":…,"assignments":[{"role":uuid,"scope":"/…"}]}
+ *     {"op":"grant","id":uuid,"principal":uuid,"expires":…,"unknown":0,
+ *      "groups":[uuid…]}
  *     {"op":"issuer","iss":…,"algs":["RS256"],"leeway":0,"lifetime":0,
  *      "identity":"sub"|"entra","space":"","name_claim":"name",
  *      "audiences":[…]}
@@ -165,6 +167,33 @@ edit_session(const edit_t *e, json_t *o)
     SHA256((const unsigned char *) cookie, strlen(cookie), hash);
     put(e, key, aml_key_session(key, hash), buf,
         aml_session_encode(&s, buf, sizeof(buf)));
+}
+
+
+static void
+edit_grant(const edit_t *e, json_t *o)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1], buf[AML_RECORD_MAX];
+    aml_principal_id_t list[AML_GRANT_GROUPS], id = uuid(e, o, "id");
+    json_t *group, *groups = json_object_get(o, "groups");
+    size_t i;
+    aml_grant_t g = {
+        .expires = number(o, "expires", 0),
+        .flags = number(o, "unknown", 0) ? AML_GRANT_UNKNOWN : 0,
+        .principal = uuid(e, o, "principal"),
+    };
+
+    json_array_foreach(groups, i, group)
+    {
+        if (i == AML_GRANT_GROUPS ||
+            aml_uuid_parse(aml_str_of(json_string_value(group)), &list[i]) !=
+                0) {
+            fail(e, "groups");
+        }
+        g.group_count++;
+    }
+    put(e, key, aml_key_grant(key, &id), buf,
+        aml_grant_encode(&g, list, buf, sizeof(buf)));
 }
 
 
@@ -331,6 +360,8 @@ edit(const edit_t *e, json_t *o)
         edit_session(e, o);
     } else if (strcmp(op, "principal") == 0) {
         edit_principal(e, o);
+    } else if (strcmp(op, "grant") == 0) {
+        edit_grant(e, o);
     } else if (strcmp(op, "issuer") == 0) {
         edit_issuer(e, o);
     } else if (strcmp(op, "key") == 0) {
