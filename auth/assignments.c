@@ -526,6 +526,13 @@ amld_assignment_id(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
 
 /* ---- changes ---- */
 
+static aml_str_t
+scope_of(const amld_assignment_t *a)
+{
+    return (aml_str_t){a->scope, strlen(a->scope)};
+}
+
+
 static aml_registry_rc_t
 list_change(aml_registry_txn_t *txn, const amld_assignment_t *a, int add)
 {
@@ -538,12 +545,12 @@ list_change(aml_registry_txn_t *txn, const amld_assignment_t *a, int add)
         goto done;
     }
 
-    i = amld_principal_entry(&p, &a->role, aml_str_of(a->scope));
+    i = amld_principal_entry(&p, &a->role, scope_of(a));
 
     if (add && i == p.count) {
         /* the list has room for one more than it has */
         p.list[p.count].role = a->role;
-        p.list[p.count].scope = aml_str_of(a->scope);
+        p.list[p.count].scope = scope_of(a);
         p.count++;
         rc = amld_principal_store(txn, &a->principal, &p);
 
@@ -640,6 +647,10 @@ found_remove(aml_registry_txn_t *txn, found_t *found, aml_registry_rc_t rc)
     if (rc == AML_REGISTRY_OK && found->failed) {
         errno = ENOMEM;
         rc = AML_REGISTRY_FAILED;
+    }
+
+    if (found->list == NULL) {
+        return rc;
     }
 
     for (i = 0; i < found->n && rc == AML_REGISTRY_OK; i++) {

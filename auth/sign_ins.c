@@ -249,7 +249,7 @@ person_write(aml_registry_txn_t *txn, const amld_sign_in_t *s)
     }
 
     if (rc == AML_REGISTRY_OK && strcmp(p.name, s->name) == 0 &&
-        strcmp(p.issuer, s->issuer) == 0) {
+        strcmp(p.issuer, s->issuer) == 0 && !(p.flags & AML_PRINCIPAL_GROUP)) {
         amld_principal_clear(&p);
         return AML_REGISTRY_OK;
     }
@@ -259,6 +259,8 @@ person_write(aml_registry_txn_t *txn, const amld_sign_in_t *s)
         free(p.issuer);
         p.name = strdup(s->name);
         p.issuer = strdup(s->issuer);
+        /* whatever somebody took the UUID for that they gave a role to */
+        p.flags &= ~AML_PRINCIPAL_GROUP;
         errno = ENOMEM;
         rc = p.name != NULL && p.issuer != NULL
                  ? amld_principal_store(txn, &s->principal, &p)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "auth/assignments.h"
 #include "auth/principals.h"
@@ -42,7 +43,9 @@ const char amld_cli_role_usage[] =
     "path where it holds, and below: \"/\", or /subscriptions/… down to a\n"
     "workspace or a single compute.  A change holds from the next request on.\n"
     "\n"
-    "check says which assignment allows an action, such as\n"
+    "check says which assignment, of theirs or of a group that their last "
+    "sign-in\n"
+    "told of, allows an action, such as\n"
     "Microsoft.MachineLearningServices/workspaces/computes/read; its exit\n"
     "status is 0 when one does, 1 when none does.\n"
     "\n"
@@ -640,66 +643,142 @@ check_entry(aml_registry_txn_t *txn, const aml_assignment_t *entry,
 }
 
 
-static int
-check_principal(aml_registry_txn_t *txn, const role_args_t *args,
-                const aml_principal_id_t *id)
+typedef struct {
+    aml_registry_txn_t *txn;
+    const role_args_t *args;
+    int allowed;
+    int disabled;
+    size_t covers;
+} check_state_t;
+
+
+/* The assignments of one principal, themselves or a group of theirs. */
+static aml_registry_rc_t
+check_one(check_state_t *s, const aml_principal_id_t *id, int group)
 {
     static const char *const words[] = {
         [CHECK_SILENT] = "does not allow it",
         [CHECK_TAKES_BACK] = "takes it away by its NotActions",
         [CHECK_ALLOWS] = "allows it",
     };
-    char guid[AML_UUID_TEXT + 1], role[160];
-    aml_str_t action = aml_str_of(args->action), scope;
+    char guid[AML_UUID_TEXT + 1], uuid[AML_UUID_TEXT + 1], role[160];
+    aml_str_t scope;
     amld_assignment_t a;
     amld_principal_t p;
     aml_registry_rc_t rc;
-    int allowed = 0;
     check_t verdict;
-    size_t i, covers = 0;
+    size_t i;
 
-    rc = amld_principal_load(txn, id, &p);
-    if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
+    rc = amld_principal_load(s->txn, id, &p);
+    if (rc == AML_REGISTRY_NOTFOUND) {
+        rc = AML_REGISTRY_OK;
+    }
+    if (p.flags & AML_PRINCIPAL_DISABLED) {
+        s->disabled |= !group;
         amld_principal_clear(&p);
-        return amld_cli_registry_fail(rc);
+        return rc;
     }
 
     for (i = 0; i < p.count; i++) {
         scope = p.list[i].scope;
-        if (!aml_scope_covers(scope, aml_str_of(args->scope))) {
+        if (!aml_scope_covers(scope, aml_str_of(s->args->scope))) {
             continue;
         }
-        covers++;
+        s->covers++;
 
         (void) snprintf(a.scope, sizeof(a.scope), "%.*s", (int) scope.n,
                         scope.p);
         (void) snprintf(guid, sizeof(guid), "-");
-        if (amld_assignment_find(txn, id, &p.list[i].role, a.scope, &a) ==
+        if (amld_assignment_find(s->txn, id, &p.list[i].role, a.scope, &a) ==
             AML_REGISTRY_OK) {
             aml_uuid_format(&a.id, guid);
         }
 
-        verdict = check_entry(txn, &p.list[i], action);
-        allowed |= verdict == CHECK_ALLOWS;
-        amld_role_label(txn, &p.list[i].role, role, sizeof(role));
+        verdict = check_entry(s->txn, &p.list[i], aml_str_of(s->args->action));
+        s->allowed |= verdict == CHECK_ALLOWS;
+        amld_role_label(s->txn, &p.list[i].role, role, sizeof(role));
         printf("%s  ", guid);
         amld_cli_print(role, strlen(role));
         printf(" at ");
         amld_cli_print(scope.p, scope.n);
+        if (group) {
+            aml_uuid_format(id, uuid);
+            printf(" of the group ");
+            amld_cli_print(p.name[0] != '\0' ? p.name : uuid,
+                           strlen(p.name[0] != '\0' ? p.name : uuid));
+        }
         printf(" %s\n", words[verdict]);
-    }
-
-    if (p.flags & AML_PRINCIPAL_DISABLED) {
-        allowed = 0;
-        printf("denied: the principal is disabled\n");
-    } else if (!allowed && covers == 0) {
-        printf("denied: no role is assigned there\n");
-    } else {
-        printf(allowed ? "allowed\n" : "denied\n");
     }
     amld_principal_clear(&p);
 
-    return allowed ? AMLD_EXIT_OK : AMLD_EXIT_FAILED;
+    return rc;
+}
+
+
+/* Those that the last sign-in told of; `*unknown` when they are not all. */
+static aml_registry_rc_t
+check_groups(check_state_t *s, const aml_principal_id_t *id, int *unknown)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_principal_id_t group;
+    aml_registry_rc_t rc;
+    aml_grant_t grant;
+    aml_str_t value;
+    unsigned i;
+
+    *unknown = 0;
+
+    rc = aml_registry_get(s->txn, key, aml_key_grant(key, id), &value);
+    if (rc != AML_REGISTRY_OK) {
+        return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
+    }
+    if (aml_grant_decode(value, &grant) != AML_RECORD_OK) {
+        return AML_REGISTRY_CORRUPT;
+    }
+
+    *unknown = (grant.flags & AML_GRANT_UNKNOWN) != 0;
+    if (grant.expires <= (int64_t) time(NULL)) {
+        *unknown |= grant.group_count != 0;
+        return AML_REGISTRY_OK;
+    }
+
+    for (i = 0; i < grant.group_count && rc == AML_REGISTRY_OK; i++) {
+        group = aml_grant_group(&grant, i);
+        rc = check_one(s, &group, 1);
+    }
+
+    return rc;
+}
+
+
+static int
+check_principal(aml_registry_txn_t *txn, const role_args_t *args,
+                const aml_principal_id_t *id)
+{
+    check_state_t s = {.txn = txn, .args = args};
+    aml_registry_rc_t rc;
+    int unknown = 0;
+
+    rc = check_one(&s, id, 0);
+    if (rc == AML_REGISTRY_OK && !s.disabled) {
+        rc = check_groups(&s, id, &unknown);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return amld_cli_registry_fail(rc);
+    }
+
+    if (s.disabled) {
+        printf("denied: the principal is disabled\n");
+    } else if (s.allowed) {
+        printf("allowed\n");
+    } else if (unknown) {
+        printf("not known: their provider has not told all of their groups\n");
+    } else {
+        printf("denied%s\n",
+               s.covers == 0 ? ": no role is assigned there" : "");
+    }
+
+    return s.allowed && !s.disabled ? AMLD_EXIT_OK : AMLD_EXIT_FAILED;
 }
 
 

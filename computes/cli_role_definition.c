@@ -83,6 +83,8 @@ definition_args(int argc, char **argv, const char **argument)
     };
     int c;
 
+    *argument = "";
+
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         return amld_cli_usage(amld_cli_role_usage, c != 'h');
     }

@@ -112,6 +112,28 @@ subtest 'check' => sub {
     fails $check->('rita', 'read'), qr/action/, 'no action', 2;
     fails $check->('rita', '*/read'), qr/action/, 'a pattern', 2;
     fails $check->('nobody', "$M/read"), qr/nobody/, 'nobody';
+
+    my $group = sub (@more) {
+        $gw->edit({op => 'grant', expires => time + 3600, @more,
+            (map { $_ => $gw->amld_ok(qw(principal id --account erin))
+                =~ s/\n//r } qw(id principal))});
+        return $check->('erin', "$M/computes/read");
+    };
+    my $id = $gw->amld_ok(qw(principal id --group Team --space t)) =~ s/\n//r;
+    $r = $group->(groups => [$id]);
+    is $r->{status}, 1, 'a group without a role';
+    $gw->amld_ok(qw(role assign --group Team --space t --role Reader --scope),
+        $W);
+    $r = $group->(groups => [$id]);
+    is $r->{status}, 0, 'a group with one';
+    like $r->{out}, qr/Reader at \Q$W\E of the group Team allows it\nallowed/,
+        'is named';
+    $r = $group->(groups => [], unknown => 1);
+    is $r->{status}, 1, 'groups that are not known';
+    like $r->{out}, qr/^not known: /m, 'are not the same as none';
+    $r = $group->(groups => [$id], expires => time - 1);
+    like $r->{out}, qr/^not known: /m, 'nor are those of long ago';
+
     $gw->amld_ok(qw(principal disable --account rita));
     $r = $check->('rita', "$M/computes/read");
     is $r->{status}, 1, 'a disabled principal';

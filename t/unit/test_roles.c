@@ -305,70 +305,6 @@ builtin_names(void **state)
 }
 
 
-static void
-builtin_rights(void **state)
-{
-    /* Owner, Contributor, Reader, Data Scientist, Compute Operator */
-    static const struct {
-        const char *action;
-        const char *allowed;
-    } t[] = {
-        {M "computes/read", "11111"},
-        {M "computes/write", "11001"},
-        {M "computes/delete", "11001"},
-        {M "computes/start/action", "11011"},
-        {M "computes/stop/action", "11011"},
-        {M "computes/restart/action", "11011"},
-        {M "computes/applicationaccess/action", "11011"},
-        {M "computes/updateSchedules/action", "11011"},
-        {M "computes/updateIdleShutdownSetting/action", "11011"},
-        {M "computes/customServices/action", "11011"},
-        {M "computes/listKeys/action", "11001"},
-        {M "computes/nodes/read", "11111"},
-        {M "computes/nodes/write", "11001"},
-        {M "jobs/read", "11110"},
-        {M "jobs/write", "11010"},
-        {M "jobs/delete", "11010"},
-        {M "jobs/cancel/action", "11010"},
-        {M "listKeys/action", "11000"},
-        {M "read", "11110"},
-        {M "write", "11000"},
-        {M "delete", "11000"},
-        {M "computesX/write", "11010"},
-        {L "usages/read", "11100"},
-        {L "quotas/read", "11100"},
-        {L "vmSizes/read", "11100"},
-        {L "updateQuotas/action", "11000"},
-        {"Microsoft.Authorization/roleAssignments/read", "11100"},
-        {"Microsoft.Authorization/roleAssignments/write", "10000"},
-        {"Microsoft.Authorization/roleAssignments/delete", "10000"},
-        {"Microsoft.Authorization/write", "10000"},
-        {"Microsoft.Authorization/elevateAccess/action", "10000"},
-
-        {"MICROSOFT.machinelearningservices/WORKSPACES/Computes/START/Action",
-         "11011"},
-        {"microsoft.machinelearningservices/workspaces/computes/WRITE",
-         "11001"},
-        {"microsoft.AUTHORIZATION/roleassignments/WRITE", "10000"},
-        {M "computes/readx", "11001"},
-        {M "computes", "11000"},
-        {"", "00000"},
-    };
-    aml_role_t **roles = *state;
-    size_t i, k;
-    int allowed;
-
-    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        for (k = 0; k < ROLES; k++) {
-            allowed = aml_role_allows(roles[k], aml_str_of(t[i].action));
-            if (allowed != t[i].allowed[k] - '0') {
-                fail_msg("%s, %s: %d", builtin[k].name, t[i].action, allowed);
-            }
-        }
-    }
-}
-
-
 /* ---- reading ---- */
 
 static aml_role_t *
@@ -649,8 +585,6 @@ main(void)
         cmocka_unit_test(takes_no_time),
         cmocka_unit_test(scopes),
         cmocka_unit_test_setup_teardown(builtin_names, load_builtin,
-                                        free_builtin),
-        cmocka_unit_test_setup_teardown(builtin_rights, load_builtin,
                                         free_builtin),
         cmocka_unit_test(formats),
         cmocka_unit_test(permissions_are_united),

@@ -196,6 +196,15 @@ test_begin(void **state)
     assert_int_equal(amld_principal_load(txn, &alice, &p), AML_REGISTRY_OK);
     assert_string_equal(p.name, "Alice B.");
 
+    /* whoever signs in is no group, whatever they were taken for */
+    p.flags = AML_PRINCIPAL_GROUP;
+    assert_int_equal(amld_principal_store(txn, &alice, &p), AML_REGISTRY_OK);
+    amld_principal_clear(&p);
+    assert_int_equal(aml_uuid_random(&made.id), 0);
+    assert_int_equal(amld_sign_in_begin(txn, &made), AML_REGISTRY_OK);
+    assert_int_equal(amld_principal_load(txn, &alice, &p), AML_REGISTRY_OK);
+    assert_int_equal(p.flags, 0);
+
     /* who is disabled does not sign in */
     p.flags = AML_PRINCIPAL_DISABLED;
     assert_int_equal(amld_principal_store(txn, &alice, &p), AML_REGISTRY_OK);
