@@ -76,8 +76,10 @@ find_session(aml_registry_txn_t *txn, const uint8_t hash[32], aml_session_t *s)
 }
 
 
+/* `decode` is aml_principal_decode(), or its _head(), which reads less. */
 static aml_found_t
 find_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
+               aml_record_rc_t (*decode)(aml_str_t, aml_principal_t *),
                aml_principal_t *p)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
@@ -85,7 +87,7 @@ find_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
     aml_found_t found;
 
     found = aml_look_up(txn, key, aml_key_principal(key, id), &value);
-    if (found == AML_FOUND && aml_principal_decode(value, p) != AML_RECORD_OK) {
+    if (found == AML_FOUND && decode(value, p) != AML_RECORD_OK) {
         return AML_BROKEN;
     }
 
@@ -243,7 +245,7 @@ check_session(aml_registry_txn_t *txn, const uint8_t hash[32], aml_str_t host,
         return AML_REASON_SESSION_EXPIRED;
     }
 
-    switch (find_principal(txn, &s->principal, p)) {
+    switch (find_principal(txn, &s->principal, aml_principal_decode_head, p)) {
     case AML_FOUND:
         return check_principal(p, s->created);
     case AML_ABSENT:
@@ -302,7 +304,7 @@ check_token_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
 {
     aml_principal_t p;
 
-    switch (find_principal(txn, id, &p)) {
+    switch (find_principal(txn, id, aml_principal_decode_head, &p)) {
     case AML_FOUND:
         return check_principal(&p, issued);
     case AML_ABSENT:
@@ -353,7 +355,8 @@ check_personal(aml_registry_txn_t *txn, const uint8_t hash[32], int64_t now,
         return AML_REASON_TOKEN_EXPIRED;
     }
 
-    switch (find_principal(txn, &token->principal, p)) {
+    switch (
+        find_principal(txn, &token->principal, aml_principal_decode_head, p)) {
     case AML_FOUND:
         return check_principal(p, token->created);
     case AML_ABSENT:
@@ -574,50 +577,78 @@ check_scope(aml_registry_txn_t *txn, const aml_identity_t *who, aml_str_t name,
 }
 
 
+void
+aml_target_expect(aml_registry_txn_t *txn, aml_str_t name, unsigned port)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+
+    aml_registry_prefetch(txn, key, aml_key_route(key, name, port));
+}
+
+
+void
+aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
+                aml_target_t *target)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_found_t found;
+
+    found = find_route(txn, name, port, &target->route);
+
+    /* The instance's own record leads nowhere, but says what it is. */
+    if (found == AML_ABSENT) {
+        port = 0;
+        found = find_route(txn, name, 0, &target->route);
+    }
+
+    target->name = name;
+    target->port = port;
+    target->found = found;
+
+    /* whoever may open it is its creator */
+    if (found == AML_FOUND) {
+        aml_registry_prefetch(txn, key,
+                              aml_key_principal(key, &target->route.creator));
+    }
+}
+
+
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
-                       aml_str_t name, unsigned port, aml_route_t *route)
+                       const aml_target_t *target)
 {
     aml_reason_t rc;
-    aml_found_t found;
 
     if (who->credential == AML_CREDENTIAL_NONE) {
         return AML_REASON_SIGN_IN_REQUIRED;
     }
 
-    found = find_route(txn, name, port, route);
-    if (found == AML_ABSENT) {
-        port = 0;
-        found = find_route(txn, name, 0, route);
-    }
-
-    if (found == AML_ABSENT) {
+    if (target->found == AML_ABSENT) {
         return AML_REASON_INSTANCE_NOT_FOUND;
     }
-    if (found == AML_BROKEN) {
+    if (target->found == AML_BROKEN) {
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
 
-    if (!aml_principal_eq(&route->creator, &who->principal)) {
+    if (!aml_principal_eq(&target->route.creator, &who->principal)) {
         return AML_REASON_NOT_CREATOR;
     }
 
-    rc = check_scope(txn, who, name, aml_str(""));
+    rc = check_scope(txn, who, target->name, aml_str(""));
     if (rc != AML_REASON_OK) {
         return rc;
     }
 
-    rc = reason_of_state(route->state);
+    rc = reason_of_state(target->route.state);
     if (rc != AML_REASON_OK) {
         return rc;
     }
-    /* The instance's own record leads nowhere. */
-    if (port == 0) {
+    if (target->port == 0) {
         return AML_REASON_PORT_NOT_OPEN;
     }
 
-    return route->address.n != 0 ? AML_REASON_OK
-                                 : AML_REASON_REGISTRY_UNAVAILABLE;
+    return target->route.address.n != 0 ? AML_REASON_OK
+                                        : AML_REASON_REGISTRY_UNAVAILABLE;
 }
 
 
@@ -668,7 +699,7 @@ assignments_allow(aml_registry_txn_t *txn, const aml_principal_id_t *id,
     aml_principal_t p;
     aml_str_t rest;
 
-    switch (find_principal(txn, id, &p)) {
+    switch (find_principal(txn, id, aml_principal_decode, &p)) {
     case AML_FOUND:
         break;
     case AML_ABSENT:

@@ -81,14 +81,33 @@ aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
                                 const aml_identity_t *who, int64_t now);
 
 /*
- * May `who` open what listens on `port` of instance `name` (lower case)?
- * OK fills `route`, whose strings live as long as the snapshot.  NOT_CREATOR
- * comes before anything that tells of the instance's state; TOKEN_SCOPE where
- * a personal token was made for other instances.
+ * What listens on `port` of instance `name` (lower case), looked up before it
+ * is known who asks.  Lives as long as the snapshot.
+ */
+typedef struct {
+    aml_str_t name;
+    unsigned port;
+    int found; /* aml_found_t */
+    aml_route_t route;
+} aml_target_t;
+
+/*
+ * aml_target_expect() and, some work later, aml_target_find(), are
+ * calls that only ask for memory which is needed later: in a large registry
+ * each record is a wait.  The first may be left out.
+ */
+void aml_target_expect(aml_registry_txn_t *txn, aml_str_t name, unsigned port);
+void aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
+                     aml_target_t *target);
+
+/*
+ * May `who` open it?  OK: target->route has its address.  NOT_CREATOR comes
+ * before anything that tells of the instance's state; TOKEN_SCOPE where a
+ * personal token was made for other instances.
  */
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
-                       aml_str_t name, unsigned port, aml_route_t *route);
+                       const aml_target_t *target);
 
 /*
  * May `who` do `action`, by a role of their own or of a group?  OK,

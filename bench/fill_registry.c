@@ -7,14 +7,15 @@
  *                 [--instances N] [--own N] [--sessions N]
  *   fill_registry --registry DIR --touch-keys
  *
- * The person SUB owns `own` of the instances, spread evenly; the others
- * belong to other people, 100 each.  Names are scattered, so that
- * neighbours in time are not neighbours in the store.  Every instance runs at
- * the same address with the same generation: what differs between a small
- * and a large registry is the look-up alone, not connections upstream.
+ * Of the instances, `own` are asked for, spread evenly: SUB owns the first, and
+ * a person each the others.  The rest belongs to other people, 100 each.  Names
+ * are scattered, so that neighbours in time are not neighbours in the store.
+ * Every instance runs at the same address with the same generation: what
+ * differs between a small and a large registry is the look-up alone, not
+ * connections upstream.
  *
- * Each instance that SUB owns gets `sessions` sessions; for each of them a line
- * "host cookie" is written.
+ * Each instance that is asked for gets `sessions` sessions; for each of them a
+ * line "host cookie" is written.
  * --touch-keys begins a new generation of the key set, after which a worker
  * takes no remembered token for verified.
  */
@@ -174,9 +175,9 @@ fill_issuer(fill_t *f, const char *file)
 }
 
 
-/* A session of the person at `host`, and the line for the request. */
+/* A session at `host`, and the line for the request. */
 static void
-fill_session(fill_t *f, const char *host)
+fill_session(fill_t *f, const char *host, const aml_principal_id_t *whose)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], cookie[AML_SESSION_CHARS + 1];
     uint8_t secret[32], hash[32], buf[512];
@@ -192,8 +193,8 @@ fill_session(fill_t *f, const char *host)
 
     s.created = f->now;
     s.expires = f->now + FILL_LIFETIME;
-    s.principal = f->me;
-    s.sign_in = f->me;
+    s.principal = *whose;
+    s.sign_in = *whose;
     s.host = aml_str_of(host);
     fill_put(f, key, aml_key_session(key, hash), buf,
              aml_session_encode(&s, buf, sizeof(buf)));
@@ -204,7 +205,7 @@ fill_session(fill_t *f, const char *host)
 
 static void
 fill_instance(fill_t *f, unsigned long number,
-              const aml_principal_id_t *creator)
+              const aml_principal_id_t *creator, int measured)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], name[16], host[256], compute[256];
     uint8_t buf[1024];
@@ -230,10 +231,10 @@ fill_instance(fill_t *f, unsigned long number,
     fill_put(f, key, aml_key_route(key, r.name, 8888), buf,
              aml_route_encode(&r, buf, sizeof(buf)));
 
-    if (creator == &f->me) {
+    if (measured) {
         snprintf(host, sizeof(host), "%s.%s", name, f->apps);
         for (i = 0; i < f->sessions; i++) {
-            fill_session(f, host);
+            fill_session(f, host, creator);
         }
     }
 }
@@ -244,7 +245,8 @@ fill_all(fill_t *f, const char *key_file)
 {
     char subject[32];
     unsigned long i, step;
-    aml_principal_id_t other;
+    aml_principal_id_t other, owner;
+    int measured;
 
     fill_begin(f);
     fill_issuer(f, key_file);
@@ -257,8 +259,19 @@ fill_all(fill_t *f, const char *key_file)
                      i / FILL_PER_PERSON);
             fill_principal(f, subject, &other);
         }
+
+        /* a person has one instance, or few: each that is asked for is of
+         * another */
+        measured = i % step == 0 && i / step < f->own;
+        if (measured && i > 0) {
+            snprintf(subject, sizeof(subject), "owner-%lu", i / step);
+            fill_principal(f, subject, &owner);
+        }
         fill_instance(f, i,
-                      i % step == 0 && i / step < f->own ? &f->me : &other);
+                      !measured ? &other
+                      : i == 0  ? &f->me
+                                : &owner,
+                      measured);
         if (i % FILL_BATCH == FILL_BATCH - 1) {
             fill_commit(f);
             fill_begin(f);

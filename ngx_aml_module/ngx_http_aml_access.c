@@ -42,7 +42,7 @@ static aml_reason_t
 ngx_http_aml_keep(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
 static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                     aml_registry_txn_t *txn);
+                     aml_registry_txn_t *txn, const aml_target_t *target);
 static aml_reason_t
 ngx_http_aml_action(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     aml_registry_txn_t *txn);
@@ -256,19 +256,30 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                     ngx_uint_t require, aml_registry_txn_t *txn,
                     ngx_http_aml_worker_t *worker)
 {
-    aml_str_t credential;
+    aml_str_t credential, name;
     aml_reason_t reason;
-    aml_credential_t kind;
+    aml_credential_t kind = AML_CREDENTIAL_NONE;
+    aml_target_t target;
 
-    if (require == NGX_HTTP_AML_CREATOR &&
-        ngx_http_aml_host(r, ctx) != NGX_OK) {
-        return AML_REASON_HOST_UNKNOWN;
+    if (require == NGX_HTTP_AML_CREATOR) {
+        if (ngx_http_aml_host(r, ctx) != NGX_OK) {
+            return AML_REASON_HOST_UNKNOWN;
+        }
+
+        name = (aml_str_t){ctx->host.name, ctx->host.name_len};
+        aml_target_expect(txn, name, ctx->host.port);
     }
 
     /* after an internal redirect the credential may be gone already */
 
+    reason = ctx->identified ? AML_REASON_OK
+                             : ngx_http_aml_credential(r, &kind, &credential);
+
+    if (require == NGX_HTTP_AML_CREATOR) {
+        aml_target_find(txn, name, ctx->host.port, &target);
+    }
+
     if (!ctx->identified) {
-        reason = ngx_http_aml_credential(r, &kind, &credential);
 
         if (reason == AML_REASON_OK) {
             reason =
@@ -288,7 +299,7 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     switch (require) {
 
     case NGX_HTTP_AML_CREATOR:
-        return ngx_http_aml_creator(r, ctx, txn);
+        return ngx_http_aml_creator(r, ctx, txn, &target);
 
     case NGX_HTTP_AML_ACTION:
         return ngx_http_aml_action(r, ctx, txn);
@@ -437,21 +448,21 @@ ngx_http_aml_keep(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
 
 static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
-                     aml_registry_txn_t *txn)
+                     aml_registry_txn_t *txn, const aml_target_t *target)
 {
     u_char *p;
-    aml_route_t route;
     aml_reason_t reason;
+    const aml_route_t *route;
 
-    reason = aml_decide_application(
-        txn, &ctx->identity, (aml_str_t){ctx->host.name, ctx->host.name_len},
-        ctx->host.port, &route);
+    route = &target->route;
+
+    reason = aml_decide_application(txn, &ctx->identity, target);
 
     if (reason != AML_REASON_OK) {
         return reason;
     }
 
-    if (aml_peer_of(route.address, route.generation, &ctx->peer) != 0) {
+    if (aml_peer_of(route->address, route->generation, &ctx->peer) != 0) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "aml: route of instance \"%*s\" port %ui has an address "
                       "that can't be used",
@@ -460,18 +471,18 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         return AML_REASON_APPLICATION_UNREACHABLE;
     }
 
-    ctx->generation = route.generation;
+    ctx->generation = route->generation;
 
     /* the name of the peer is for logs; it must outlive the snapshot */
 
-    p = ngx_pnalloc(r->pool, route.address.n);
+    p = ngx_pnalloc(r->pool, route->address.n);
     if (p == NULL) {
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
 
-    ngx_memcpy(p, route.address.p, route.address.n);
+    ngx_memcpy(p, route->address.p, route->address.n);
     ctx->peer_name.data = p;
-    ctx->peer_name.len = route.address.n;
+    ctx->peer_name.len = route->address.n;
 
     return AML_REASON_OK;
 }

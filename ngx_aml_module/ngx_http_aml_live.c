@@ -274,8 +274,8 @@ ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx)
 static aml_reason_t
 ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
 {
-    aml_route_t route;
     aml_reason_t reason;
+    aml_target_t target;
 
     reason = aml_identity_holds(txn, &ctx->identity, ngx_time());
 
@@ -283,11 +283,12 @@ ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
         return reason;
     }
 
-    reason = aml_decide_application(
-        txn, &ctx->identity, (aml_str_t){ctx->host.name, ctx->host.name_len},
-        ctx->host.port, &route);
+    aml_target_find(txn, (aml_str_t){ctx->host.name, ctx->host.name_len},
+                    ctx->host.port, &target);
 
-    if (reason == AML_REASON_OK && route.generation != ctx->generation) {
+    reason = aml_decide_application(txn, &ctx->identity, &target);
+
+    if (reason == AML_REASON_OK && target.route.generation != ctx->generation) {
         return AML_REASON_INSTANCE_STOPPED;
     }
 

@@ -123,6 +123,21 @@ aml_cache_get(aml_cache_t *cache, uint64_t hash, aml_str_t key,
 
 
 void
+aml_cache_prefetch(const aml_cache_t *cache, uint64_t hash)
+{
+    unsigned way;
+    aml_cache_slot_t *set;
+
+    set = set_of(cache, hash);
+
+    for (way = 0; way < AML_CACHE_WAYS; way++) {
+        __builtin_prefetch(&set[way]);
+        __builtin_prefetch((char *) &set[way] + 64);
+    }
+}
+
+
+void
 aml_cache_put(aml_cache_t *cache, uint64_t hash, aml_str_t key, aml_str_t value)
 {
     unsigned way;

@@ -20,8 +20,8 @@
 #include "auth/str.h"
 
 /* Key and value together; longer ones are not kept. */
-#define AML_CACHE_RECORD 228
-#define AML_CACHE_SLOT 256 /* bytes of memory for each entry */
+#define AML_CACHE_RECORD 484
+#define AML_CACHE_SLOT 512 /* bytes of memory for each entry */
 
 typedef struct aml_cache aml_cache_t;
 
@@ -36,6 +36,9 @@ void aml_cache_begin(aml_cache_t *cache);
 /* 1 and the value, or 0.  `hash` is the key's. */
 int aml_cache_get(aml_cache_t *cache, uint64_t hash, aml_str_t key,
                   aml_str_t *value);
+
+/* Asks for the memory that a get will look at, and does not wait for it. */
+void aml_cache_prefetch(const aml_cache_t *cache, uint64_t hash);
 
 /* Keeps a copy, unless it is too long or values of this snapshot are in its
  * place. */

@@ -330,6 +330,41 @@ assignment_take(in_t *in, aml_assignment_t *a)
 }
 
 
+static aml_record_rc_t
+principal_head(in_t *in, aml_principal_t *p)
+{
+    aml_record_rc_t rc;
+
+    rc = get_version(in, PRINCIPAL_VERSION);
+    if (rc != AML_RECORD_OK) {
+        return rc;
+    }
+
+    p->not_before = (int64_t) get_64(in);
+    p->flags = get_32(in);
+    p->assignment_count = get_16(in);
+    p->name = get_str(in);
+
+    return in->cut ? AML_RECORD_TRUNCATED : AML_RECORD_OK;
+}
+
+
+aml_record_rc_t
+aml_principal_decode_head(aml_str_t value, aml_principal_t *p)
+{
+    in_t in = in_of(value);
+    aml_record_rc_t rc;
+
+    rc = principal_head(&in, p);
+    p->assignment_count = 0;
+    p->issuer = p->assignments = aml_str("");
+
+    return rc != AML_RECORD_OK  ? rc
+           : principal_valid(p) ? AML_RECORD_OK
+                                : AML_RECORD_INVALID;
+}
+
+
 aml_record_rc_t
 aml_principal_decode(aml_str_t value, aml_principal_t *p)
 {
@@ -339,15 +374,11 @@ aml_principal_decode(aml_str_t value, aml_principal_t *p)
     aml_assignment_t a = {0};
     aml_record_rc_t rc;
 
-    rc = get_version(&in, PRINCIPAL_VERSION);
+    rc = principal_head(&in, p);
     if (rc != AML_RECORD_OK) {
         return rc;
     }
 
-    p->not_before = (int64_t) get_64(&in);
-    p->flags = get_32(&in);
-    p->assignment_count = get_16(&in);
-    p->name = get_str(&in);
     p->issuer = get_str(&in);
     p->assignments = (aml_str_t){(const char *) in.p, in.n};
 

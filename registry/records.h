@@ -88,6 +88,9 @@ size_t
 aml_principal_encode(const aml_principal_t *p, const aml_assignment_t *list,
                      void *buf, size_t size);
 aml_record_rc_t aml_principal_decode(aml_str_t value, aml_principal_t *p);
+/* Without issuer and assignments, which stay empty and are not looked at: for
+ * requests that ask only whether somebody is still let in. */
+aml_record_rc_t aml_principal_decode_head(aml_str_t value, aml_principal_t *p);
 
 /* Takes the next assignment off `rest` (start with p->assignments); 1, or 0 at
  * the end.  A decoded principal's assignments are known to be well-formed. */

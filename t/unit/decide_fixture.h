@@ -254,15 +254,18 @@ application(env_t *e, const aml_identity_t *who, const char *name,
             unsigned port)
 {
     aml_registry_txn_t *txn;
-    aml_route_t route;
+    aml_target_t target;
     aml_reason_t rc;
 
     assert_int_equal(aml_registry_read(e->reg, &txn), AML_REGISTRY_OK);
-    rc = aml_decide_application(txn, who, aml_str_of(name), port, &route);
+    aml_target_expect(txn, aml_str_of(name), port);
+    aml_target_find(txn, aml_str_of(name), port, &target);
+    rc = aml_decide_application(txn, who, &target);
     if (rc == AML_REASON_OK) {
-        assert_int_equal(route.port, port);
-        assert_int_equal(route.generation, 7);
-        assert_true(aml_str_eq(route.address, aml_str("unix:/run/aml/x.sock")));
+        assert_int_equal(target.route.port, port);
+        assert_int_equal(target.route.generation, 7);
+        assert_true(
+            aml_str_eq(target.route.address, aml_str("unix:/run/aml/x.sock")));
     }
     aml_registry_end(txn);
 

@@ -311,6 +311,45 @@ test_public_key(void **state)
 }
 
 
+/* What of a principal lies before its assignments: read alone, and not less
+ * strictly. */
+static void
+test_principal_head(void **state)
+{
+    char buf[512], *copy;
+    aml_principal_t p, whole;
+    size_t n = principal(buf, sizeof(buf)), at, head;
+
+    (void) state;
+
+    assert_int_equal(aml_principal_decode((aml_str_t){buf, n}, &whole),
+                     AML_RECORD_OK);
+    assert_int_equal(aml_principal_decode_head((aml_str_t){buf, n}, &p),
+                     AML_RECORD_OK);
+    assert_int_equal(p.not_before, whole.not_before);
+    assert_int_equal(p.flags, whole.flags);
+    assert_true(aml_str_eq(p.name, whole.name));
+    assert_int_equal(p.assignment_count, 0);
+    assert_int_equal(p.assignments.n, 0);
+
+    head = 2 + 8 + 4 + 2 + 2 + p.name.n;
+    for (at = 0; at < n; at++) {
+        copy = malloc(at != 0 ? at : 1); /* for the sanitizer */
+        memcpy(copy, buf, at);
+        assert_int_equal(aml_principal_decode_head((aml_str_t){copy, at}, &p),
+                         at < head ? AML_RECORD_TRUNCATED : AML_RECORD_OK);
+        free(copy);
+    }
+
+    buf[2 + 8] = 4;
+    assert_int_equal(aml_principal_decode_head((aml_str_t){buf, n}, &p),
+                     AML_RECORD_INVALID);
+    buf[0] = 9;
+    assert_int_equal(aml_principal_decode_head((aml_str_t){buf, n}, &p),
+                     AML_RECORD_VERSION);
+}
+
+
 static void
 test_issuer(void **state)
 {
@@ -810,14 +849,23 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_session),    cmocka_unit_test(test_principal),
-        cmocka_unit_test(test_route),      cmocka_unit_test(test_public_key),
-        cmocka_unit_test(test_issuer),     cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_cut),        cmocka_unit_test(test_version),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_room),
-        cmocka_unit_test(test_invalid),    cmocka_unit_test(test_invalid_keys),
-        cmocka_unit_test(test_long),       cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_keys_apart), cmocka_unit_test(test_keys_long),
+        cmocka_unit_test(test_session),
+        cmocka_unit_test(test_principal),
+        cmocka_unit_test(test_route),
+        cmocka_unit_test(test_public_key),
+        cmocka_unit_test(test_principal_head),
+        cmocka_unit_test(test_issuer),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_invalid_keys),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_keys_apart),
+        cmocka_unit_test(test_keys_long),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
