@@ -132,8 +132,9 @@
       "Try again in a moment, or tell your administrator: amld is down.")      \
     X(REGISTRY_UNAVAILABLE, registry_unavailable, 503,                         \
       "The gateway cannot look things up",                                     \
-      "The gateway's registry cannot be read.",                                \
-      "Tell your administrator: the gateway's error log says why.")
+      "The gateway's registry cannot be read or written.",                     \
+      "Tell your administrator: the error log of the gateway or of amld "      \
+      "says why.")
 
 typedef enum {
 #define X(NAME, code, status, title, text, next) AML_REASON_##NAME,

@@ -89,6 +89,7 @@ run_serve(amld_t *d)
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
                  d->config->listen);
         rc = amld_supervisor_run(d);
+        rc = d->failed ? -1 : rc;
         amld_log(AMLD_LOG_INFO, "amld ends");
     }
 

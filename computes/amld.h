@@ -11,6 +11,7 @@
 #ifndef AMLD_H
 #define AMLD_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "computes/config.h"
@@ -22,6 +23,7 @@ typedef struct {
     amld_config_t *config;
     aml_registry_t *registry;
     int wake; /* eventfd: amld_wake() makes the supervisor look again */
+    volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;
 
 /* Any thread. */

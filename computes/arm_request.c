@@ -163,7 +163,7 @@ amld_arm_registry_error(amld_arm_t *arm, aml_registry_rc_t rc)
     amld_log(AMLD_LOG_ERROR, "arm: %s %s: registry: %s", arm->request->method,
              arm->request->path, aml_registry_strerror(rc));
 
-    if (rc == AML_REGISTRY_FULL) {
+    if (rc == AML_REGISTRY_FULL || rc == AML_REGISTRY_LIMIT) {
         amld_response_error(arm->response, 507, "InsufficientStorage", NULL,
                             "The registry is full: %s.",
                             aml_registry_strerror(rc));

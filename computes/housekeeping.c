@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "auth/local_issuer.h"
 #include "auth/sessions.h"
@@ -50,18 +52,33 @@ housekeeping_once(amld_t *d)
 }
 
 
+static void
+housekeeping_look(amld_t *d)
+{
+    if (!d->failed && aml_registry_stale(d->registry)) {
+        amld_log(AMLD_LOG_ERROR,
+                 "registry %s was removed or replaced: amld ends; start it "
+                 "again",
+                 d->config->registry);
+        d->failed = 1;
+        (void) kill(getpid(), SIGTERM);
+    }
+}
+
+
 static void *
 housekeeping_run(void *data)
 {
     amld_housekeeping_t *h = data;
     struct timespec until;
+    unsigned looks = 0;
     int rc;
 
     pthread_mutex_lock(&h->mutex);
 
     while (!h->ends) {
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += AMLD_HOUSEKEEPING_SECONDS;
+        until.tv_sec += AMLD_HOUSEKEEPING_LOOK;
 
         rc = 0;
         while (!h->ends && rc != ETIMEDOUT) {
@@ -70,7 +87,11 @@ housekeeping_run(void *data)
 
         if (!h->ends) {
             pthread_mutex_unlock(&h->mutex);
-            housekeeping_once(h->amld);
+            housekeeping_look(h->amld);
+            if (++looks * AMLD_HOUSEKEEPING_LOOK % AMLD_HOUSEKEEPING_SECONDS ==
+                0) {
+                housekeeping_once(h->amld);
+            }
             pthread_mutex_lock(&h->mutex);
         }
     }

@@ -30,7 +30,8 @@ aml_changes_hot(const void *key, size_t n)
 }
 
 
-/* Both halves of the product: every bit of it depends on all of both. */
+/* 64-bit machines only.  Both halves of the product: every bit of it depends on
+ * all of both. */
 static uint64_t
 fold(uint64_t a, uint64_t b)
 {

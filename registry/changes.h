@@ -21,7 +21,11 @@
 #define AML_CHANGES_KEY "meta/changes/"
 #define AML_CHANGES_BEHIND "meta/changes0" /* the first key behind them */
 
-/* Is a key read by every request: a session, principal, route, key, issuer? */
+/*
+ * Is a key read by every request: a session, principal, route, key, issuer?
+ * Part of the format: an amld that notes fewer families than a worker caches
+ * leaves it with records that are stale.  A new family is a new format.
+ */
 int aml_changes_hot(const void *key, size_t n);
 
 /* Never 0.  Part of the format: all releases make the same. */

@@ -116,6 +116,36 @@ registry_identify(aml_registry_t *reg)
 }
 
 
+/*
+ * LMDB makes lock.mdb by setting its length, and then writes to it by way of
+ * memory: on a full disk that is SIGBUS.  So its blocks are asked for first.
+ * One that is there keeps its length: others have it mapped.
+ */
+static aml_registry_rc_t
+lock_reserve(const aml_registry_t *reg)
+{
+    int fd, rc;
+    struct stat st;
+
+    fd = open(reg->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd == -1) {
+        /* a reader of a read-only file system has none */
+        return errno == EROFS ? AML_REGISTRY_OK : aml_registry_translate(errno);
+    }
+
+    rc =
+        fstat(fd, &st) != 0
+            ? errno
+            : posix_fallocate(
+                  fd, 0, st.st_size != 0 ? st.st_size : AML_REGISTRY_LOCK_SIZE);
+    close(fd);
+
+    /* EOPNOTSUPP, EINVAL: a file system that can't; as without this */
+    return rc == EOPNOTSUPP || rc == EINVAL ? AML_REGISTRY_OK
+                                            : aml_registry_translate(rc);
+}
+
+
 aml_registry_rc_t
 aml_registry_open_reader(const char *dir, aml_registry_t **out)
 {
@@ -131,6 +161,11 @@ aml_registry_open_reader(const char *dir, aml_registry_t **out)
     }
 
     answer = aml_registry_data_check(reg->data_path);
+    if (answer != AML_REGISTRY_OK) {
+        goto failed;
+    }
+
+    answer = lock_reserve(reg);
     if (answer != AML_REGISTRY_OK) {
         goto failed;
     }
@@ -330,6 +365,11 @@ aml_registry_open_writer(const char *dir, size_t map_size, gid_t group,
 
     answer = aml_registry_data_check(reg->data_path);
     if (answer != AML_REGISTRY_OK && answer != AML_REGISTRY_MISSING) {
+        goto failed;
+    }
+
+    answer = lock_reserve(reg);
+    if (answer != AML_REGISTRY_OK) {
         goto failed;
     }
 

@@ -45,7 +45,10 @@ aml_registry_strerror(aml_registry_rc_t rc)
     case AML_REGISTRY_BUSY:
         return "the registry has no free reader slot";
     case AML_REGISTRY_FULL:
-        return "the registry's map or disk is full";
+        return "the registry's disk is full: make room on it";
+    case AML_REGISTRY_LIMIT:
+        return "the registry is as large as it may get: raise registry_size "
+               "and restart amld";
     case AML_REGISTRY_TOOLONG:
         return "the key is too long for the registry";
     case AML_REGISTRY_FAILED:
@@ -75,6 +78,7 @@ aml_registry_translate(int rc)
         return AML_REGISTRY_BUSY;
     case MDB_MAP_FULL:
     case MDB_TXN_FULL:
+        return AML_REGISTRY_LIMIT;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -504,6 +508,15 @@ aml_registry_get(aml_registry_txn_t *txn, const void *key, size_t klen,
     }
 
     return AML_REGISTRY_OK;
+}
+
+
+void
+aml_registry_prefetch(aml_registry_txn_t *txn, const void *key, size_t klen)
+{
+    if (txn->reg->cache != NULL && klen != 0) {
+        aml_cache_prefetch(txn->reg->cache, aml_changes_hash(key, klen));
+    }
 }
 
 

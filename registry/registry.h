@@ -35,6 +35,7 @@
 /* Reader slots: every worker holds one, and workers that linger after a
  * reload hold theirs, so the number is generous. */
 #define AML_REGISTRY_READERS 1022
+#define AML_REGISTRY_LOCK_SIZE 65536 /* of lock.mdb, for so many */
 
 typedef struct aml_registry aml_registry_t;
 typedef struct aml_registry_txn aml_registry_txn_t;
@@ -47,7 +48,8 @@ typedef enum {
     AML_REGISTRY_CORRUPT,  /* half-written, or not a registry */
     AML_REGISTRY_DENIED,   /* file permissions */
     AML_REGISTRY_BUSY,     /* no free reader slot */
-    AML_REGISTRY_FULL,     /* map or disk full */
+    AML_REGISTRY_FULL,     /* no room on the disk */
+    AML_REGISTRY_LIMIT,    /* as large as it may get */
     AML_REGISTRY_TOOLONG,  /* key over AML_REGISTRY_KEY_MAX */
     AML_REGISTRY_FAILED    /* anything else: see errno */
 } aml_registry_rc_t;
@@ -125,6 +127,10 @@ uint64_t aml_registry_version(const aml_registry_txn_t *txn);
 
 aml_registry_rc_t aml_registry_get(aml_registry_txn_t *txn, const void *key,
                                    size_t klen, aml_str_t *value);
+
+/* Says that the key will be asked for soon; does not wait for memory. */
+void
+aml_registry_prefetch(aml_registry_txn_t *txn, const void *key, size_t klen);
 
 aml_registry_rc_t aml_registry_put(aml_registry_txn_t *txn, const void *key,
                                    size_t klen, const void *value, size_t vlen);

@@ -1,7 +1,7 @@
 # Requests that follow each other on one connection, and what a worker keeps of
 # the registry, of tokens and of their headers.  Nothing may outlive its reason:
-# another credential, host or origin on the same
-# connection, a change in the registry, the credential's end.
+# another credential, host or origin on the same connection, a change in the
+# registry, the credential's end.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;

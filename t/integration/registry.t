@@ -144,4 +144,15 @@ subtest 'made anew while running' => sub {
         200, 'people of the new one get in';
 };
 
+# Nobody reads what it would go on writing.
+subtest 'gone while amld runs' => sub {
+    path($gw->registry)->remove_tree;
+    ok wait_for(sub { !$gw->alive('amld') }, 20), 'amld ends';
+    my $log = path($gw->dir, 'log', 'amld.err')->slurp;
+    like $log, qr/registry \S+ was removed or replaced: amld ends; start it again/,
+        'and says why';
+    $gw->start_amld;
+    ok wait_for(sub { code() == 401 }, 15), 'started again it makes a new one';
+};
+
 $gw->done;

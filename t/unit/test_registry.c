@@ -524,8 +524,8 @@ test_full(void **state)
         snprintf(key, sizeof(key), "big/%zu", i);
         rc = aml_registry_put(txn, key, strlen(key), value, MIB / 4);
     }
-    assert_int_equal(rc, AML_REGISTRY_FULL);
-    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_FULL);
+    assert_int_equal(rc, AML_REGISTRY_LIMIT);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_LIMIT);
 
     /* nothing of it is kept, and small things still go in */
     assert_int_equal(put(reg, "a/b", "small"), AML_REGISTRY_OK);

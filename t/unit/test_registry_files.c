@@ -4,6 +4,10 @@
 
 #include "t/unit/registry_place.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
 
 /* ---- files that are not what they should be ---- */
 
@@ -604,6 +608,92 @@ run_hold_slot(const place_t *p, int in, int out)
 }
 
 
+/* ---- a full disk ---- */
+
+static int
+fill_disk(const char *dir, off_t leave)
+{
+    char path[128], block[4096] = "";
+    struct statvfs st;
+    int fd;
+
+    (void) snprintf(path, sizeof(path), "%s/filler", dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0) {
+        return -1;
+    }
+    while (statvfs(dir, &st) == 0 &&
+           (off_t) (st.f_bavail * st.f_bsize) > leave &&
+           write(fd, block, sizeof(block)) == sizeof(block)) {
+        /* void */
+    }
+    close(fd);
+
+    return 0;
+}
+
+
+/* In a child, which must come to an end of its own, whatever room there is. */
+static void
+run_full_disk(const place_t *p, int in, int out)
+{
+    off_t leave;
+    int made = 0, full = 0;
+    aml_registry_t *reg;
+    aml_registry_rc_t rc;
+
+    (void) in;
+
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", p->top, "tmpfs", 0, "size=2m") != 0) {
+        say(out, -1);
+        _exit(0);
+    }
+
+    for (leave = 0; leave < 1024 * 1024; leave += 8192) {
+        if (fill_disk(p->top, leave) != 0) {
+            _exit(1);
+        }
+        rc = aml_registry_open_writer(p->dir, MIB, NO_GROUP, &reg);
+        if (rc == AML_REGISTRY_OK) {
+            made++;
+            aml_registry_close(reg);
+
+            /* and a reader that has to make lock.mdb anew */
+            (void) unlink(p->lock);
+            (void) fill_disk(p->top, 0);
+            rc = aml_registry_open_reader(p->dir, &reg);
+            if (rc == AML_REGISTRY_OK) {
+                aml_registry_close(reg);
+            }
+        }
+        full += rc == AML_REGISTRY_FULL;
+        (void) unlink(p->lock);
+        (void) unlink(p->data);
+        (void) rmdir(p->dir);
+    }
+
+    say(out, made > 0 && full > 0);
+}
+
+
+static void
+test_full_disk(void **state)
+{
+    child_t c;
+    int said;
+
+    child_start(&c, *state, run_full_disk);
+    said = hear(&c);
+    assert_int_equal(child_end(&c), 0);
+    if (said < 0) {
+        skip(); /* only root may mount */
+    }
+    assert_int_equal(said, 1);
+}
+
+
 static void
 test_slots(void **state)
 {
@@ -745,8 +835,8 @@ main(void)
         TEST(test_not_cut_short),   TEST(test_header_bitten),
         TEST(test_foreign),         TEST(test_newer),
         TEST(test_format_nonsense), TEST(test_modes),
-        TEST(test_denied),          TEST(test_slots),
-        TEST(test_stale),
+        TEST(test_denied),          TEST(test_full_disk),
+        TEST(test_slots),           TEST(test_stale),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

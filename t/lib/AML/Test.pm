@@ -467,7 +467,8 @@ sub log_text ($self, $name) {
 }
 
 sub complaints ($self) {
-    my @found;
+    my @found = map {"access.log: $_"} grep {/" 500 \d/} split /\n/,
+        $self->log_text('access.log');
     for my $file (glob($self->dir . '/{log,nginx}/*.{err,out,log}')) {
         next if $file =~ m{/access};
         for my $line (split /\n/, path($file)->slurp) {
