@@ -150,8 +150,8 @@ write_demo_json() {
     (
         umask 077
         exec > "$RUN/demo.json.new"
-        printf '{"studio":"%s","apps":"%s","ca":"build/run/ca.pem",' \
-            "$STUDIO" "$APPS:$PORT"
+        printf '{"studio":"%s","apps":"%s","ca":"%s/ca.pem",' \
+            "$STUDIO" "$APPS:$PORT" "$RUN_NAME"
         printf '"workspace":"%s","users":[%s],' "$WORKSPACE" "$users"
         printf '"instances":[{"name":"%s","creator":"creator"}]}\n' "$INSTANCE"
     )
@@ -179,9 +179,9 @@ demo_greet() {
   password      $(cat "$RUN/accounts/creator")
 
   colleague and reader may not open it; their passwords are in
-  build/run/demo.json.  Your browser warns of the certificate until it trusts
-  build/run/ca.pem; curl takes it with --cacert build/run/ca.pem.
-  ./dev stop ends the demo and its instances; files stay in build/run/share.
+  $RUN_NAME/demo.json.  Your browser warns of the certificate until it trusts
+  $RUN_NAME/ca.pem; curl takes it with --cacert $RUN_NAME/ca.pem.
+  ./dev stop ends the demo and its instances; files stay in $RUN_NAME/share.
 
 EOF
 }

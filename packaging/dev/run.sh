@@ -1,11 +1,12 @@
 # The demo: its processes.  Sourced by ./dev.
 # shellcheck shell=bash
 #
-# State is in build/run/: nginx.conf and amld.conf (made at every start),
+# State is in build/run/, or where AML_RUN says: nginx.conf and amld.conf (made at every start),
 # registry/, state/ (instances), share/ (people's files), tls/ (the development
 # authority), accounts/ (generated passwords) and demo.json.
 
-RUN=$ROOT/build/run
+RUN=${AML_RUN:-$ROOT/build/run}
+RUN_NAME=${RUN#"$ROOT"/} # as people and scripts are told
 AMLD=$ROOT/build/release/amld
 NGINX=/usr/sbin/nginx
 MODULE=$ROOT/build/release/nginx/ngx_http_aml_module.so
@@ -287,7 +288,7 @@ choose another one: AML_PORT=9443 ./dev run"
             exit 1
         fi
         if ! demo_make; then
-            say "Logs: build/run/amld.log, build/run/nginx/error.log"
+            say "Logs: $RUN_NAME/amld.log, $RUN_NAME/nginx/error.log"
             end_all
             exit 1
         fi

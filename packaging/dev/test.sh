@@ -28,6 +28,8 @@ expand_tests() { # VARIANT PATH
         expand_tests "$1" t/integration
         expand_tests "$1" t/sdk
         expand_tests "$1" t/browser
+        # what ./dev run starts is never built with sanitizers
+        [ "$1" = asan ] || expand_tests "$1" t/demo
         ;;
     t/unit)
         local source
