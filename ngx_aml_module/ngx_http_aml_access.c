@@ -183,8 +183,9 @@ ngx_http_aml_precontent_handler(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (alcf->require == NGX_HTTP_AML_CREATOR && r->headers_in.upgrade &&
-        !ctx->linked && r == r->main) {
+    /* not only websockets last: event streams do, and uploads both ways */
+
+    if (alcf->require == NGX_HTTP_AML_CREATOR && !ctx->linked && r == r->main) {
         amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
         ngx_http_aml_live_add(amcf, ctx);
     }

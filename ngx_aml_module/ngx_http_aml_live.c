@@ -1,7 +1,7 @@
 /*
  * A worker's life with the registry: opens it, opens it again when it was
- * missing or was replaced, and closes upgraded connections whose principal may
- * no longer use them.
+ * missing or was replaced, and ends requests to applications whose principal
+ * may no longer make them: websockets, but also event streams and uploads.
  *
  * One background timer does it.  It is cancelable: a worker that is asked to
  * leave leaves when its last connection does.
@@ -105,7 +105,9 @@ ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx)
         amcf->worker->version = 0;
     }
 
-    (void) ngx_atomic_fetch_add(&amcf->counters->websockets, 1);
+    if (ctx->request->headers_in.upgrade) {
+        (void) ngx_atomic_fetch_add(&amcf->counters->websockets, 1);
+    }
 }
 
 
@@ -116,7 +118,9 @@ ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,
     ngx_queue_remove(&ctx->live);
     ctx->linked = 0;
 
-    (void) ngx_atomic_fetch_add(&amcf->counters->websockets, -1);
+    if (ctx->request->headers_in.upgrade) {
+        (void) ngx_atomic_fetch_add(&amcf->counters->websockets, -1);
+    }
 }
 
 
@@ -210,8 +214,8 @@ ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_worker_t *worker)
 
 
 /*
- * After a change, every open websocket is decided on again; without one, only
- * time can have ended a credential.
+ * After a change, every request that is under way is decided on again; without
+ * one, only time can have ended a credential.
  */
 static void
 ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
@@ -331,12 +335,21 @@ static void
 ngx_http_aml_refused(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
                      aml_reason_t reason)
 {
-    ngx_log_error(NGX_LOG_INFO, ctx->request->connection->log, 0,
-                  "aml: closed websocket: %s", aml_reason_info(reason)->code.p);
+    u_char principal[AML_UUID_TEXT + 1];
+
+    aml_uuid_format(&ctx->identity.principal, (char *) principal);
+
+    ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                  "aml: ended %s of %s at %*s:%ui: %s",
+                  ctx->request->headers_in.upgrade ? "websocket" : "request",
+                  principal, ctx->host.name_len, ctx->host.name,
+                  (ngx_uint_t) ctx->host.port, aml_reason_info(reason)->code.p);
 
     ngx_http_aml_live_remove(amcf, ctx);
 
-    (void) ngx_atomic_fetch_add(&amcf->counters->websockets_closed, 1);
+    if (ctx->request->headers_in.upgrade) {
+        (void) ngx_atomic_fetch_add(&amcf->counters->websockets_closed, 1);
+    }
 
     ctx->allowed = 0;
     ctx->reason = reason;

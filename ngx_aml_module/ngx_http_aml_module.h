@@ -64,7 +64,7 @@ typedef struct {
     uint64_t version; /* of the registry when websockets were checked */
     ngx_event_t tick;
     ngx_uint_t ticks;
-    ngx_queue_t live; /* ngx_http_aml_ctx_t.live of open websockets */
+    ngx_queue_t live; /* ngx_http_aml_ctx_t.live of requests under way */
     ngx_log_t *log;
 } ngx_http_aml_worker_t;
 
@@ -178,7 +178,7 @@ char *ngx_http_aml_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t
 ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf);
 void ngx_http_aml_worker_exit(ngx_http_aml_main_conf_t *amcf);
-/* Keeps an eye on an upgraded connection until the request ends. */
+/* Keeps an eye on a request to an application until it ends. */
 void
 ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx);
 void ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,

@@ -5,7 +5,9 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
+use AML::Raw qw(connect_tls);
 use AML::Test;
+use AML::Wait qw(wait_for);
 
 my $gw = AML::Test->start(
     instances => {'first-lab' => 'creator', 'second-lab' => 'creator'});
@@ -116,6 +118,53 @@ subtest 'the session ends by itself' => sub {
             $me->cookie('__Host-aml', $host))
     });
     ok $ws->closes(1), 'is closed when its session is deleted';
+};
+
+# Whatever is under way ends: a page that was left open is no way in.
+subtest 'what is no websocket ends as well' => sub {
+    my $me   = $gw->opened('creator', 'first-lab');
+    my $host = $gw->app_host('first-lab');
+    my @head = (
+        "Host: $host:" . $gw->port,
+        'Cookie: __Host-aml=' . $me->cookie('__Host-aml', $host),
+        "Origin: https://$host:" . $gw->port
+    );
+    my %open = (
+        'an event stream' => "GET /stand-in/stream HTTP/1.1\r\n"
+            . join("\r\n", @head, '', ''),
+        'an upload' => "PUT /x HTTP/1.1\r\n"
+            . join("\r\n", @head, 'Transfer-Encoding: chunked', '', '')
+            . "5\r\nhello\r\n",
+        'a long poll' => "GET /stand-in/silent HTTP/1.1\r\n"
+            . join("\r\n", @head, '', ''),
+    );
+    my %socket = map { $_ => connect_tls($gw, $host) } sort keys %open;
+    print {$socket{$_}} $open{$_} for keys %open;
+    $_->blocking(0) for values %socket;
+    ok wait_for(
+        sub {
+            my $more = sysread $socket{'an event stream'}, my $some, 4096;
+            return $more && $some =~ /data: x/;
+        },
+        10
+    ), 'an event stream flows';
+
+    my $other = $gw->opened('creator', 'first-lab');
+    sign_out($me);
+    my %at;
+    wait_for(
+        sub {
+            for my $name (grep { !$at{$_} } keys %socket) {
+                1 while sysread $socket{$name}, my $some, 65536;
+                $at{$name} = 1 if !$!{EAGAIN};
+            }
+            return keys %at == keys %socket;
+        },
+        1
+    );
+    ok $at{$_}, "$_ is closed within a second" for sort keys %open;
+    is $other->fetch(GET => $gw->app_url('first-lab', '/x'))->res->code, 200,
+        'of another sign-in nothing is';
 };
 
 subtest 'an account that is removed' => sub {

@@ -364,9 +364,11 @@ subtest 'the registry is gone' => sub {
     is $short->code,   1008,              'code';
     is $short->reason, 'session_expired', 'reason';
     ok $mine->echoes('y'), 'what does not goes on';
+    ok wait_for(sub { !$gw->alive('amld') }, 20), 'amld has ended';
     rename $gw->registry . '.away', $gw->registry or die "rename: $!";
     ok wait_for(sub { metric('aml_registry_up') == 1 }), 'it is back';
     ok $mine->echoes('z'), 'and it goes on';
+    $gw->start_amld;
     $me->fetch(POST => $gw->app_url('first-lab', '/.aml/sign-out'));
     ok $mine->closes(1), 'and can be closed again';
     is $mine->reason, 'session_unknown', 'with the reason';

@@ -14,6 +14,7 @@ package AML::StandInApplication;
 #   /stand-in/header?n=v    the answer has these headers
 #   /stand-in/bytes/<n>     so many bytes
 #   /stand-in/close         closes without an answer
+#   /stand-in/stream        an event stream that does not end
 #   /stand-in/silent        never answers
 #   /stand-in/headers-of-ws the headers of the last websocket handshake
 #   /stand-in/websockets    how many are open, how many messages came in
@@ -65,6 +66,15 @@ get '/stand-in/bytes/:n' => sub ($c) {
 get '/stand-in/close' => sub ($c) {
     Mojo::IOLoop->remove($c->tx->connection);
     $c->render_later;
+};
+
+# Goes on for ever; so does what it takes.
+any '/stand-in/stream' => sub ($c) {
+    $c->inactivity_timeout(0);
+    $c->res->headers->content_type('text/event-stream');
+    my $id = Mojo::IOLoop->recurring(0.05 => sub { $c->write_chunk("data: x\n\n") });
+    $c->on(finish => sub { Mojo::IOLoop->remove($id) });
+    $c->write_chunk("data: x\n\n");
 };
 
 get '/stand-in/silent' => sub ($c) { $c->render_later };
