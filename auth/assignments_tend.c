@@ -15,7 +15,7 @@
 
 #define PRINCIPAL_FAMILY "principal/"
 #define PRINCIPAL_KEY (sizeof(PRINCIPAL_FAMILY) - 1 + AML_UUID_TEXT)
-#define TEND_BATCH 256 /* principals that one transaction sets right */
+#define TEND_BATCH 2048 /* principals that one transaction sets right */
 
 typedef struct {
     aml_registry_txn_t *txn;

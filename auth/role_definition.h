@@ -10,7 +10,7 @@
 #include "auth/principal.h"
 
 #define AMLD_ROLE_NAME_MAX 128   /* bytes */
-#define AMLD_ROLE_TEXT_MAX 32768 /* bytes of a custom definition */
+#define AMLD_ROLE_TEXT_MAX 16384 /* bytes of a custom definition */
 #define AMLD_ROLE_PATTERNS 256
 #define AMLD_ROLE_SCOPES 64
 #define AMLD_ROLE_PERMISSIONS 16

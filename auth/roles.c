@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define PATTERN_MAX 1024
+#define SHORT_PIECE 8
 
 typedef struct {
     size_t count;
@@ -48,6 +49,55 @@ piece_at(const char *piece, const char *text, size_t n)
     }
 
     return 1;
+}
+
+
+/*
+ * Where in `text` from `from` on the piece is first; text.n + 1 when it is
+ * not.  By Knuth, Morris and Pratt where that could take long: everybody's
+ * requests wait while a worker looks through the roles of one.
+ */
+static size_t
+piece_find(const char *piece, size_t n, aml_str_t text, size_t from)
+{
+    uint16_t back[PATTERN_MAX];
+    size_t i, k;
+
+    if (n > text.n - from) {
+        return text.n + 1;
+    }
+
+    if (n <= SHORT_PIECE || n > PATTERN_MAX) {
+        for (i = from; n <= text.n - i; i++) {
+            if (piece_at(piece, text.p + i, n)) {
+                return i;
+            }
+        }
+        return text.n + 1;
+    }
+
+    /* back[i]: of the first i + 1 characters the longest end that is also a
+     * beginning */
+    back[0] = 0;
+    for (i = 1, k = 0; i < n; i++) {
+        while (k > 0 && fold(piece[i]) != fold(piece[k])) {
+            k = back[k - 1];
+        }
+        k += fold(piece[i]) == fold(piece[k]);
+        back[i] = (uint16_t) k;
+    }
+
+    for (i = from, k = 0; i < text.n; i++) {
+        while (k > 0 && fold(text.p[i]) != fold(piece[k])) {
+            k = back[k - 1];
+        }
+        k += fold(text.p[i]) == fold(piece[k]);
+        if (k == n) {
+            return i + 1 - n;
+        }
+    }
+
+    return text.n + 1;
 }
 
 
@@ -95,14 +145,13 @@ aml_role_match(aml_str_t pattern, aml_str_t action)
                    piece_at(p, action.p + (action.n - n), n);
         }
 
-        for (;; from++) {
-            if (n > action.n - from) {
+        if (first) {
+            if (n > action.n || !piece_at(p, action.p, n)) {
                 return 0;
             }
-            if (piece_at(p, action.p + from, n)) {
-                break;
-            }
-            if (first) {
+        } else {
+            from = piece_find(p, n, action, from);
+            if (from == action.n + 1) {
                 return 0;
             }
         }

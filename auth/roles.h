@@ -47,7 +47,7 @@ int aml_role_takes_back(const aml_role_t *role, aml_str_t action);
 /*
  * Case-insensitive; `*` matches any run of characters, '/' included, and the
  * middle of "/" "*" "/" may also be nothing, so that it matches a single '/'.
- * Linear in pattern times text; no recursion.
+ * Linear in pattern and text up to 1024 bytes each; no recursion.
  */
 int aml_role_match(aml_str_t pattern, aml_str_t action);
 

@@ -222,6 +222,8 @@ subtest 'disable, enable, revoke' => sub {
     $gw->amld_ok(qw(principal revoke --account creator));
     is $api->($token), 401, 'revoked: the token is void';
     is $page->(), '/auth/sign-in', 'and the session has ended';
+    unlike $gw->amld_ok(qw(registry dump)), qr/^sign-in-of/m,
+        'nothing of the sign-in is left';
     $token = $gw->token('creator', 1);
     is $api->($token), 200, 'a new one is good within the same second';
 

@@ -158,6 +158,17 @@ subtest 'roles that are assignable elsewhere' => sub {
     is code($define->($LAB, 'other', $LAB)), '201 ', 'one for a compute';
     is code(put($W, 'owner', 'erin', $role)),
         '400 RoleDefinitionDoesNotExist', 'is not assignable above';
+    is code(api(GET => at($gw->compute('x-lab'), 'roleDefinitions') . "/$role",
+        'owner')), '404 RoleDefinitionDoesNotExist', 'nor seen beside';
+    my $seen = sub ($scope, $account, $filter = 'atScopeAndBelow()') {
+        scalar grep { $_->{name} eq $role }
+            @{api(GET => at($scope, 'roleDefinitions'), $account,
+                query => {'$filter' => $filter})->json('/value')};
+    };
+    is $seen->($LAB, 'other'), 1, 'listed there';
+    is $seen->($W,   'owner'), 1, 'and above, with what is below';
+    is $seen->($W,   'owner', "type eq 'CustomRole'"), 0, 'not without';
+    is $seen->($LAB, 'other', "type eq 'BuiltInRole'"), 0, 'by type';
     my $res = put($LAB, 'other', 'erin', $role);
     is code($res), '201 ', 'but there';
     is code($define->($W, 'owner', $W)), '201 ', 'who may more widens it';

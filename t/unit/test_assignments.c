@@ -418,7 +418,7 @@ tended(void **state)
     txn = writing(s);
     put_list(txn, 1, list, 4, 0);
     put_list(txn, 2, list, 1, AML_PRINCIPAL_GROUP);
-    for (i = 3; i < 1003; i++) {
+    for (i = 3; i < 5003; i++) {
         put_list(txn, i, list, 1, 0);
     }
     assert_int_equal(aml_registry_put(txn, "principal/x", 11, "?", 1),
@@ -428,9 +428,9 @@ tended(void **state)
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
 
     assert_int_equal(amld_assignments_tend(s->registry), 0);
-    assert_int_equal(scratch_count(s, "assignment/"), 1003);
-    assert_int_equal(scratch_count(s, "assignment-at/"), 1003);
-    assert_int_equal(scratch_count(s, "assignment-of/"), 1003);
+    assert_int_equal(scratch_count(s, "assignment/"), 5003);
+    assert_int_equal(scratch_count(s, "assignment-at/"), 5003);
+    assert_int_equal(scratch_count(s, "assignment-of/"), 5003);
     assert_int_equal(entries(s, 1), 4);
 
     txn = reading(s);
@@ -460,9 +460,9 @@ tended(void **state)
     put_list(txn, 2, NULL, 0, 0);
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
     assert_int_equal(amld_assignments_tend(s->registry), 0);
-    assert_int_equal(scratch_count(s, "assignment/"), 1001);
-    assert_int_equal(scratch_count(s, "assignment-at/"), 1001);
-    assert_int_equal(scratch_count(s, "assignment-of/"), 1001);
+    assert_int_equal(scratch_count(s, "assignment/"), 5001);
+    assert_int_equal(scratch_count(s, "assignment-at/"), 5001);
+    assert_int_equal(scratch_count(s, "assignment-of/"), 5001);
     assert_int_equal(entries(s, 1), 1);
     assert_int_equal(entries(s, 2), 0);
 }

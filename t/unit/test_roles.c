@@ -150,6 +150,48 @@ matches_as_the_rule_says(void **state)
 }
 
 
+/* Pieces that are long enough to be looked for in another way. */
+static void
+long_pieces(void **state)
+{
+    static const char letters[] = "aAb/";
+    unsigned seed = 3, i, k, n, m, hits = 0;
+    char pattern[64], text[128], folded[64], low[128];
+
+    (void) state;
+
+    for (i = 0; i < 200000; i++) {
+        m = 9 + i % 12;
+        n = m + i % 60;
+        for (k = 0; k < n; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            text[k] = letters[(seed >> 24) % 4];
+            low[k] = (char) (text[k] == 'A' ? 'a' : text[k]);
+        }
+        text[n] = low[n] = '\0';
+
+        /* what is in it, spoilt now and then */
+        pattern[0] = folded[0] = '*';
+        memcpy(pattern + 1, text + (seed >> 8) % (n - m + 1), m);
+        if (i % 3 == 0) {
+            pattern[1 + (seed >> 16) % m] = 'b';
+        }
+        pattern[m + 1] = folded[m + 1] = '*';
+        pattern[m + 2] = folded[m + 2] = '\0';
+        for (k = 1; k <= m; k++) {
+            folded[k] = (char) (pattern[k] == 'A' ? 'a' : pattern[k]);
+        }
+
+        int want = says_the_rule(folded, low);
+        hits += (unsigned) !want;
+        if (aml_role_match(aml_str_of(pattern), aml_str_of(text)) != want) {
+            fail_msg("\"%s\" \"%s\": %d", pattern, text, !want);
+        }
+    }
+    assert_true(hits > 1000);
+}
+
+
 /* What makes a backtracking matcher run for years. */
 static void
 takes_no_time(void **state)
@@ -582,6 +624,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches),
         cmocka_unit_test(matches_as_the_rule_says),
+        cmocka_unit_test(long_pieces),
         cmocka_unit_test(takes_no_time),
         cmocka_unit_test(scopes),
         cmocka_unit_test_setup_teardown(builtin_names, load_builtin,
