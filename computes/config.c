@@ -1,8 +1,5 @@
 /*
- * The configuration file.
- *
- * libconfuse reads; each option's line is noted while it does, so that what
- * is found wrong afterwards can be said with file, line and name.
+ * The configuration file: its options, and what of them fits together.
  */
 
 #include "computes/config.h"
@@ -21,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "computes/config_read.h"
 #include "computes/config_text.h"
 #include "computes/config_value.h"
 #include "computes/engine.h"
@@ -30,24 +28,6 @@
 #define WORKSPACE_ID                                                           \
     "/subscriptions/%s/resourceGroups/%s/providers/"                           \
     "Microsoft.MachineLearningServices/workspaces/%s"
-
-typedef struct {
-    const cfg_t *section;
-    const char *name; /* NULL: the section itself */
-    int line;
-} config_note_t;
-
-typedef struct {
-    const char *file;
-    char *directory; /* of the file: relative paths start there */
-    config_note_t *notes;
-    size_t note_count;
-    int faults;
-} config_reader_t;
-
-/* libconfuse gives its callbacks no argument of their own. */
-static _Thread_local config_reader_t *config_reader;
-
 
 static cfg_opt_t workspace_options[] = {
     CFG_STR("subscription", NULL, CFGF_NODEFAULT),
@@ -82,306 +62,41 @@ static cfg_opt_t config_options[] = {
     CFG_END()};
 
 
-/* ---- faults and where they are ---- */
-
-static void
-config_fault_at(config_reader_t *r, int line, const char *name,
-                const char *format, va_list args)
-{
-    char text[512];
-
-    (void) vsnprintf(text, sizeof(text), format, args);
-    r->faults++;
-
-    if (line > 0) {
-        fprintf(stderr, "%s:%d: %s%s%s\n", r->file, line, name,
-                *name != '\0' ? ": " : "", text);
-    } else {
-        fprintf(stderr, "%s: %s%s%s\n", r->file, name,
-                *name != '\0' ? ": " : "", text);
-    }
-}
-
-
-static config_note_t *
-config_noted(const config_reader_t *r, const cfg_t *section, const char *name)
-{
-    config_note_t *note;
-    size_t i;
-
-    for (i = 0; i < r->note_count; i++) {
-        note = &r->notes[i];
-
-        if (note->section == section && (name == NULL || note->name == NULL
-                                             ? name == note->name
-                                             : strcmp(note->name, name) == 0)) {
-            return note;
-        }
-    }
-
-    return NULL;
-}
-
-
-static int
-config_line(const config_reader_t *r, const cfg_t *section, const char *name)
-{
-    const config_note_t *note = config_noted(r, section, name);
-
-    return note != NULL ? note->line : 0;
-}
-
-
-static void
-config_fault(config_reader_t *r, cfg_t *section, const char *name,
-             const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static void
-config_fault(config_reader_t *r, cfg_t *section, const char *name,
-             const char *format, ...)
-{
-    int line;
-    char where[160];
-    va_list args;
-
-    line = config_line(r, section, name);
-    if (line == 0) {
-        line = config_line(r, section, NULL);
-    }
-
-    if (cfg_title(section) != NULL) {
-        (void) snprintf(where, sizeof(where), "%s \"%.64s\": %s",
-                        cfg_name(section), cfg_title(section), name);
-    } else {
-        (void) snprintf(where, sizeof(where), "%s", name);
-    }
-
-    va_start(args, format);
-    config_fault_at(r, line, where, format, args);
-    va_end(args);
-}
-
-
-static void
-config_fault_line(config_reader_t *r, int line, const char *text)
-{
-    r->faults++;
-
-    if (line > 0) {
-        fprintf(stderr, "%s:%d: %s\n", r->file, line, text);
-    } else {
-        fprintf(stderr, "%s: %s\n", r->file, text);
-    }
-}
-
-
-/* libconfuse's own faults: syntax, unknown options */
-static void
-config_error(cfg_t *cfg, const char *format, va_list args)
-{
-    config_fault_at(config_reader, cfg != NULL ? cfg->line : 0, "", format,
-                    args);
-}
-
-
-static int
-config_note(cfg_t *cfg, cfg_opt_t *opt)
-{
-    config_reader_t *r = config_reader;
-    config_note_t *grown, *old, note;
-
-    note.section = cfg;
-    note.name = cfg_opt_name(opt);
-    note.line = cfg->line;
-
-    if (opt->type == CFGT_SEC) {
-        note.section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
-        note.name = NULL;
-
-    } else if ((old = config_noted(r, cfg, note.name)) != NULL) {
-        old->line = note.line;
-        if (!(opt->flags & CFGF_LIST)) {
-            config_fault(r, cfg, note.name, "is given twice");
-        }
-        return 0;
-    }
-
-    grown = realloc(r->notes, (r->note_count + 1) * sizeof(*grown));
-    if (grown == NULL) {
-        return -1;
-    }
-
-    grown[r->note_count++] = note;
-    r->notes = grown;
-
-    return 0;
-}
-
-
-/* ---- values ---- */
-
-static char *
-config_copy(config_reader_t *r, const char *text)
-{
-    char *copy;
-
-    copy = strdup(text);
-    if (copy == NULL) {
-        r->faults++;
-        fprintf(stderr, "%s: no memory\n", r->file);
-    }
-
-    return copy;
-}
-
-
-static const char *
-config_string(config_reader_t *r, cfg_t *section, const char *name)
-{
-    const char *value = cfg_getstr(section, name);
-
-    if (value == NULL || *value == '\0') {
-        config_fault(r, section, name,
-                     value == NULL ? "is missing" : "is empty");
-        return NULL;
-    }
-
-    return value;
-}
-
-
-static char *
-config_path(config_reader_t *r, cfg_t *section, const char *name)
-{
-    const char *value = config_string(r, section, name);
-    char *path;
-
-    if (value == NULL) {
-        return NULL;
-    }
-
-    if (*value == '/') {
-        path = config_copy(r, value);
-
-    } else if (asprintf(&path, "%s/%s", r->directory, value) < 0) {
-        config_fault(r, section, name, "no memory");
-        return NULL;
-    }
-
-    if (path != NULL && strlen(path) >= PATH_MAX) {
-        config_fault(r, section, name, "the path is too long");
-    }
-
-    return path;
-}
-
-
-static unsigned
-config_duration(config_reader_t *r, cfg_t *section, const char *name,
-                unsigned least, unsigned most)
-{
-    static const uint64_t units[] = {1, 60, 3600, 86400};
-    const char *value = config_string(r, section, name);
-    uint64_t n;
-
-    if (value == NULL) {
-        return 0;
-    }
-
-    if (amld_value_scaled(value, "smhd", units, &n) != 0) {
-        config_fault(r, section, name,
-                     "\"%s\" is not a time such as 90s, 15m, 12h or 30d",
-                     value);
-        return 0;
-    }
-
-    if (n < least || n > most) {
-        config_fault(r, section, name, "\"%s\" is not from %us to %us", value,
-                     least, most);
-        return 0;
-    }
-
-    return (unsigned) n;
-}
-
-
-static unsigned
-config_number(config_reader_t *r, cfg_t *section, const char *name,
-              unsigned least, unsigned most)
-{
-    const char *value = config_string(r, section, name);
-    uint64_t n;
-
-    if (value == NULL) {
-        return 0;
-    }
-
-    if (amld_value_scaled(value, "", NULL, &n) != 0 || n < least || n > most) {
-        config_fault(r, section, name, "\"%s\" is not a number from %u to %u",
-                     value, least, most);
-        return 0;
-    }
-
-    return (unsigned) n;
-}
-
-
-static size_t
-config_size(config_reader_t *r, cfg_t *section, const char *name)
-{
-    static const uint64_t units[] = {1024, 1024 * 1024, 1024 * 1024 * 1024};
-    const char *value = config_string(r, section, name);
-    uint64_t n;
-
-    if (value == NULL) {
-        return 0;
-    }
-
-    if (amld_value_scaled(value, "kmg", units, &n) != 0 || n < 1024 * 1024 ||
-        n > ((uint64_t) 1 << 40)) {
-        config_fault(r, section, name, "\"%s\" is not a size from 1m to 1024g",
-                     value);
-        return 0;
-    }
-
-    return (size_t) n;
-}
-
-
 /* ---- hosts ---- */
 
 static void
-config_hosts(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+config_hosts(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
     const char *value;
     char *port = NULL;
     size_t studio, apps;
 
-    value = config_string(r, cfg, "studio");
+    value = amld_config_string(r, cfg, "studio");
     if (value != NULL) {
         if (strncmp(value, "https://", 8) != 0 ||
             amld_value_authority(value + 8, &c->studio_host, &port) != 0) {
-            config_fault(r, cfg, "studio",
-                         "\"%s\" is not an origin such as "
-                         "https://aml.example.org or "
-                         "https://aml.localhost:8443",
-                         value);
+            amld_config_fault(r, cfg, "studio",
+                              "\"%s\" is not an origin such as "
+                              "https://aml.example.org or "
+                              "https://aml.localhost:8443",
+                              value);
 
         } else if (asprintf(&c->studio, "https://%s%s", c->studio_host, port) <
                    0) {
             c->studio = NULL;
-            config_fault(r, cfg, "studio", "no memory");
+            amld_config_fault(r, cfg, "studio", "no memory");
         }
         free(port);
     }
 
-    value = config_string(r, cfg, "apps");
+    value = amld_config_string(r, cfg, "apps");
     if (value != NULL &&
         amld_value_authority(value, &c->apps, &c->apps_port) != 0) {
-        config_fault(r, cfg, "apps",
-                     "\"%s\" is not a domain such as instances.example.org "
-                     "or instances.aml.localhost:8443",
-                     value);
+        amld_config_fault(
+            r, cfg, "apps",
+            "\"%s\" is not a domain such as instances.example.org "
+            "or instances.aml.localhost:8443",
+            value);
     }
 
     if (c->studio == NULL || c->apps == NULL) {
@@ -393,8 +108,8 @@ config_hosts(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     apps = strlen(c->apps);
     if (studio > apps && c->studio_host[studio - apps - 1] == '.' &&
         strcmp(c->studio_host + studio - apps, c->apps) == 0) {
-        config_fault(r, cfg, "studio", "must not be a name below apps \"%s\"",
-                     c->apps);
+        amld_config_fault(r, cfg, "studio",
+                          "must not be a name below apps \"%s\"", c->apps);
     }
 }
 
@@ -409,7 +124,7 @@ config_is_number(const char *text)
 
 
 static void
-config_gateway(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+config_gateway(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
     unsigned i, n = cfg_size(cfg, "gateway_uids");
     const char *name;
@@ -417,13 +132,13 @@ config_gateway(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     uint64_t uid;
 
     if (n == 0) {
-        config_fault(r, cfg, "gateway_uids", "is empty");
+        amld_config_fault(r, cfg, "gateway_uids", "is empty");
         return;
     }
 
     c->gateway_uids = calloc(n, sizeof(uid_t));
     if (c->gateway_uids == NULL) {
-        config_fault(r, cfg, "gateway_uids", "no memory");
+        amld_config_fault(r, cfg, "gateway_uids", "no memory");
         return;
     }
 
@@ -442,7 +157,8 @@ config_gateway(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
         }
 
         if (pw == NULL) {
-            config_fault(r, cfg, "gateway_uids", "no such user \"%s\"", name);
+            amld_config_fault(r, cfg, "gateway_uids", "no such user \"%s\"",
+                              name);
             continue;
         }
         c->gateway_uids[c->gateway_uid_count++] = pw->pw_uid;
@@ -451,7 +167,7 @@ config_gateway(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
 
 static void
-config_registry_group(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+config_registry_group(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
     const char *value = cfg_getstr(cfg, "registry_group");
 
@@ -460,40 +176,19 @@ config_registry_group(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     }
 
     if (getgrnam(value) == NULL) {
-        config_fault(r, cfg, "registry_group", "no such group \"%s\"", value);
+        amld_config_fault(r, cfg, "registry_group", "no such group \"%s\"",
+                          value);
         return;
     }
 
-    c->registry_group = config_copy(r, value);
+    c->registry_group = amld_config_copy(r, value);
 }
 
 
 /* ---- sections ---- */
 
-static char *
-config_name(config_reader_t *r, cfg_t *section, const char *name, size_t least,
-            size_t most, const char *marks)
-{
-    const char *value = config_string(r, section, name);
-
-    if (value == NULL) {
-        return NULL;
-    }
-
-    if (!amld_value_is_name(value, least, most, marks)) {
-        config_fault(r, section, name,
-                     "\"%s\" is not %zu to %zu letters, digits and \"%s\", a "
-                     "letter or digit first",
-                     value, least, most, marks);
-        return NULL;
-    }
-
-    return config_copy(r, value);
-}
-
-
 static void
-config_workspace(config_reader_t *r, cfg_t *section, amld_config_t *c)
+config_workspace(amld_config_reader_t *r, cfg_t *section, amld_config_t *c)
 {
     amld_workspace_t *w = &c->workspaces[c->workspace_count];
     aml_principal_id_t id;
@@ -502,36 +197,37 @@ config_workspace(config_reader_t *r, cfg_t *section, amld_config_t *c)
     size_t i;
 
     if (!amld_value_is_name(title, 3, 33, "_-")) {
-        config_fault(r, section, "name",
-                     "is not 3 to 33 letters, digits and \"_-\", a letter or "
-                     "digit first");
+        amld_config_fault(
+            r, section, "name",
+            "is not 3 to 33 letters, digits and \"_-\", a letter or "
+            "digit first");
     }
 
     for (i = 0; i < c->workspace_count; i++) {
         if (c->workspaces[i].name != NULL &&
             strcasecmp(c->workspaces[i].name, title) == 0) {
-            config_fault(r, section, "name",
-                         "differs from another workspace's in case only");
+            amld_config_fault(r, section, "name",
+                              "differs from another workspace's in case only");
         }
     }
 
     c->workspace_count++;
-    w->name = config_copy(r, title);
+    w->name = amld_config_copy(r, title);
 
-    value = config_string(r, section, "subscription");
+    value = amld_config_string(r, section, "subscription");
     if (value != NULL) {
         if (aml_uuid_parse(aml_str_of(value), &id) != 0) {
-            config_fault(r, section, "subscription", "\"%s\" is not a UUID",
-                         value);
+            amld_config_fault(r, section, "subscription",
+                              "\"%s\" is not a UUID", value);
         } else {
-            w->subscription = amld_value_lower(config_copy(r, value));
+            w->subscription = amld_value_lower(amld_config_copy(r, value));
         }
     }
 
     w->resource_group =
-        config_name(r, section, "resource_group", 1, 90, "-._()");
-    w->location = config_name(r, section, "location", 1, 64, "-");
-    w->share = config_path(r, section, "share");
+        amld_config_name(r, section, "resource_group", 1, 90, "-._()");
+    w->location = amld_config_name(r, section, "location", 1, 64, "-");
+    w->share = amld_config_path(r, section, "share");
 
     if (w->name == NULL || w->subscription == NULL ||
         w->resource_group == NULL) {
@@ -541,40 +237,40 @@ config_workspace(config_reader_t *r, cfg_t *section, amld_config_t *c)
     if (asprintf(&w->id, WORKSPACE_ID, w->subscription, w->resource_group,
                  w->name) < 0) {
         w->id = NULL;
-        config_fault(r, section, "name", "no memory");
+        amld_config_fault(r, section, "name", "no memory");
     }
 }
 
 
 static void
-config_application(config_reader_t *r, cfg_t *section, amld_config_t *c)
+config_application(amld_config_reader_t *r, cfg_t *section, amld_config_t *c)
 {
     amld_application_config_t *a = &c->applications[c->application_count++];
     struct stat st;
 
-    a->name = config_copy(r, cfg_title(section));
+    a->name = amld_config_copy(r, cfg_title(section));
 
     if (aml_application_by_name(aml_str_of(cfg_title(section))) == NULL) {
-        config_fault(r, section, "name", "there is no such application");
+        amld_config_fault(r, section, "name", "there is no such application");
     }
 
-    a->program = config_path(r, section, "program");
+    a->program = amld_config_path(r, section, "program");
     if (a->program == NULL) {
         return;
     }
 
     if (stat(a->program, &st) != 0) {
-        config_fault(r, section, "program", "%s: %s", a->program,
-                     strerror(errno));
+        amld_config_fault(r, section, "program", "%s: %s", a->program,
+                          strerror(errno));
     } else if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0) {
-        config_fault(r, section, "program", "%s: not an executable file",
-                     a->program);
+        amld_config_fault(r, section, "program", "%s: not an executable file",
+                          a->program);
     }
 }
 
 
 static void
-config_sections(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
     unsigned i, workspaces, applications;
 
@@ -582,13 +278,13 @@ config_sections(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     applications = cfg_size(cfg, "application");
 
     if (workspaces == 0) {
-        config_fault(r, cfg, "workspace", "there must be one at least");
+        amld_config_fault(r, cfg, "workspace", "there must be one at least");
     }
 
     c->workspaces = calloc(workspaces + 1, sizeof(*c->workspaces));
     c->applications = calloc(applications + 1, sizeof(*c->applications));
     if (c->workspaces == NULL || c->applications == NULL) {
-        config_fault(r, cfg, "workspace", "no memory");
+        amld_config_fault(r, cfg, "workspace", "no memory");
         return;
     }
 
@@ -603,50 +299,53 @@ config_sections(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
 
 static void
-config_top(config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
-    c->file = config_copy(r, r->file);
+    c->file = amld_config_copy(r, r->file);
 
     config_hosts(r, cfg, c);
 
-    c->registry = config_path(r, cfg, "registry");
-    c->registry_size = config_size(r, cfg, "registry_size");
+    c->registry = amld_config_path(r, cfg, "registry");
+    c->registry_size = amld_config_size(r, cfg, "registry_size");
     config_registry_group(r, cfg, c);
 
-    c->listen = config_path(r, cfg, "listen");
+    c->listen = amld_config_path(r, cfg, "listen");
     if (c->listen != NULL &&
         strlen(c->listen) >= sizeof(((struct sockaddr_un *) 0)->sun_path)) {
-        config_fault(r, cfg, "listen", "%s: longer than a socket's path can be",
-                     c->listen);
+        amld_config_fault(r, cfg, "listen",
+                          "%s: longer than a socket's path can be", c->listen);
     }
 
     config_gateway(r, cfg, c);
 
-    c->state = config_path(r, cfg, "state");
-    c->roles = config_path(r, cfg, "roles");
+    c->state = amld_config_path(r, cfg, "state");
+    c->roles = amld_config_path(r, cfg, "roles");
     if (c->roles != NULL && access(c->roles, R_OK) != 0) {
-        config_fault(r, cfg, "roles", "%s: %s", c->roles, strerror(errno));
+        amld_config_fault(r, cfg, "roles", "%s: %s", c->roles, strerror(errno));
     }
 
-    c->engine = config_copy(r, cfg_getstr(cfg, "engine"));
+    c->engine = amld_config_copy(r, cfg_getstr(cfg, "engine"));
     if (c->engine != NULL && amld_engine_find(c->engine) == NULL) {
-        config_fault(r, cfg, "engine", "there is no engine \"%s\"", c->engine);
+        amld_config_fault(r, cfg, "engine", "there is no engine \"%s\"",
+                          c->engine);
     }
 
-    c->threads = config_number(r, cfg, "threads", 1, 64);
+    c->threads = amld_config_number(r, cfg, "threads", 1, 64);
     c->session_lifetime =
-        config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
-    c->token_lifetime = config_duration(r, cfg, "token_lifetime", 60, 86400);
-    c->key_lifetime = config_duration(r, cfg, "key_lifetime", 60, 400 * 86400);
-    c->start_timeout = config_duration(r, cfg, "start_timeout", 1, 3600);
-    c->stop_timeout = config_duration(r, cfg, "stop_timeout", 1, 3600);
+        amld_config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
+    c->token_lifetime =
+        amld_config_duration(r, cfg, "token_lifetime", 60, 86400);
+    c->key_lifetime =
+        amld_config_duration(r, cfg, "key_lifetime", 60, 400 * 86400);
+    c->start_timeout = amld_config_duration(r, cfg, "start_timeout", 1, 3600);
+    c->stop_timeout = amld_config_duration(r, cfg, "stop_timeout", 1, 3600);
 }
 
 
 /* ---- the file ---- */
 
 static int
-config_openable(config_reader_t *r)
+config_openable(amld_config_reader_t *r)
 {
     struct stat st;
     char *path, *real;
@@ -669,7 +368,7 @@ config_openable(config_reader_t *r)
     }
 
     path = dirname(real);
-    r->directory = config_copy(r, strcmp(path, "/") == 0 ? "" : path);
+    r->directory = amld_config_copy(r, strcmp(path, "/") == 0 ? "" : path);
     free(real);
 
     return r->directory != NULL ? 0 : -1;
@@ -685,11 +384,11 @@ config_watch(cfg_t *cfg)
     size_t i;
 
     for (i = 0; config_options[i].name != NULL; i++) {
-        cfg_set_validate_func(cfg, config_options[i].name, config_note);
+        cfg_set_validate_func(cfg, config_options[i].name, amld_config_note);
     }
 
     for (i = 0; i < sizeof(nested) / sizeof(nested[0]); i++) {
-        cfg_set_validate_func(cfg, nested[i], config_note);
+        cfg_set_validate_func(cfg, nested[i], amld_config_note);
     }
 }
 
@@ -697,7 +396,7 @@ config_watch(cfg_t *cfg)
 amld_config_t *
 amld_config_read(const char *file)
 {
-    config_reader_t reader = {.file = file};
+    amld_config_reader_t reader = {.file = file};
     amld_config_t *c = NULL;
     cfg_t *cfg = NULL;
     char *text = NULL, deep[512];
@@ -707,7 +406,7 @@ amld_config_read(const char *file)
         return NULL;
     }
 
-    config_reader = &reader;
+    amld_config_reader = &reader;
 
     c = calloc(1, sizeof(*c));
     cfg = cfg_init(config_options, CFGF_NONE);
@@ -717,7 +416,7 @@ amld_config_read(const char *file)
         goto done;
     }
 
-    cfg_set_error_function(cfg, config_error);
+    cfg_set_error_function(cfg, amld_config_error);
     config_watch(cfg);
 
     text = amld_config_text(file);
@@ -730,8 +429,9 @@ amld_config_read(const char *file)
     rc = cfg_parse_buf(cfg, text);
     if (rc != CFG_SUCCESS) {
         if (reader.faults == 0) {
-            config_fault_line(&reader, rc == CFG_PARSE_ERROR ? cfg->line : 0,
-                              "can't be understood");
+            amld_config_fault_line(&reader,
+                                   rc == CFG_PARSE_ERROR ? cfg->line : 0,
+                                   "can't be understood");
         }
         goto done;
     }
@@ -740,12 +440,12 @@ amld_config_read(const char *file)
     config_sections(&reader, cfg, c);
 
     if (reader.faults == 0 && amld_paths_check(c, deep, sizeof(deep)) != 0) {
-        config_fault(&reader, cfg, "state", "%s", deep);
+        amld_config_fault(&reader, cfg, "state", "%s", deep);
     }
 
 done:
 
-    config_reader = NULL;
+    amld_config_reader = NULL;
     free(text);
     free(reader.notes);
     free(reader.directory);
