@@ -122,9 +122,9 @@ amld_html_free(amld_html_t *html)
 }
 
 
-static void
-page_begin(amld_html_t *html, amld_site_t site, const char *title,
-           const char *script)
+void
+amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
+                const char *script)
 {
     amld_html(html,
               "<!doctype html>\n"
@@ -150,9 +150,9 @@ page_begin(amld_html_t *html, amld_site_t site, const char *title,
  * A form's target may answer with a redirect to an instance's origin or back
  * to the studio's, and browsers hold that against form-action too.
  */
-static void
-page_send(const amld_t *d, amld_response_t *response, unsigned status,
-          amld_html_t *html)
+void
+amld_page_end(const amld_t *d, amld_response_t *response, unsigned status,
+              amld_html_t *html)
 {
     const amld_config_t *c = d->config;
 
@@ -184,6 +184,21 @@ page_send(const amld_t *d, amld_response_t *response, unsigned status,
 }
 
 
+void
+amld_page_header(amld_html_t *html, const char *person)
+{
+    amld_html(html,
+              "<header>\n"
+              "<a class=\"brand\" href=\"/\">AML Gateway</a>\n"
+              "<form method=\"post\" action=\"/auth/sign-out\">\n"
+              "<span class=\"soft\">%s</span>\n"
+              "<button>Sign out</button>\n"
+              "</form>\n"
+              "</header>\n",
+              person);
+}
+
+
 /* ---- pages ---- */
 
 void
@@ -192,7 +207,7 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
 {
     amld_html_t html = {0};
 
-    page_begin(&html, AMLD_SITE_STUDIO, "Sign in", NULL);
+    amld_page_begin(&html, AMLD_SITE_STUDIO, "Sign in", NULL);
     amld_html(&html,
               "<main class=\"narrow\">\n"
               "<h1>Sign in</h1>\n"
@@ -228,7 +243,7 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
               "</main>\n",
               d->config->studio_host);
 
-    page_send(d, response, status, &html);
+    amld_page_end(d, response, status, &html);
 }
 
 
@@ -239,7 +254,7 @@ amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
 {
     amld_html_t html = {0};
 
-    page_begin(&html, site, title, NULL);
+    amld_page_begin(&html, site, title, NULL);
     amld_html(&html,
               "<main class=\"narrow\">\n"
               "<h1>%s</h1>\n"
@@ -254,7 +269,7 @@ amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
 
     amld_html(&html, "</div>\n</main>\n");
 
-    page_send(d, response, status, &html);
+    amld_page_end(d, response, status, &html);
 }
 
 
@@ -336,18 +351,10 @@ amld_page_studio(const amld_t *d, amld_response_t *response, const char *person,
     amld_html_t html = {0};
     size_t i;
 
-    page_begin(&html, AMLD_SITE_STUDIO, "Compute instances", "/auth/studio.js");
-    amld_html(&html,
-              "<header>\n"
-              "<span class=\"brand\">AML Gateway</span>\n"
-              "<form method=\"post\" action=\"/auth/sign-out\">\n"
-              "<span class=\"soft\">%s</span>\n"
-              "<button>Sign out</button>\n"
-              "</form>\n"
-              "</header>\n"
-              "<main>\n"
-              "<h1>Your compute instances</h1>\n",
-              person);
+    amld_page_begin(&html, AMLD_SITE_STUDIO, "Compute instances",
+                    "/auth/studio.js");
+    amld_page_header(&html, person);
+    amld_html(&html, "<main>\n<h1>Your compute instances</h1>\n");
 
     if (n == 0) {
         amld_html(&html, "<p class=\"card\">You have no compute instance "
@@ -365,5 +372,5 @@ amld_page_studio(const amld_t *d, amld_response_t *response, const char *person,
 
     amld_html(&html, "</main>\n");
 
-    page_send(d, response, 200, &html);
+    amld_page_end(d, response, 200, &html);
 }

@@ -31,6 +31,17 @@ typedef enum {
     AMLD_SITE_INSTANCE
 } amld_site_t;
 
+/*
+ * What is around every page: put together what is between them, and answer
+ * with it; `html` is freed.  `script` is a path, or NULL.
+ */
+void amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
+                     const char *script);
+void amld_page_end(const amld_t *d, amld_response_t *response, unsigned status,
+                   amld_html_t *html);
+/* The studio's bar: where one can go, who one is, and out. */
+void amld_page_header(amld_html_t *html, const char *person);
+
 typedef struct {
     const char *name; /* as it was given */
     const char *id;   /* its ARM id */

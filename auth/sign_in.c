@@ -15,14 +15,12 @@
 #include "auth/assets.h"
 #include "auth/cookie.h"
 #include "auth/local_issuer.h"
-#include "auth/origin.h"
 #include "auth/pages.h"
-#include "auth/reason.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
+#include "auth/site.h"
 #include "auth/studio.h"
 
-#define COOKIE_FLAGS "Path=/; Secure; HttpOnly; SameSite=Lax"
 #define URL_SIZE 8192
 #define BASIC_SIZE 1024
 
@@ -30,74 +28,6 @@
 
 
 /* ---- what every handler asks first ---- */
-
-static void
-sign_in_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
-               aml_reason_t reason)
-{
-    const aml_reason_info_t *info = aml_reason_info(reason);
-    char text[512];
-
-    (void) snprintf(text, sizeof(text), "%.*s %.*s", (int) info->text.n,
-                    info->text.p, (int) info->next.n, info->next.p);
-
-    /* the strings are literals, and so NUL-ended */
-    amld_page_message(d, response, site, info->status, info->title.p, text,
-                      NULL, NULL);
-    amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
-}
-
-
-static int
-sign_in_is_studio(const amld_t *d, const amld_request_t *request)
-{
-    return strcasecmp(request->host, d->config->studio + strlen("https://")) ==
-           0;
-}
-
-
-/*
- * Cookies speak for these requests, or they set one: none may be made by a
- * page of another origin, but for following a link.
- */
-static int
-sign_in_same_origin(const amld_request_t *request)
-{
-    aml_origin_t origin;
-
-    memset(&origin, 0, sizeof(origin));
-    origin.method = aml_str_of(request->method);
-    origin.host = aml_str_of(request->host);
-    origin.origin = aml_str_of(amld_request_header(request, "Origin"));
-    origin.fetch_site =
-        aml_str_of(amld_request_header(request, "Sec-Fetch-Site"));
-    origin.fetch_mode =
-        aml_str_of(amld_request_header(request, "Sec-Fetch-Mode"));
-    origin.fetch_dest =
-        aml_str_of(amld_request_header(request, "Sec-Fetch-Dest"));
-
-    return aml_origin_allowed(&origin);
-}
-
-
-/* 1 when the studio was asked, by nobody else; else the response is filled. */
-static int
-sign_in_studio(amld_t *d, const amld_request_t *request,
-               amld_response_t *response)
-{
-    if (!sign_in_is_studio(d, request)) {
-        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_HOST_UNKNOWN);
-        return 0;
-    }
-
-    if (!sign_in_same_origin(request)) {
-        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_CROSS_ORIGIN);
-        return 0;
-    }
-
-    return 1;
-}
-
 
 typedef struct {
     char authority[AMLD_AUTHORITY_SIZE];
@@ -111,14 +41,14 @@ sign_in_at_instance(amld_t *d, const amld_request_t *request,
 {
     if (amld_sign_in_instance(d->config, request->host, at->authority,
                               at->host) != 0) {
-        sign_in_refuse(d, response, AMLD_SITE_INSTANCE,
-                       AML_REASON_HOST_UNKNOWN);
+        amld_site_refuse(d, response, AMLD_SITE_INSTANCE,
+                         AML_REASON_HOST_UNKNOWN);
         return 0;
     }
 
-    if (!sign_in_same_origin(request)) {
-        sign_in_refuse(d, response, AMLD_SITE_INSTANCE,
-                       AML_REASON_CROSS_ORIGIN);
+    if (!amld_site_same_origin(request)) {
+        amld_site_refuse(d, response, AMLD_SITE_INSTANCE,
+                         AML_REASON_CROSS_ORIGIN);
         return 0;
     }
 
@@ -131,30 +61,7 @@ sign_in_failed(amld_t *d, amld_response_t *response, amld_site_t site,
                const char *what, aml_registry_rc_t rc)
 {
     amld_log(AMLD_LOG_ERROR, "%s: %s", what, aml_registry_strerror(rc));
-    sign_in_refuse(d, response, site, AML_REASON_REGISTRY_UNAVAILABLE);
-}
-
-
-static void
-sign_in_clear_cookie(amld_response_t *response)
-{
-    amld_response_header(response, "Set-Cookie", "%s=; Max-Age=0; %s",
-                         AML_COOKIE_SESSION, COOKIE_FLAGS);
-}
-
-
-/* Redirects to `prefix` and the encoded `to`. */
-static void
-sign_in_go(amld_response_t *response, const char *prefix, const char *to)
-{
-    char encoded[URL_SIZE], url[2 * URL_SIZE];
-
-    if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0) {
-        (void) snprintf(encoded, sizeof(encoded), "/");
-    }
-
-    (void) snprintf(url, sizeof(url), "%s%s", prefix, encoded);
-    amld_response_redirect(response, url);
+    amld_site_refuse(d, response, site, AML_REASON_REGISTRY_UNAVAILABLE);
 }
 
 
@@ -187,7 +94,7 @@ sign_in_form(amld_t *d, const amld_request_t *request,
 {
     const char *to = amld_sign_in_local(amld_request_query(request, "to"));
 
-    if (!sign_in_studio(d, request, response)) {
+    if (!amld_site_studio(d, request, response)) {
         return;
     }
 
@@ -269,7 +176,7 @@ sign_in_submit(amld_t *d, const amld_request_t *request,
     amld_account_rc_t checked;
     aml_registry_rc_t rc;
 
-    if (!sign_in_studio(d, request, response)) {
+    if (!amld_site_studio(d, request, response)) {
         return;
     }
 
@@ -278,8 +185,8 @@ sign_in_submit(amld_t *d, const amld_request_t *request,
 
     checked = amld_account_check(d->registry, name, password, &account);
     if (checked == AMLD_ACCOUNT_FAILED) {
-        sign_in_refuse(d, response, AMLD_SITE_STUDIO,
-                       AML_REASON_REGISTRY_UNAVAILABLE);
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
+                         AML_REASON_REGISTRY_UNAVAILABLE);
         return;
     }
 
@@ -304,7 +211,7 @@ sign_in_submit(amld_t *d, const amld_request_t *request,
 
     amld_response_redirect(response, to);
     amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                         AML_COOKIE_SESSION, secret, COOKIE_FLAGS);
+                         AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
     OPENSSL_cleanse(secret, sizeof(secret));
 }
 
@@ -341,7 +248,7 @@ sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
 
     (void) snprintf(url, sizeof(url), "%s/auth/signed-out", d->config->studio);
     amld_response_redirect(response, url);
-    sign_in_clear_cookie(response);
+    amld_site_clear_cookie(response);
 }
 
 
@@ -349,7 +256,7 @@ static void
 sign_in_out_studio(amld_t *d, const amld_request_t *request,
                    amld_response_t *response)
 {
-    if (sign_in_studio(d, request, response)) {
+    if (amld_site_studio(d, request, response)) {
         sign_in_out(d, request, response, AMLD_SITE_STUDIO);
     }
 }
@@ -371,7 +278,7 @@ static void
 sign_in_signed_out(amld_t *d, const amld_request_t *request,
                    amld_response_t *response)
 {
-    if (!sign_in_studio(d, request, response)) {
+    if (!amld_site_studio(d, request, response)) {
         return;
     }
 
@@ -381,7 +288,7 @@ sign_in_signed_out(amld_t *d, const amld_request_t *request,
     }
 
     amld_page_signed_out(d, response);
-    sign_in_clear_cookie(response);
+    amld_site_clear_cookie(response);
 }
 
 
@@ -405,7 +312,7 @@ sign_in_browser(const amld_request_t *request, amld_response_t *response,
     }
 
     amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                         AML_COOKIE_BROWSER, cookie, COOKIE_FLAGS);
+                         AML_COOKIE_BROWSER, cookie, AMLD_COOKIE_FLAGS);
 
     return 0;
 }
@@ -433,7 +340,7 @@ sign_in_at(amld_t *d, const amld_request_t *request, amld_response_t *response)
     if (strcasecmp(at.authority, request->host) != 0) {
         (void) snprintf(prefix, sizeof(prefix),
                         "https://%s/.aml/sign-in?to=", at.authority);
-        sign_in_go(response, prefix, to);
+        amld_site_go(response, prefix, to);
         return;
     }
 
@@ -448,7 +355,7 @@ sign_in_at(amld_t *d, const amld_request_t *request, amld_response_t *response)
         prefix, sizeof(prefix),
         "%s/auth/handoff?host=%s&browser=%s%s&to=", d->config->studio,
         at.authority, hex, again != NULL ? "&again=1" : "");
-    sign_in_go(response, prefix, to);
+    amld_site_go(response, prefix, to);
 }
 
 
@@ -496,14 +403,15 @@ sign_in_handoff(amld_t *d, const amld_request_t *request,
     sign_in_instance_t at;
     amld_code_t code;
 
-    if (!sign_in_studio(d, request, response)) {
+    if (!amld_site_studio(d, request, response)) {
         return;
     }
 
     if (host == NULL ||
         amld_sign_in_instance(d->config, host, at.authority, at.host) != 0 ||
         amld_hash_parse(browser, code.browser) != 0) {
-        sign_in_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_HOST_UNKNOWN);
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
+                         AML_REASON_HOST_UNKNOWN);
         return;
     }
 
@@ -519,7 +427,7 @@ sign_in_handoff(amld_t *d, const amld_request_t *request,
                      browser, again, encoded) >= (int) sizeof(prefix)) {
             (void) snprintf(prefix, sizeof(prefix), "/");
         }
-        sign_in_go(response, "/auth/sign-in?to=", prefix);
+        amld_site_go(response, "/auth/sign-in?to=", prefix);
         return;
     }
 
@@ -531,7 +439,7 @@ sign_in_handoff(amld_t *d, const amld_request_t *request,
     (void) snprintf(prefix, sizeof(prefix),
                     "https://%s/.aml/session?code=%s%s&to=", at.authority,
                     secret, again);
-    sign_in_go(response, prefix, to);
+    amld_site_go(response, prefix, to);
 }
 
 
@@ -567,7 +475,7 @@ sign_in_session(amld_t *d, const amld_request_t *request,
         amld_response_redirect(response, to);
         amld_response_status(response, 303);
         amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                             AML_COOKIE_SESSION, secret, COOKIE_FLAGS);
+                             AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
         OPENSSL_cleanse(secret, sizeof(secret));
         return;
     }
@@ -586,7 +494,7 @@ sign_in_session(amld_t *d, const amld_request_t *request,
 
     /* two tabs made a browser cookie each, and the other one's has stayed */
     if (bound && amld_request_query(request, "again") == NULL) {
-        sign_in_go(response, "/.aml/sign-in?again=1&to=", to);
+        amld_site_go(response, "/.aml/sign-in?again=1&to=", to);
         return;
     }
 
@@ -616,7 +524,7 @@ sign_in_token(amld_t *d, const amld_request_t *request,
     amld_account_t account;
     amld_account_rc_t rc = AMLD_ACCOUNT_REFUSED;
 
-    if (!sign_in_is_studio(d, request)) {
+    if (!amld_site_is_studio(d, request)) {
         amld_response_error(response, 404, "host_unknown", NULL,
                             "Tokens are given out at the studio's address.");
         return;
@@ -697,18 +605,18 @@ static void
 sign_in_studio_page(amld_t *d, const amld_request_t *request,
                     amld_response_t *response)
 {
-    if (!sign_in_studio(d, request, response)) {
+    if (!amld_site_studio(d, request, response)) {
         return;
     }
 
     if (!request->identified) {
-        sign_in_go(response, "/auth/sign-in?to=", "/");
+        amld_site_go(response, "/auth/sign-in?to=", "/");
         return;
     }
 
     if (amld_studio_page(d, request, response) != 0) {
-        sign_in_refuse(d, response, AMLD_SITE_STUDIO,
-                       AML_REASON_REGISTRY_UNAVAILABLE);
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
+                         AML_REASON_REGISTRY_UNAVAILABLE);
     }
 }
 

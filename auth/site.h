@@ -1,0 +1,66 @@
+/*
+ * What the handlers of sign-in, sessions and tokens ask first: which host, who,
+ * from where; and what they answer when that is not as it must be.
+ */
+
+#ifndef AMLD_SITE_H
+#define AMLD_SITE_H
+
+#include "auth/pages.h"
+#include "computes/http.h"
+
+#define AMLD_COOKIE_FLAGS "Path=/; Secure; HttpOnly; SameSite=Lax"
+
+/* Does a person look at the answer?  Of any method: forms have pages too. */
+int amld_site_is_page(const amld_request_t *request);
+
+int amld_site_is_studio(const amld_t *d, const amld_request_t *request);
+
+/*
+ * For requests that cookies speak for, or that set one: 0 when a page of
+ * another origin has made it, other than by following a link.
+ */
+int amld_site_same_origin(const amld_request_t *request);
+
+/* The reason as a page. */
+void amld_site_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
+                      aml_reason_t reason);
+
+/* As a page at the studio, or as JSON for a program. */
+void amld_site_say(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response, aml_reason_t reason);
+
+/* The same after logging that `what` has failed. */
+void amld_site_failed(amld_t *d, const amld_request_t *request,
+                      amld_response_t *response, const char *what,
+                      aml_registry_rc_t rc);
+
+/* 1 when the studio was asked, by nobody else; else the response is filled
+ * with a page. */
+int amld_site_studio(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+
+/*
+ * 1 when the studio was asked by somebody who may look after their own sign-ins
+ * and tokens: by their session from the studio's own pages, or, unless
+ * `session` is set, by a JSON Web Token of theirs; never by a personal access
+ * token.  Else the response is filled: whoever is not signed in is sent to do
+ * that and back to `to`, which is NULL where a program is told instead.
+ */
+int amld_site_person(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response, int session, const char *to);
+
+/*
+ * May who asks do `action`, "Microsoft.AmlGateway/…", at "/"?  OK, or why not.
+ * Of a JSON Web Token of another issuer amld does not know the groups.
+ */
+aml_reason_t
+amld_site_may(amld_t *d, const amld_request_t *request, const char *action);
+
+/* Redirects to `prefix` and the encoded `to`. */
+void
+amld_site_go(amld_response_t *response, const char *prefix, const char *to);
+
+void amld_site_clear_cookie(amld_response_t *response);
+
+#endif /* AMLD_SITE_H */
