@@ -77,6 +77,10 @@
       "The request's headers are too large",                                   \
       "Cookies or other headers are larger than this gateway takes.",          \
       "In a browser, clear this site's cookies.")                              \
+    X(CODE_UNKNOWN, code_unknown, 403, "Signing in here did not work",         \
+      "The link that was to sign you in was used before, took too long, or "   \
+      "was made for another browser. This site needs cookies.",                \
+      "Try again.")                                                            \
     X(NOT_CREATOR, not_creator, 403, "This compute instance is not yours",     \
       "Only its creator can open the applications of a compute instance, "     \
       "whatever their role.",                                                  \

@@ -503,12 +503,8 @@ sign_in_session(amld_t *d, const amld_request_t *request,
     }
     (void) snprintf(again, sizeof(again), "/.aml/sign-in?to=%s", encoded);
 
-    amld_page_message(d, response, AMLD_SITE_INSTANCE, 403,
-                      "Signing in here did not work",
-                      "The link that was to sign you in was used before, took "
-                      "too long, or was made for another browser. This site "
-                      "needs cookies.",
-                      again, "Try again");
+    amld_site_refuse_to(d, response, AMLD_SITE_INSTANCE,
+                        AML_REASON_CODE_UNKNOWN, again);
 }
 
 

@@ -87,6 +87,18 @@ amld_site_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
 
 
 void
+amld_site_refuse_to(amld_t *d, amld_response_t *response, amld_site_t site,
+                    aml_reason_t reason, const char *again)
+{
+    const aml_reason_info_t *info = aml_reason_info(reason);
+
+    amld_page_message(d, response, site, info->status, info->title.p,
+                      info->text.p, again, "Try again");
+    amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+}
+
+
+void
 amld_site_say(amld_t *d, const amld_request_t *request,
               amld_response_t *response, aml_reason_t reason)
 {

@@ -26,6 +26,10 @@ int amld_site_same_origin(const amld_request_t *request);
 void amld_site_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
                       aml_reason_t reason);
 
+/* The same with an address to try again at. */
+void amld_site_refuse_to(amld_t *d, amld_response_t *response, amld_site_t site,
+                         aml_reason_t reason, const char *again);
+
 /* As a page at the studio, or as JSON for a program. */
 void amld_site_say(amld_t *d, const amld_request_t *request,
                    amld_response_t *response, aml_reason_t reason);

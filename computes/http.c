@@ -18,6 +18,7 @@
 
 #include "auth/origin.h"
 #include "auth/pages.h"
+#include "auth/reason.h"
 
 #define HTTP_BACKLOG 512
 #define HTTP_CONNECTION_MEMORY (64 * 1024)
@@ -70,12 +71,24 @@ http_answer(amld_exchange_t *e)
 }
 
 
+/* As nginx's own refusals of what is not well-formed have it. */
+static void
+http_malformed(amld_exchange_t *e)
+{
+    amld_response_header(&e->response, "X-AML-Reason", "%s",
+                         aml_reason_info(AML_REASON_REQUEST_MALFORMED)->code.p);
+}
+
+
 static enum MHD_Result
 http_refuse(amld_exchange_t *e, unsigned status, const char *code,
             const char *message)
 {
     amld_response_error(&e->response, status, code, NULL, "%s", message);
     amld_response_header(&e->response, "Connection", "close");
+    if (status == 400) {
+        http_malformed(e);
+    }
 
     return http_answer(e);
 }
@@ -168,6 +181,7 @@ http_dispatch(amld_http_t *http, amld_exchange_t *e)
         http_nothing(http, e, 405, "MethodNotAllowed",
                      "This address can't be asked in this way.");
         amld_response_header(&e->response, "Allow", "%s", allow);
+        http_malformed(e);
         return;
     }
 
