@@ -43,7 +43,7 @@ TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 .PHONY: all amld module tests fuzzers clean
 all: amld module tests
 amld: $(OUT)/amld
-tests: $(TEST_BIN) $(OUT)/t/registry_edit
+tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/libjwt_judge
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -78,6 +78,13 @@ $(OUT)/t/registry_edit: t/tools/registry_edit.c $(OUT)/libamld.a \
 	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
+
+# A second opinion on tokens.
+$(OUT)/t/libjwt_judge: t/tools/libjwt_judge.c $(OUT)/libaml.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
+	    -DLIBJWT_VERSION='"$(shell pkg-config --modversion libjwt)"' \
+	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS) libjwt)
 
 # VARIANT=fuzz CC=clang: one program a fuzzer.
 fuzzers: $(patsubst t/fuzz/%.c,$(OUT)/t/%,$(wildcard t/fuzz/fuzz_*.c))

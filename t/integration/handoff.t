@@ -1,5 +1,6 @@
 # From the studio's session to an instance's: a code, used once, bound to the
-# browser and to the host.
+# browser and to the host.  What codes, hosts and addresses are refused is in
+# attacks.t, too.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
@@ -154,57 +155,6 @@ subtest 'login CSRF: the sign-in form of another site' => sub {
     ok $tx->res->code =~ /^4/, 'an instance can\'t post it either';
 };
 
-# An answer that leads out of the gateway, or has a header of `to` in it.
-sub strays ($tx) {
-    my $h  = $tx->res->headers;
-    my $to = $h->location;
-    return
-           $tx->res->code >= 500
-        || ($h->header('Set-Cookie') // '') =~ /^a=b/
-        || $to && (
-            $to =~ m{^(?:[/\\]{2}|/\\)}
-            || (Mojo::URL->new($to)->to_abs($tx->req->url)->host // '')
-            !~ /(?:^|\.)aml\.localhost$/
-        );
-}
-
-subtest 'where `to` may lead' => sub {
-    my @elsewhere = (
-        'https://evil.example/', '//evil.example/', '/\\evil.example/',
-        '\\\\evil.example', 'javascript:alert(1)', "/\t/evil.example",
-        "/x\r\nSet-Cookie: a=b", "/x\nLocation: //evil", 'x', '',
-        '@evil.example', '/..//evil.example', "/\x{0}", "/\x7f",
-    );
-    my $me = $gw->signed_in('creator');
-    for my $to (@elsewhere) {
-        my $shown = $to =~ s/[^ -~]/?/gr;
-        my $e     = url_escape($to);
-        for my $start (
-            $gw->studio_url("/auth/sign-in?to=$e"),
-            $gw->app_url('first-lab', "/.aml/sign-in?to=$e"),
-            $gw->studio_url(
-                "/auth/handoff?host=$host:" . $gw->port . '&browser='
-                    . ('a' x 64) . "&to=$e"
-            ),
-            )
-        {
-            my $tx = $me->navigate($start, follow => 0);
-            my @steps = ($tx);
-            while (my $l = $tx->res->headers->location) {
-                my $next = Mojo::URL->new($l)->to_abs($tx->req->url);
-                last unless ($next->host // '')
-                    =~ /(?:^|\.)aml\.localhost$/ && @steps < 6;
-                $tx = $me->navigate("$next", follow => 0);
-                push @steps, $tx;
-            }
-            ok !(grep { strays($_) } @steps),
-                "$shown at " . Mojo::URL->new($start)->path
-                or diag map { $_->res->code, ' ', $_->res->headers->location,
-                    "\n" } @steps;
-        }
-    }
-};
-
 subtest 'which hosts are handed a code' => sub {
     my $me    = $gw->signed_in('creator');
     my $where = sub ($h) {
@@ -224,16 +174,6 @@ subtest 'which hosts are handed a code' => sub {
         'one that does not exist: no oracle';
     is $where->("evil-lab.$apps:$port"), "evil-lab.$apps:$port",
         'somebody else\'s: the gateway refuses there';
-    for my $h (
-        'evil.example', "first-lab.$apps.evil.example", $gw->studio_host,
-        $apps, "first-lab.$apps:$port\@evil.example", "a.b.$apps:$port",
-        "first-lab.$apps:" . ($port + 1), "first-lab.$apps/x",
-        "first-lab.$apps\r\nX: y", '', 'x' x 3000,
-        "evil.example#.$apps:$port", "evil.example/.$apps:$port"
-        )
-    {
-        is $where->($h), 'none', substr $h =~ s/[^ -~]/?/gr, 0, 60;
-    }
 };
 
 subtest 'a colleague' => sub {

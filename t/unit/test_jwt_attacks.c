@@ -4,273 +4,118 @@
 
 #include "t/unit/jwt_fixture.h"
 
+#include <jansson.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 
 #include <jwt.h>
 
 
-/* ---- bad ones whose signature holds ---- */
+/* ---- bad ones whose signature holds: the texts of the table ---- */
+
+#define TABLE "t/data/identity-attacks.json" /* tests run at the root */
+
 
 static const struct {
-    const char *what;
-    const char *header;
-    const char *payload;
-    aml_reason_t want;
-} bad[] = {
-    /* headers */
-    {"alg none", "{\"alg\":\"none\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg None", "{\"alg\":\"None\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg HS256", "{\"alg\":\"HS256\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg rs256", "{\"alg\":\"rs256\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg empty", "{\"alg\":\"\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg RS1", "{\"alg\":\"RS1\"}", GOOD, AML_REASON_TOKEN_ALGORITHM},
-    {"alg missing", "{\"kid\":\"rsa\"}", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"alg number", "{\"alg\":256}", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"alg null", "{\"alg\":null}", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"alg array", "{\"alg\":[\"RS256\"]}", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"alg with NUL", "{\"alg\":\"RS256\\u0000\"}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"alg twice", "{\"alg\":\"RS256\",\"alg\":\"none\"}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"alg twice, the same", "{\"alg\":\"RS256\",\"alg\":\"RS256\"}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"alg twice, escaped", "{\"alg\":\"RS256\",\"al\\u0067\":\"none\"}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"crit", "{\"alg\":\"RS256\",\"crit\":[\"b64\"],\"b64\":true}", GOOD,
-     AML_REASON_TOKEN_CRITICAL},
-    {"crit empty", "{\"alg\":\"RS256\",\"crit\":[]}", GOOD,
-     AML_REASON_TOKEN_CRITICAL},
-    {"crit null", "{\"alg\":\"RS256\",\"crit\":null}", GOOD,
-     AML_REASON_TOKEN_CRITICAL},
-    {"crit before a bad alg", "{\"alg\":\"none\",\"crit\":[\"x\"]}", GOOD,
-     AML_REASON_TOKEN_CRITICAL},
-    {"typ JOSE", "{\"alg\":\"RS256\",\"typ\":\"JOSE\"}", GOOD,
-     AML_REASON_TOKEN_TYPE},
-    {"typ of a logout token", "{\"alg\":\"RS256\",\"typ\":\"logout+jwt\"}",
-     GOOD, AML_REASON_TOKEN_TYPE},
-    {"typ of a proof", "{\"alg\":\"RS256\",\"typ\":\"dpop+jwt\"}", GOOD,
-     AML_REASON_TOKEN_TYPE},
-    {"typ empty", "{\"alg\":\"RS256\",\"typ\":\"\"}", GOOD,
-     AML_REASON_TOKEN_TYPE},
-    {"typ a bare prefix", "{\"alg\":\"RS256\",\"typ\":\"application/\"}", GOOD,
-     AML_REASON_TOKEN_TYPE},
-    {"typ number", "{\"alg\":\"RS256\",\"typ\":1}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"kid unknown", "{\"alg\":\"RS256\",\"kid\":\"k\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid path", "{\"alg\":\"RS256\",\"kid\":\"../../dev/null\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid other case", "{\"alg\":\"RS256\",\"kid\":\"RSA\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid SQL", "{\"alg\":\"RS256\",\"kid\":\"x' UNION SELECT 'a\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid line break", "{\"alg\":\"RS256\",\"kid\":\"rsa\\n\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid delete", "{\"alg\":\"RS256\",\"kid\":\"rsa\\u007f\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid empty", "{\"alg\":\"RS256\",\"kid\":\"\"}", GOOD,
-     AML_REASON_TOKEN_KEY},
-    {"kid NUL", "{\"alg\":\"RS256\",\"kid\":\"rsa\\u0000\"}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"kid number", "{\"alg\":\"RS256\",\"kid\":1}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"kid null", "{\"alg\":\"RS256\",\"kid\":null}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"key of another type", "{\"alg\":\"RS256\",\"kid\":\"p256\"}", GOOD,
-     AML_REASON_TOKEN_ALGORITHM},
-    {"key of EdDSA", "{\"alg\":\"RS256\",\"kid\":\"ed25519\"}", GOOD,
-     AML_REASON_TOKEN_ALGORITHM},
-    {"alg of another type", "{\"alg\":\"ES256\",\"kid\":\"rsa\"}", GOOD,
-     AML_REASON_TOKEN_ALGORITHM},
-    {"alg EdDSA, key RSA", "{\"alg\":\"EdDSA\",\"kid\":\"rsa\"}", GOOD,
-     AML_REASON_TOKEN_ALGORITHM},
-    {"key for PS256 only", "{\"alg\":\"RS256\",\"kid\":\"rsa-ps256\"}", GOOD,
-     AML_REASON_TOKEN_ALGORITHM},
-    {"alg of another hash", "{\"alg\":\"RS384\",\"kid\":\"rsa\"}", GOOD,
-     AML_REASON_TOKEN_SIGNATURE},
-    {"alg of another padding", "{\"alg\":\"PS256\",\"kid\":\"rsa\"}", GOOD,
-     AML_REASON_TOKEN_SIGNATURE},
-    {"header empty", "", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header array", "[\"alg\",\"RS256\"]", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header string", "\"RS256\"", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header null", "null", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header cut", "{\"alg\":\"RS256\"", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header and more", HEAD "x", GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"two headers", HEAD HEAD, GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header with comma", "{\"alg\":\"RS256\",}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"header single quotes", "{'alg':'RS256'}", GOOD,
-     AML_REASON_TOKEN_MALFORMED},
-    {"header with BOM", "\xef\xbb\xbf" HEAD, GOOD, AML_REASON_TOKEN_MALFORMED},
-    {"header with comment", "/**/" HEAD, GOOD, AML_REASON_TOKEN_MALFORMED},
-
-    /* payloads as JSON */
-    {"payload empty", HEAD, "", AML_REASON_TOKEN_MALFORMED},
-    {"payload text", HEAD, "Payload", AML_REASON_TOKEN_MALFORMED},
-    {"payload array", HEAD, "[" GOOD "]", AML_REASON_TOKEN_MALFORMED},
-    {"payload and more", HEAD, GOOD "{}", AML_REASON_TOKEN_MALFORMED},
-    {"payload cut", HEAD, "{" WHO "," WHEN "," FOR, AML_REASON_TOKEN_MALFORMED},
-    {"sub twice", HEAD, "{" WHO "," WHEN "," FOR ",\"sub\":\"eve\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"iss twice, escaped", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"\\u0069ss\":\"x\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"duplicates below", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"x\":[{\"a\":1,\"a\":2}]}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"bad UTF-8", HEAD, "{" WHO "," WHEN "," FOR ",\"name\":\"\xff\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"overlong UTF-8", HEAD, "{" WHO "," WHEN "," FOR ",\"name\":\"\xc0\xaf\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"surrogate in UTF-8", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"name\":\"\xed\xa0\x80\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"half a surrogate pair", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"name\":\"\\ud800\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"Latin-1", HEAD, "{" WHO "," WHEN "," FOR ",\"name\":\"Ren\xe9\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"control in a string", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"name\":\"a\nb\"}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"NUL in sub", HEAD,
-     "{\"iss\":\"" ISS "\",\"sub\":\"ada\\u0000\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"nested too deep", HEAD,
-     "{" WHO "," WHEN "," FOR ",\"x\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"exp 1e400", HEAD, "{" WHO "," FOR ",\"exp\":1e400}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"exp of 30 digits", HEAD,
-     "{" WHO "," FOR ",\"exp\":999999999999999999999999999999}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"exp NaN", HEAD, "{" WHO "," FOR ",\"exp\":NaN}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"exp hexadecimal", HEAD, "{" WHO "," FOR ",\"exp\":0x7fffffff}",
-     AML_REASON_TOKEN_MALFORMED},
-    {"exp octal", HEAD, "{" WHO "," FOR ",\"exp\":01700000600}",
-     AML_REASON_TOKEN_MALFORMED},
-
-    /* issuers */
-    {"no iss", HEAD, "{\"sub\":\"ada\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"iss empty", HEAD, "{\"iss\":\"\",\"sub\":\"ada\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"iss array", HEAD,
-     "{\"iss\":[\"" ISS "\"],\"sub\":\"ada\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"iss other", HEAD,
-     "{\"iss\":\"https://evil.example\",\"sub\":\"ada\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_ISSUER},
-    {"iss with slash", HEAD,
-     "{\"iss\":\"" ISS "/\",\"sub\":\"ada\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_ISSUER},
-    {"iss other case", HEAD,
-     "{\"iss\":\"HTTPS://login.example.org/t1\",\"sub\":\"ada\"," WHEN "," FOR
-     "}",
-     AML_REASON_TOKEN_ISSUER},
-
-    /* times */
-    {"no exp", HEAD, "{" WHO "," FOR "}", AML_REASON_TOKEN_CLAIMS},
-    {"exp string", HEAD, "{" WHO "," FOR ",\"exp\":\"1700000600\"}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp null", HEAD, "{" WHO "," FOR ",\"exp\":null}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp true", HEAD, "{" WHO "," FOR ",\"exp\":true}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp negative", HEAD, "{" WHO "," FOR ",\"exp\":-1}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp negative real", HEAD, "{" WHO "," FOR ",\"exp\":-1.5}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp in year 10000", HEAD, "{" WHO "," FOR ",\"exp\":253402300800}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp in milliseconds", HEAD, "{" WHO "," FOR ",\"exp\":1700000600000}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp 2^63 - 1", HEAD, "{" WHO "," FOR ",\"exp\":9223372036854775807}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp 1e300", HEAD, "{" WHO "," FOR ",\"exp\":1e300}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"exp 0", HEAD, "{" WHO "," FOR ",\"exp\":0}", AML_REASON_TOKEN_EXPIRED},
-    {"exp -0.0", HEAD, "{" WHO "," FOR ",\"exp\":-0.0}",
-     AML_REASON_TOKEN_EXPIRED},
-    {"exp now", HEAD, "{" WHO "," FOR ",\"exp\":1700000000}",
-     AML_REASON_TOKEN_EXPIRED},
-    {"exp within the leeway", HEAD, "{" WHO "," FOR ",\"exp\":1699999999}",
-     AML_REASON_TOKEN_EXPIRED},
-    {"exp long ago", HEAD, "{" WHO "," FOR ",\"exp\":1.5}",
-     AML_REASON_TOKEN_EXPIRED},
-    {"nbf ahead", HEAD, "{" WHO "," FOR "," WHEN ",\"nbf\":1700000061}",
-     AML_REASON_TOKEN_NOT_YET},
-    {"nbf ahead by less than a second", HEAD,
-     "{" WHO "," FOR "," WHEN ",\"nbf\":1700000060.25}",
-     AML_REASON_TOKEN_NOT_YET},
-    {"iat ahead", HEAD, "{" WHO "," FOR "," WHEN ",\"iat\":1700000061}",
-     AML_REASON_TOKEN_NOT_YET},
-    {"nbf string", HEAD, "{" WHO "," FOR "," WHEN ",\"nbf\":\"0\"}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"nbf null", HEAD, "{" WHO "," FOR "," WHEN ",\"nbf\":null}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"iat string", HEAD, "{" WHO "," FOR "," WHEN ",\"iat\":\"0\"}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"iat negative", HEAD, "{" WHO "," FOR "," WHEN ",\"iat\":-5}",
-     AML_REASON_TOKEN_CLAIMS},
-
-    /* audiences */
-    {"no aud", HEAD, "{" WHO "," WHEN "}", AML_REASON_TOKEN_AUDIENCE},
-    {"aud other", HEAD, "{" WHO "," WHEN ",\"aud\":\"api://x\"}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud longer", HEAD, "{" WHO "," WHEN ",\"aud\":\"" AUD "/\"}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud shorter", HEAD, "{" WHO "," WHEN ",\"aud\":\"api://gatewa\"}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud empty", HEAD, "{" WHO "," WHEN ",\"aud\":\"\"}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud no one", HEAD, "{" WHO "," WHEN ",\"aud\":[]}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud others", HEAD, "{" WHO "," WHEN ",\"aud\":[\"a\",\"b\"]}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud both in one", HEAD,
-     "{" WHO "," WHEN ",\"aud\":\"" AUD " https://aml.example.org\"}",
-     AML_REASON_TOKEN_AUDIENCE},
-    {"aud null", HEAD, "{" WHO "," WHEN ",\"aud\":null}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"aud number", HEAD, "{" WHO "," WHEN ",\"aud\":1}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"aud object", HEAD, "{" WHO "," WHEN ",\"aud\":{\"" AUD "\":1}}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"aud mixed", HEAD, "{" WHO "," WHEN ",\"aud\":[\"" AUD "\",1]}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"aud nested", HEAD, "{" WHO "," WHEN ",\"aud\":[[\"" AUD "\"]]}",
-     AML_REASON_TOKEN_CLAIMS},
-
-    /* identity */
-    {"no sub", HEAD, "{\"iss\":\"" ISS "\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"sub empty", HEAD, "{\"iss\":\"" ISS "\",\"sub\":\"\"," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"sub number", HEAD, "{\"iss\":\"" ISS "\",\"sub\":7," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
-    {"sub null", HEAD, "{\"iss\":\"" ISS "\",\"sub\":null," WHEN "," FOR "}",
-     AML_REASON_TOKEN_CLAIMS},
+    const char *name;
+    const char *value;
+} placeholders[] = {
+    {"@good", GOOD}, {"@head", HEAD}, {"@who", WHO}, {"@when", WHEN},
+    {"@for", FOR},   {"@many", ISS},  {"@aud", AUD},
 };
 
 
+/* What `text` says, with values for placeholders; the caller frees.  With
+ * `latin1`, characters up to U+00FF are bytes. */
+static char *
+filled(const char *text, int latin1)
+{
+    size_t i, n = 0;
+    char *out;
+
+    out = malloc(64 * strlen(text) + 1);
+    assert_non_null(out);
+
+    while (*text != '\0') {
+        for (i = 0; i < sizeof(placeholders) / sizeof(placeholders[0]); i++) {
+            size_t len = strlen(placeholders[i].name);
+
+            if (strncmp(text, placeholders[i].name, len) == 0) {
+                n += (size_t) sprintf(out + n, "%s", placeholders[i].value);
+                text += len;
+                break;
+            }
+        }
+        if (i < sizeof(placeholders) / sizeof(placeholders[0])) {
+            continue;
+        }
+
+        if (strncmp(text, "@now", 4) == 0) {
+            char *end;
+
+            n += (size_t) sprintf(out + n, "%ld",
+                                  NOW + strtol(text + 4, &end, 10));
+            text = end;
+
+        } else if (latin1 && (*text & 0xe0) == 0xc0) {
+            out[n++] = (char) ((*text & 3) << 6 | (text[1] & 0x3f));
+            text += 2;
+
+        } else {
+            assert_true(*text != '@');
+            out[n++] = *text++;
+        }
+    }
+    out[n] = '\0';
+
+    return out;
+}
+
+
 static void
-test_bad(void **state)
+test_table(void **state)
 {
     size_t i;
+    char *header, *claims;
+    json_error_t err;
+    json_t *table, *row;
     test_source_t s;
 
     (void) state;
 
-    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        s = a_source();
-        expect(bad[i].what,
-               verify_new(&s, "rsa", AML_ALG_RS256, bad[i].header,
-                          bad[i].payload, NULL),
-               bad[i].want);
+    table = json_load_file(TABLE, JSON_ALLOW_NUL, &err);
+    if (table == NULL) {
+        fail_msg("%s: %s", TABLE, err.text);
     }
+    assert_true(json_array_size(json_object_get(table, "texts")) > 100);
+
+    json_array_foreach(json_object_get(table, "texts"), i, row)
+    {
+        int latin1 = json_is_true(json_object_get(row, "latin1"));
+        const char *reason = json_string_value(json_object_get(row, "reason"));
+
+        header = filled(json_string_value(json_object_get(row, "header_text")),
+                        latin1);
+        claims = filled(json_string_value(json_object_get(row, "claims_text")),
+                        latin1);
+        s = a_source();
+        expect(json_string_value(json_object_get(row, "name")),
+               verify_new(&s, "rsa", AML_ALG_RS256, header, claims, NULL),
+               aml_reason_find(aml_str_of(reason)));
+        free(header);
+        free(claims);
+    }
+
+    json_decref(table);
+
+    header = filled("@head", 0);
+    claims = filled("@good", 0);
+    s = a_source();
+    expect("what they are made of",
+           verify_new(&s, "rsa", AML_ALG_RS256, header, claims, NULL),
+           AML_REASON_OK);
+    free(header);
+    free(claims);
 }
 
 
@@ -634,7 +479,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_bytes_in_json),
         cmocka_unit_test(test_cut),
