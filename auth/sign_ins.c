@@ -303,6 +303,7 @@ amld_sign_in_begin(aml_registry_txn_t *txn, const amld_sign_in_t *s)
 aml_registry_rc_t
 amld_sign_in_update(aml_registry_txn_t *txn, const amld_sign_in_t *s)
 {
+    const aml_principal_id_t whose = s->principal;
     amld_sign_in_t old, made;
     aml_registry_rc_t rc;
     json_t *json;
@@ -312,7 +313,7 @@ amld_sign_in_update(aml_registry_txn_t *txn, const amld_sign_in_t *s)
         return rc;
     }
 
-    if (!aml_principal_eq(&old.principal, &s->principal)) {
+    if (!aml_principal_eq(&old.principal, &whose)) {
         json_decref(json);
         return AML_REGISTRY_DENIED;
     }

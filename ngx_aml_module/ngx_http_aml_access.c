@@ -273,6 +273,8 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     /* after an internal redirect the credential may be gone already */
 
+    credential = (aml_str_t){NULL, 0};
+
     reason = ctx->identified ? AML_REASON_OK
                              : ngx_http_aml_credential(r, &kind, &credential);
 

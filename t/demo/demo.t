@@ -34,9 +34,12 @@ sub stopped () {
         glob '/proc/[0-9]*';
 }
 
-END { dev('stop') if $run && !stopped() }
+my ($demo, $foreground);
 
-my $demo;
+END {
+    kill 'KILL', -$foreground if $foreground;
+    dev('stop') if $run && !stopped();
+}
 
 subtest 'the first start' => sub {
     my $r = dev('run', '--detach');
@@ -93,10 +96,12 @@ subtest 'in the foreground, until Ctrl-C' => sub {
     my $pid  = fork // die "fork: $!";
     if ($pid == 0) {
         setpgrp;
+        $SIG{INT} = 'DEFAULT';    # what runs in the background ignores it
         open STDOUT, '>', "$run/out";
         open STDERR, '>&', \*STDOUT;
         exec './dev', 'run';
     }
+    $foreground = $pid;
     my $said = sub { -e "$run/out" ? path("$run/out")->slurp : '' };
     ok wait_for(sub { $said->() =~ /Ctrl-C ends the demo/ }, 60),
         'it is up again';
@@ -108,6 +113,7 @@ subtest 'in the foreground, until Ctrl-C' => sub {
     wait_for(sub { $ended = waitpid($pid, WNOHANG) == $pid }, 60)
         or kill 'KILL', -$pid;
     is $ended && $?, 0, 'Ctrl-C ends it cleanly';
+    undef $foreground;
     ok wait_for(sub { stopped() }, 20), 'and all that it started';
 };
 

@@ -86,16 +86,16 @@ subtest 'a credential that ends, without a commit' => sub {
     $gw->edit(
         {
             op => 'issuer', iss => $iss, algs => ['RS256'],
-            audiences => ['api://aml'], space => 'urn:aml:local'
+            audiences => ['api://aml'], identity => 'principal'
         },
         {op => 'key', iss => $iss, kid => 'k', pem => $key}
     );
-    my $account = decode($gw, 'creator');
+    my $creator = decode($gw, 'creator');
     my $now     = time;
     my $token = 'Authorization: Bearer ' . AML::JWT::make('RS256', $key,
         {alg => 'RS256', kid => 'k'},
         {
-            iss => $iss, aud => 'api://aml', sub => $account, iat => $now,
+            iss => $iss, aud => 'api://aml', sub => $creator, iat => $now,
             exp => $now + 4
         });
     $often->('first-lab', $token);

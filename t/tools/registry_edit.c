@@ -16,7 +16,7 @@
  *     {"op":"grant","id":uuid,"principal":uuid,"expires":…,"unknown":0,
  *      "groups":[uuid…]}
  *     {"op":"issuer","iss":…,"algs":["RS256"],"leeway":0,"lifetime":0,
- *      "identity":"sub"|"entra","space":"","name_claim":"name",
+ *      "identity":"sub"|"entra"|"principal","space":"","name_claim":"name",
  *      "audiences":[…]}
  *     {"op":"key","iss":…,"kid":…,"pem":"/file","alg":"","expires":0}
  *     {"op":"delete-key","iss":…,"kid":…}
@@ -233,11 +233,13 @@ edit_issuer(const edit_t *e, json_t *o)
     aml_str_t iss = aml_str_of(text(e, o, "iss", NULL));
     json_t *v;
     size_t i;
+    const char *identity = text(e, o, "identity", "sub");
     aml_issuer_t issuer = {
         .leeway = (uint32_t) number(o, "leeway", 0),
         .lifetime = (uint32_t) number(o, "lifetime", 0),
-        .identity = strcmp(text(e, o, "identity", "sub"), "entra") == 0
-                        ? AML_IDENTITY_ENTRA
+        .identity = strcmp(identity, "entra") == 0 ? AML_IDENTITY_ENTRA
+                    : strcmp(identity, "principal") == 0
+                        ? AML_IDENTITY_PRINCIPAL
                         : AML_IDENTITY_SUB,
         .space = aml_str_of(text(e, o, "space", "")),
         .name_claim = aml_str_of(text(e, o, "name_claim", "name")),
