@@ -190,6 +190,9 @@ amld_page_header(amld_html_t *html, const char *person)
     amld_html(html,
               "<header>\n"
               "<a class=\"brand\" href=\"/\">AML Gateway</a>\n"
+              "<nav>\n"
+              "<a href=\"/auth/sessions\">Sessions</a>\n"
+              "</nav>\n"
               "<form method=\"post\" action=\"/auth/sign-out\">\n"
               "<span class=\"soft\">%s</span>\n"
               "<button>Sign out</button>\n"

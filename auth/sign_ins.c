@@ -418,10 +418,16 @@ amld_sign_ins_each(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
                    amld_sign_in_each_pt each, void *data)
 {
     sign_in_walk_t walk = {each, data};
-    sign_in_key_t k = key_of(principal, NULL);
+    aml_str_t prefix = aml_str(PREFIX);
+    sign_in_key_t k;
 
-    return gone(aml_registry_each(txn, (aml_str_t){k.text, k.n},
-                                  (aml_str_t){NULL, 0}, walk_each, &walk));
+    if (principal != NULL) {
+        k = key_of(principal, NULL);
+        prefix = (aml_str_t){k.text, k.n};
+    }
+
+    return gone(
+        aml_registry_each(txn, prefix, (aml_str_t){NULL, 0}, walk_each, &walk));
 }
 
 
@@ -618,6 +624,17 @@ amld_sign_ins_end_sid(aml_registry_txn_t *txn, const char *issuer,
 
 
 /* ---- the sweep ---- */
+
+int64_t
+amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now)
+{
+    if (idle == 0 || now - since < idle + AMLD_SEEN_LATE) {
+        return 0;
+    }
+
+    return idle + AMLD_SEEN_LATE;
+}
+
 
 static int
 sweep_each(void *data, aml_str_t key, aml_str_t value)

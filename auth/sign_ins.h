@@ -79,8 +79,8 @@ aml_registry_rc_t
 amld_sign_in_get(aml_registry_txn_t *txn, const aml_principal_id_t *id,
                  amld_sign_in_t *s, json_t **json);
 
-/* A principal's, oldest documents in no order; a return other than 0 ends the
- * walk.  In a write transaction `each` must not write. */
+/* A principal's, or with NULL everybody's, in no order; a return other than 0
+ * ends the walk.  In a write transaction `each` must not write. */
 typedef int (*amld_sign_in_each_pt)(void *data, const amld_sign_in_t *s);
 aml_registry_rc_t
 amld_sign_ins_each(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
@@ -89,6 +89,15 @@ amld_sign_ins_each(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
 /* Notes a use; nothing is written where that is known already. */
 aml_registry_rc_t amld_sign_in_seen(aml_registry_txn_t *txn,
                                     const aml_principal_id_t *id, int64_t when);
+
+/*
+ * How long unused is too long now, in seconds, for amld_sign_ins_sweep(), where
+ * `idle` is what the configuration says and uses are heard of since `since`.
+ * 0 while that can't be told: a use before `since` was heard by nobody, and one
+ * takes AMLD_SEEN_LATE seconds at most until it is written.
+ */
+#define AMLD_SEEN_LATE 120
+int64_t amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now);
 
 /*
  * Ends those that are past their end, and those that were not used for

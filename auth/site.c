@@ -147,6 +147,19 @@ amld_site_studio(amld_t *d, const amld_request_t *request,
 
 /* ---- who ---- */
 
+/* A token speaks for itself: no page can send one that it does not have.  And
+ * who has neither, a program maybe, is told that first. */
+static int
+site_foreign(const amld_request_t *request)
+{
+    int browser = amld_request_header(request, "Origin") != NULL ||
+                  amld_request_header(request, "Sec-Fetch-Site") != NULL;
+
+    return (request->by_session || (!request->identified && browser)) &&
+           !amld_site_same_origin(request);
+}
+
+
 int
 amld_site_person(amld_t *d, const amld_request_t *request,
                  amld_response_t *response, int session, const char *to)
@@ -159,9 +172,7 @@ amld_site_person(amld_t *d, const amld_request_t *request,
     } else if (request->by_personal) {
         reason = AML_REASON_TOKEN_SCOPE;
 
-    } else if ((!request->identified || request->by_session) &&
-               !amld_site_same_origin(request)) {
-        /* nobody's page can send a token that it does not have */
+    } else if (site_foreign(request)) {
         reason = AML_REASON_CROSS_ORIGIN;
 
     } else if (!request->identified || (session && !request->by_session)) {

@@ -18,6 +18,7 @@
 #include "auth/local_issuer.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
+#include "auth/session_api.h"
 #include "auth/sign_in.h"
 #include "computes/arm.h"
 #include "computes/cli.h"
@@ -41,6 +42,7 @@ static const char amld_usage[] =
     "                      define, undefine\n"
     "  principal …         whoever has an identity here: id, list, disable,\n"
     "                      enable, revoke\n"
+    "  session …           who is signed in: list, end\n"
     "  key …               signing keys: list, rotate\n"
     "  registry dump       what the registry holds, secrets left out\n"
     "\n"
@@ -77,7 +79,8 @@ static int
 run_serve(amld_t *d)
 {
     static const amld_http_route_t *const tables[] = {
-        amld_sign_in_routes, amld_arm_routes, amld_role_routes, NULL};
+        amld_sign_in_routes, amld_session_routes, amld_arm_routes,
+        amld_role_routes, NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
@@ -172,6 +175,7 @@ main(int argc, char **argv)
         {"account", amld_cli_account},
         {"role", amld_cli_role},
         {"principal", amld_cli_principal},
+        {"session", amld_cli_session},
         {"key", amld_cli_key},
         {"registry", amld_cli_registry},
         {NULL, NULL},

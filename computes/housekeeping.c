@@ -14,6 +14,12 @@
 
 #include "auth/local_issuer.h"
 #include "auth/sessions.h"
+#include "auth/sign_ins.h"
+
+/* Of sign-ins a round looks at no more than so many, and others may write
+ * after each step. */
+#define SIGN_IN_STEP 1024
+#define SIGN_IN_STEPS 32
 
 struct amld_housekeeping {
     amld_t *amld;
@@ -21,12 +27,39 @@ struct amld_housekeeping {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
     int ends; /* under mutex */
+
+    char sign_in_from[AML_REGISTRY_KEY_MAX +
+                      1]; /* where the next round begins */
 };
 
 
 static void
-housekeeping_once(amld_t *d)
+housekeeping_sign_ins(amld_housekeeping_t *h, int64_t now)
 {
+    amld_t *d = h->amld;
+    aml_registry_rc_t rc;
+    size_t ended, total = 0;
+    int i = 0;
+
+    do {
+        rc = amld_sign_ins_sweep(d->registry, now, 0, SIGN_IN_STEP,
+                                 h->sign_in_from, &ended);
+        total += ended;
+    } while (rc == AML_REGISTRY_OK && h->sign_in_from[0] != '\0' &&
+             ++i < SIGN_IN_STEPS);
+
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "sign-ins: %s", aml_registry_strerror(rc));
+    } else if (total > 0) {
+        amld_log(AMLD_LOG_INFO, "sign-ins: %zu have ended", total);
+    }
+}
+
+
+static void
+housekeeping_once(amld_housekeeping_t *h)
+{
+    amld_t *d = h->amld;
     int64_t now = (int64_t) time(NULL);
     aml_registry_rc_t rc;
     size_t removed;
@@ -38,6 +71,8 @@ housekeeping_once(amld_t *d)
     } else if (removed > 0) {
         amld_log(AMLD_LOG_DEBUG, "sessions: %zu expired", removed);
     }
+
+    housekeeping_sign_ins(h, now);
 
     /* it logs itself; the keys that there are go on being good */
     (void) amld_issuer_tend(d->registry, d->config, now);
@@ -90,7 +125,7 @@ housekeeping_run(void *data)
             housekeeping_look(h->amld);
             if (++looks * AMLD_HOUSEKEEPING_LOOK % AMLD_HOUSEKEEPING_SECONDS ==
                 0) {
-                housekeeping_once(h->amld);
+                housekeeping_once(h);
             }
             pthread_mutex_lock(&h->mutex);
         }
