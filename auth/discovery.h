@@ -1,0 +1,44 @@
+/*
+ * What a provider says of itself: OpenID Connect Discovery 1.0 section 3,
+ * RFC 8414, RP-Initiated Logout section 2.1, Back-Channel Logout section 2.1,
+ * RFC 9207.
+ */
+
+#ifndef AMLD_DISCOVERY_H
+#define AMLD_DISCOVERY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AMLD_DISCOVERY_MAX ((size_t) 64 * 1024) /* bytes of the document */
+
+typedef struct {
+    char *issuer;
+    char *jwks_uri;
+    char *authorization_endpoint; /* NULL: no sign-in here */
+    char *token_endpoint;
+    char *userinfo_endpoint;    /* NULL where there is none, as those below */
+    char *end_session_endpoint; /* a person is sent there to sign out */
+    int pkce_s256;              /* it says that it knows S256 */
+    int iss_parameter;          /* its callbacks have `iss` */
+    int basic;                  /* client_secret_basic; else _post */
+    int backchannel_logout;
+    int backchannel_session; /* logout tokens have `sid` */
+    uint32_t id_token_algs;  /* bit 1 << aml_alg_t; 0: it does not say */
+} amld_discovery_t;
+
+/*
+ * Reads the document.  NULL and a filled `d`, or what is wrong, static, for a
+ * log.  `issuer` is what the document must say, exactly: whoever could serve
+ * another's could speak for it.  Addresses that are not https are left out,
+ * or are an error where they are needed.  amld_discovery_clear() is due in
+ * every case.
+ */
+const char *amld_discovery_parse(const char *text, size_t n, const char *issuer,
+                                 amld_discovery_t *d);
+void amld_discovery_clear(amld_discovery_t *d);
+
+/* 0, or -1 without memory: `to` is then cleared. */
+int amld_discovery_copy(amld_discovery_t *to, const amld_discovery_t *from);
+
+#endif /* AMLD_DISCOVERY_H */
