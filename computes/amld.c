@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "auth/assignments.h"
+#include "auth/fetch.h"
+#include "auth/key_keeper.h"
 #include "auth/local_issuer.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
@@ -85,7 +87,8 @@ run_serve(amld_t *d)
     amld_http_t *http;
     int rc = -1;
 
-    housekeeping = amld_housekeeping_start(d);
+    d->keys = amld_key_keeper_start(d);
+    housekeeping = d->keys != NULL ? amld_housekeeping_start(d) : NULL;
     http = housekeeping != NULL ? amld_http_start(d, tables) : NULL;
 
     if (http != NULL) {
@@ -98,6 +101,7 @@ run_serve(amld_t *d)
 
     amld_http_stop(http);
     amld_housekeeping_stop(housekeeping);
+    amld_key_keeper_stop(d->keys);
 
     return rc;
 }
@@ -111,6 +115,10 @@ amld_run(const char *file, int argc, char **argv)
 
     if (argc > 1) {
         return amld_cli_usage(amld_usage, strcmp(argv[1], "--help") != 0);
+    }
+
+    if (amld_fetch_init() != 0) {
+        return amld_cli_fail(AMLD_EXIT_FAILED, "libcurl does not start");
     }
 
     if (run_signals() != 0) {

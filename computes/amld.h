@@ -23,6 +23,7 @@ typedef struct {
     amld_config_t *config;
     aml_registry_t *registry;
     int wake; /* eventfd: amld_wake() makes the supervisor look again */
+    struct amld_key_keeper *keys; /* NULL before it serves */
     volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;
 

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "computes/config_issuer.h"
 #include "computes/config_read.h"
 #include "computes/config_text.h"
 #include "computes/config_value.h"
@@ -58,6 +59,9 @@ static cfg_opt_t config_options[] = {
     CFG_SEC("workspace", workspace_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("application", application_options,
+            CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_BOOL("local_sign_in", cfg_true, CFGF_NONE),
+    CFG_SEC("issuer", amld_config_issuer_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END()};
 
@@ -272,10 +276,11 @@ config_application(amld_config_reader_t *r, cfg_t *section, amld_config_t *c)
 static void
 config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 {
-    unsigned i, workspaces, applications;
+    unsigned i, workspaces, applications, issuers;
 
     workspaces = cfg_size(cfg, "workspace");
     applications = cfg_size(cfg, "application");
+    issuers = cfg_size(cfg, "issuer");
 
     if (workspaces == 0) {
         amld_config_fault(r, cfg, "workspace", "there must be one at least");
@@ -283,7 +288,9 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
     c->workspaces = calloc(workspaces + 1, sizeof(*c->workspaces));
     c->applications = calloc(applications + 1, sizeof(*c->applications));
-    if (c->workspaces == NULL || c->applications == NULL) {
+    c->issuers = calloc(issuers + 1, sizeof(*c->issuers));
+    if (c->workspaces == NULL || c->applications == NULL ||
+        c->issuers == NULL) {
         amld_config_fault(r, cfg, "workspace", "no memory");
         return;
     }
@@ -295,6 +302,14 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     for (i = 0; i < applications; i++) {
         config_application(r, cfg_getnsec(cfg, "application", i), c);
     }
+
+    for (i = 0; i < issuers; i++) {
+        amld_config_issuer(r, cfg_getnsec(cfg, "issuer", i), &c->issuers[i]);
+        c->issuer_count++;
+    }
+    amld_config_issuers_check(r, cfg, c);
+
+    c->local_sign_in = cfg_getbool(cfg, "local_sign_in");
 }
 
 
@@ -381,6 +396,7 @@ config_watch(cfg_t *cfg)
     static const char *const nested[] = {
         "workspace|subscription", "workspace|resource_group",
         "workspace|location", "workspace|share", "application|program"};
+    char name[64];
     size_t i;
 
     for (i = 0; config_options[i].name != NULL; i++) {
@@ -389,6 +405,12 @@ config_watch(cfg_t *cfg)
 
     for (i = 0; i < sizeof(nested) / sizeof(nested[0]); i++) {
         cfg_set_validate_func(cfg, nested[i], amld_config_note);
+    }
+
+    for (i = 0; amld_config_issuer_options[i].name != NULL; i++) {
+        (void) snprintf(name, sizeof(name), "issuer|%s",
+                        amld_config_issuer_options[i].name);
+        cfg_set_validate_func(cfg, name, amld_config_note);
     }
 }
 
@@ -485,8 +507,13 @@ amld_config_free(amld_config_t *c)
         free(c->applications[i].program);
     }
 
+    for (i = 0; i < c->issuer_count; i++) {
+        amld_config_issuer_clear(&c->issuers[i]);
+    }
+
     free(c->workspaces);
     free(c->applications);
+    free(c->issuers);
     free(c->file);
     free(c->registry);
     free(c->registry_group);

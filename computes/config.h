@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "auth/issuer_kinds.h"
 #include "auth/principal.h"
 
 typedef struct {
@@ -25,6 +26,42 @@ typedef struct {
     char *name;    /* of the descriptor: "jupyter" */
     char *program; /* path of the executable */
 } amld_application_config_t;
+
+/* Whose tokens are taken, and whom people sign in with. */
+typedef struct {
+    char *name; /* of the section: in addresses, logs and commands */
+    const amld_issuer_kind_t *kind;
+    char *discovery;  /* address of its metadata; NULL with `keys` */
+    char *keys;       /* file with its key set; NULL: fetched */
+    char **audiences; /* of access tokens; none: tokens are not taken */
+    size_t audience_count;
+    uint32_t algs; /* bit 1 << aml_alg_t */
+    char *identity_claim;
+    char *name_claim;
+    char *groups_claim;
+    char *roles_claim;
+    unsigned leeway; /* seconds */
+    char *client_id; /* NULL: no sign-in */
+    char *client_secret_file;
+    char *scopes;
+    char *label; /* of the button */
+    char *ca;    /* PEM file; NULL: the system's authorities */
+    char *proxy;
+    int sign_in;
+    int userinfo;
+    unsigned key_refresh;  /* seconds; 0: as the provider says */
+    unsigned key_cooldown; /* between fetches for a key that is not known */
+    unsigned key_grace;    /* that keys are good for through an outage */
+
+    /* what `iss` may be, each with its namespace: one, but for Entra, which
+     * has two a tenant; the first is the one of ID tokens */
+    struct {
+        char *iss;
+        char *space;
+        const char *name_claim;
+    } * iss;
+    size_t iss_count;
+} amld_issuer_config_t;
 
 typedef struct {
     char *file;           /* where it was read from */
@@ -51,6 +88,9 @@ typedef struct {
     size_t workspace_count;
     amld_application_config_t *applications;
     size_t application_count;
+    int local_sign_in; /* local accounts may sign in */
+    amld_issuer_config_t *issuers;
+    size_t issuer_count;
 } amld_config_t;
 
 /*
@@ -59,6 +99,10 @@ typedef struct {
  */
 amld_config_t *amld_config_read(const char *file);
 void amld_config_free(amld_config_t *config);
+
+/* By the name of its section; NULL when there is none. */
+const amld_issuer_config_t *
+amld_issuer_find(const amld_config_t *config, const char *name);
 
 /* By name, without regard to case; NULL when there is none. */
 const amld_workspace_t *

@@ -1,0 +1,477 @@
+/*
+ * Identity providers, from the configuration.
+ */
+
+#include "computes/config_issuer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/key.h"
+#include "computes/config_value.h"
+
+#define URL_MAX 512
+#define WELL_KNOWN "/.well-known/openid-configuration"
+
+
+cfg_opt_t amld_config_issuer_options[] = {
+    CFG_STR("kind", "oidc", CFGF_NONE),
+    CFG_STR("issuer", NULL, CFGF_NODEFAULT),
+    CFG_STR("discovery", NULL, CFGF_NODEFAULT),
+    CFG_STR("keys", NULL, CFGF_NODEFAULT),
+    CFG_STR_LIST("audience", "{}", CFGF_NONE),
+    CFG_STR_LIST("algorithms", "{}", CFGF_NONE),
+    CFG_STR("identity_claim", NULL, CFGF_NODEFAULT),
+    CFG_STR("name_claim", NULL, CFGF_NODEFAULT),
+    CFG_STR("groups_claim", NULL, CFGF_NODEFAULT),
+    CFG_STR("roles_claim", NULL, CFGF_NODEFAULT),
+    CFG_STR("leeway", "60s", CFGF_NONE),
+    CFG_STR_LIST("tenants", "{}", CFGF_NONE),
+    CFG_STR("client_id", NULL, CFGF_NODEFAULT),
+    CFG_STR("client_secret_file", NULL, CFGF_NODEFAULT),
+    CFG_STR("scopes", NULL, CFGF_NODEFAULT),
+    CFG_STR("label", NULL, CFGF_NODEFAULT),
+    CFG_STR("ca", NULL, CFGF_NODEFAULT),
+    CFG_STR("proxy", NULL, CFGF_NODEFAULT),
+    CFG_BOOL("sign_in", cfg_true, CFGF_NONE),
+    CFG_BOOL("userinfo", cfg_false, CFGF_NONE),
+    CFG_STR("key_refresh", "0s", CFGF_NONE),
+    CFG_STR("key_cooldown", "60s", CFGF_NONE),
+    CFG_STR("key_grace", "24h", CFGF_NONE),
+    CFG_END()};
+
+
+/* ---- values ---- */
+
+static char *
+issuer_text(amld_config_reader_t *r, cfg_t *section, const char *name,
+            const char *otherwise)
+{
+    const char *value = cfg_getstr(section, name);
+
+    if (value == NULL) {
+        return otherwise != NULL ? amld_config_copy(r, otherwise) : NULL;
+    }
+
+    return amld_config_copy(r, value);
+}
+
+
+static int
+issuer_is_url(const char *text)
+{
+    const char *p;
+
+    if (strncmp(text, "https://", 8) != 0 || text[8] == '\0' ||
+        text[8] == '/' || strlen(text) > URL_MAX) {
+        return 0;
+    }
+
+    for (p = text; *p != '\0'; p++) {
+        if (*p <= ' ' || *p >= 0x7f || *p == '"' || *p == '\\') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* An address of https, without a fragment; for an issuer without a query, too
+ * (OpenID Connect Discovery section 3). */
+static char *
+issuer_url(amld_config_reader_t *r, cfg_t *section, const char *name,
+           const char *otherwise, const char *without)
+{
+    char *url = issuer_text(r, section, name, otherwise);
+
+    if (url != NULL && (!issuer_is_url(url) || strpbrk(url, without) != NULL)) {
+        amld_config_fault(r, section, name,
+                          "\"%s\" is not an address such as "
+                          "https://id.example.org/realm",
+                          url);
+        free(url);
+        return NULL;
+    }
+
+    return url;
+}
+
+
+static char *
+issuer_file(amld_config_reader_t *r, cfg_t *section, const char *name)
+{
+    char *path;
+
+    if (cfg_getstr(section, name) == NULL) {
+        return NULL;
+    }
+
+    path = amld_config_path(r, section, name);
+    if (path != NULL && access(path, R_OK) != 0) {
+        amld_config_fault(r, section, name, "%s: %s", path, strerror(errno));
+    }
+
+    return path;
+}
+
+
+/* A secret that others can read is none. */
+static void
+issuer_secret(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    struct stat st;
+
+    i->client_secret_file = issuer_file(r, section, "client_secret_file");
+
+    if (i->client_secret_file != NULL &&
+        stat(i->client_secret_file, &st) == 0 &&
+        (st.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+        amld_config_fault(r, section, "client_secret_file",
+                          "%s: others may read or change it; chmod 600",
+                          i->client_secret_file);
+    }
+}
+
+
+static void
+issuer_audiences(amld_config_reader_t *r, cfg_t *section,
+                 amld_issuer_config_t *i)
+{
+    unsigned n, count = cfg_size(section, "audience");
+    char *api = NULL;
+
+    i->audiences = calloc(AML_ISSUER_AUDIENCES, sizeof(char *));
+    if (i->audiences == NULL) {
+        amld_config_fault(r, section, "audience", "no memory");
+        return;
+    }
+
+    if (count > AML_ISSUER_AUDIENCES) {
+        amld_config_fault(r, section, "audience", "are more than %d",
+                          AML_ISSUER_AUDIENCES);
+        return;
+    }
+
+    for (n = 0; n < count; n++) {
+        if (*cfg_getnstr(section, "audience", n) == '\0') {
+            amld_config_fault(r, section, "audience", "has an empty one");
+        }
+        i->audiences[i->audience_count++] =
+            amld_config_copy(r, cfg_getnstr(section, "audience", n));
+    }
+
+    /* in Entra the API's own, by its number (v2) or its address (v1) */
+    if (count == 0 && i->kind->identity == AML_IDENTITY_ENTRA &&
+        i->client_id != NULL && asprintf(&api, "api://%s", i->client_id) > 0) {
+        i->audiences[i->audience_count++] = amld_config_copy(r, i->client_id);
+        i->audiences[i->audience_count++] = api;
+    }
+}
+
+
+static void
+issuer_algorithms(amld_config_reader_t *r, cfg_t *section,
+                  amld_issuer_config_t *i)
+{
+    unsigned n, count = cfg_size(section, "algorithms");
+    const char *name;
+    aml_alg_t alg;
+
+    i->algs = count == 0 ? i->kind->algs : 0;
+
+    for (n = 0; n < count; n++) {
+        name = cfg_getnstr(section, "algorithms", n);
+        alg = aml_alg_find(aml_str_of(name));
+        if (alg == AML_ALG_NONE) {
+            amld_config_fault(r, section, "algorithms",
+                              "\"%s\" is none of RS256, RS384, RS512, PS256, "
+                              "PS384, PS512, ES256, ES384, ES512, EdDSA",
+                              name);
+            continue;
+        }
+        i->algs |= UINT32_C(1) << alg;
+    }
+}
+
+
+/* ---- what `iss` may be ---- */
+
+static void
+issuer_add(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i,
+           char *iss, const char *space, const char *name_claim)
+{
+    if (iss == NULL) {
+        amld_config_fault(r, section, "issuer", "no memory");
+        return;
+    }
+
+    i->iss[i->iss_count].iss = iss;
+    i->iss[i->iss_count].space = amld_config_copy(r, space);
+    i->iss[i->iss_count].name_claim = name_claim;
+    i->iss_count++;
+}
+
+
+static void
+issuer_entra(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    unsigned n, count = cfg_size(section, "tenants");
+    char *authority, *iss, *tenant;
+    aml_principal_id_t id;
+
+    if (count == 0) {
+        amld_config_fault(r, section, "tenants",
+                          "is missing: the tenants "
+                          "whose people are let in");
+        return;
+    }
+
+    authority = issuer_url(r, section, "issuer", AMLD_ENTRA_AUTHORITY, "?#");
+    i->iss = calloc(2 * (size_t) count, sizeof(*i->iss));
+
+    for (n = 0; n < count && authority != NULL && i->iss != NULL; n++) {
+        tenant = amld_value_lower(
+            amld_config_copy(r, cfg_getnstr(section, "tenants", n)));
+
+        if (tenant == NULL || aml_uuid_parse(aml_str_of(tenant), &id) != 0) {
+            amld_config_fault(r, section, "tenants", "\"%s\" is not a UUID",
+                              cfg_getnstr(section, "tenants", n));
+            free(tenant);
+            break;
+        }
+
+        if (asprintf(&iss, AMLD_ENTRA_V2, authority, tenant) < 0) {
+            iss = NULL;
+        }
+        issuer_add(r, section, i, iss, tenant, i->name_claim);
+
+        if (asprintf(&iss, AMLD_ENTRA_V1, tenant) < 0) {
+            iss = NULL;
+        }
+        issuer_add(r, section, i, iss, tenant,
+                   cfg_getstr(section, "name_claim") != NULL ? i->name_claim
+                                                             : "unique_name");
+        free(tenant);
+    }
+
+    free(authority);
+}
+
+
+static void
+issuer_iss(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    char *iss;
+
+    if (i->kind->identity == AML_IDENTITY_ENTRA) {
+        issuer_entra(r, section, i);
+        return;
+    }
+
+    if (cfg_size(section, "tenants") != 0) {
+        amld_config_fault(r, section, "tenants", "are of kind entra only");
+    }
+
+    iss = issuer_url(r, section, "issuer", i->kind->issuer, "?#");
+    if (iss == NULL) {
+        if (cfg_getstr(section, "issuer") == NULL) {
+            amld_config_fault(r, section, "issuer", "is missing");
+        }
+        return;
+    }
+
+    i->iss = calloc(1, sizeof(*i->iss));
+    if (i->iss == NULL) {
+        free(iss);
+        amld_config_fault(r, section, "issuer", "no memory");
+        return;
+    }
+    issuer_add(r, section, i, iss, iss, i->name_claim);
+}
+
+
+static void
+issuer_discovery(amld_config_reader_t *r, cfg_t *section,
+                 amld_issuer_config_t *i)
+{
+    const char *base;
+    size_t n;
+
+    i->keys = issuer_file(r, section, "keys");
+    i->discovery = issuer_url(r, section, "discovery", NULL, "#");
+
+    if (i->discovery != NULL || i->iss_count == 0 ||
+        cfg_getstr(section, "discovery") != NULL) {
+        return;
+    }
+
+    /* with a key set of its own it is needed for sign-in only */
+    if (i->keys != NULL && i->client_id == NULL) {
+        return;
+    }
+
+    base = i->iss[0].iss;
+    n = strlen(base);
+    if (asprintf(&i->discovery, "%.*s" WELL_KNOWN,
+                 (int) (base[n - 1] == '/' ? n - 1 : n), base) < 0) {
+        i->discovery = NULL;
+        amld_config_fault(r, section, "discovery", "no memory");
+    }
+}
+
+
+/* ---- a section ---- */
+
+void
+amld_config_issuer(amld_config_reader_t *r, cfg_t *section,
+                   amld_issuer_config_t *i)
+{
+    const char *kind = cfg_getstr(section, "kind");
+    char label[128];
+
+    memset(i, 0, sizeof(*i));
+
+    i->name = amld_config_copy(r, cfg_title(section));
+    if (i->name == NULL || !amld_value_is_name(i->name, 1, 32, "_-")) {
+        amld_config_fault(r, section, "name",
+                          "is not 1 to 32 letters, digits and \"_-\", a letter "
+                          "or digit first");
+    }
+
+    i->kind = amld_issuer_kind(kind);
+    if (i->kind == NULL) {
+        amld_config_fault(r, section, "kind",
+                          "\"%s\" is none of entra, keycloak, google, dex, "
+                          "glewlwyd, oidc",
+                          kind);
+        return;
+    }
+
+    i->identity_claim = issuer_text(r, section, "identity_claim", "");
+    i->name_claim = issuer_text(r, section, "name_claim", i->kind->name_claim);
+    i->groups_claim =
+        issuer_text(r, section, "groups_claim", i->kind->groups_claim);
+    i->roles_claim =
+        issuer_text(r, section, "roles_claim", i->kind->roles_claim);
+
+    if (i->kind->identity == AML_IDENTITY_ENTRA &&
+        cfg_getstr(section, "identity_claim") != NULL) {
+        amld_config_fault(r, section, "identity_claim",
+                          "is not for kind entra, whose identity is tid and "
+                          "oid");
+    }
+
+    i->leeway = amld_config_duration(r, section, "leeway", 0, 300);
+    i->client_id = issuer_text(r, section, "client_id", NULL);
+    issuer_secret(r, section, i);
+    i->scopes = issuer_text(r, section, "scopes", i->kind->scopes);
+
+    (void) snprintf(label, sizeof(label), "Sign in with %.64s",
+                    i->name != NULL ? i->name : "");
+    i->label = issuer_text(r, section, "label", label);
+
+    i->ca = issuer_file(r, section, "ca");
+    i->proxy = issuer_text(r, section, "proxy", NULL);
+    i->sign_in = cfg_getbool(section, "sign_in") && i->client_id != NULL;
+    i->userinfo = cfg_getbool(section, "userinfo");
+    i->key_refresh =
+        amld_config_duration(r, section, "key_refresh", 0, 7 * 86400);
+    i->key_cooldown =
+        amld_config_duration(r, section, "key_cooldown", 1, 86400);
+    i->key_grace =
+        amld_config_duration(r, section, "key_grace", 60, 30 * 86400);
+
+    issuer_audiences(r, section, i);
+    issuer_algorithms(r, section, i);
+    issuer_iss(r, section, i);
+    issuer_discovery(r, section, i);
+
+    if (i->client_id == NULL && i->audience_count == 0) {
+        amld_config_fault(r, section, "audience",
+                          "is missing, and so is client_id: neither tokens nor "
+                          "sign-in would work");
+    }
+}
+
+
+/* An `iss` is one section's, and not ours: it says whose keys are taken. */
+void
+amld_config_issuers_check(amld_config_reader_t *r, cfg_t *cfg,
+                          const amld_config_t *c)
+{
+    const amld_issuer_config_t *a, *b;
+    size_t i, j, m, n;
+
+    for (i = 0; i < c->issuer_count; i++) {
+        a = &c->issuers[i];
+        for (m = 0; m < a->iss_count; m++) {
+            if (c->studio != NULL && strcmp(a->iss[m].iss, c->studio) == 0) {
+                amld_config_fault(r, cfg_getnsec(cfg, "issuer", (unsigned) i),
+                                  "issuer", "is the studio's own");
+            }
+
+            for (j = 0; j <= i; j++) {
+                b = &c->issuers[j];
+                for (n = 0; n < (i == j ? m : b->iss_count); n++) {
+                    if (strcmp(a->iss[m].iss, b->iss[n].iss) == 0) {
+                        amld_config_fault(
+                            r, cfg_getnsec(cfg, "issuer", (unsigned) i),
+                            "issuer", "%s is there twice", a->iss[m].iss);
+                    }
+                }
+            }
+        }
+    }
+}
+
+
+void
+amld_config_issuer_clear(amld_issuer_config_t *i)
+{
+    size_t n;
+
+    for (n = 0; n < i->audience_count; n++) {
+        free(i->audiences[n]);
+    }
+    for (n = 0; n < i->iss_count; n++) {
+        free(i->iss[n].iss);
+        free(i->iss[n].space);
+    }
+
+    free(i->name);
+    free(i->discovery);
+    free(i->keys);
+    free(i->audiences);
+    free(i->identity_claim);
+    free(i->name_claim);
+    free(i->groups_claim);
+    free(i->roles_claim);
+    free(i->client_id);
+    free(i->client_secret_file);
+    free(i->scopes);
+    free(i->label);
+    free(i->ca);
+    free(i->proxy);
+    free(i->iss);
+    memset(i, 0, sizeof(*i));
+}
+
+
+const amld_issuer_config_t *
+amld_issuer_find(const amld_config_t *config, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < config->issuer_count; i++) {
+        if (strcmp(config->issuers[i].name, name) == 0) {
+            return &config->issuers[i];
+        }
+    }
+
+    return NULL;
+}
