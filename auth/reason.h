@@ -134,6 +134,10 @@
       "Signing in and changing instances is not possible right now. What "     \
       "runs goes on running.",                                                 \
       "Try again in a moment, or tell your administrator: amld is down.")      \
+    X(DAEMON_BUSY, daemon_busy, 503, "The control service is busy",            \
+      "Too many requests wait for others right now, such as an identity "      \
+      "provider.",                                                             \
+      "Try again in a moment.")                                                \
     X(REGISTRY_UNAVAILABLE, registry_unavailable, 503,                         \
       "The gateway cannot look things up",                                     \
       "The gateway's registry cannot be read or written.",                     \

@@ -83,13 +83,14 @@ run_serve(amld_t *d)
     static const amld_http_route_t *const tables[] = {
         amld_sign_in_routes, amld_session_routes, amld_arm_routes,
         amld_role_routes, NULL};
+    static const amld_http_route_t *const slow[] = {NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
 
     d->keys = amld_key_keeper_start(d);
     housekeeping = d->keys != NULL ? amld_housekeeping_start(d) : NULL;
-    http = housekeeping != NULL ? amld_http_start(d, tables) : NULL;
+    http = housekeeping != NULL ? amld_http_start(d, tables, slow) : NULL;
 
     if (http != NULL) {
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,

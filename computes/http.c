@@ -2,7 +2,7 @@
  * The control socket: connections, bodies, dispatch.
  */
 
-#include "computes/http_internal.h"
+#include "computes/http_slow.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -29,6 +29,8 @@
 struct amld_http {
     amld_t *amld;
     const amld_http_route_t *const *tables;
+    const amld_http_route_t *const *slow_tables;
+    amld_http_slow_t *slow;
     struct MHD_Daemon *daemon;
     struct stat socket; /* what was bound, so that only that is removed */
 };
@@ -149,43 +151,87 @@ http_nothing(amld_http_t *http, amld_exchange_t *e, unsigned status,
 }
 
 
-static void
-http_dispatch(amld_http_t *http, amld_exchange_t *e)
+/*
+ * The handler that fits; -1 when a path fits and its methods do not, which
+ * `allow` has then, or without memory.
+ */
+static int
+http_find(const amld_http_route_t *const *table, amld_exchange_t *e,
+          amld_handler_pt *handler, char *allow, size_t size)
 {
-    const amld_http_route_t *const *table, *route;
-    char allow[96] = "";
+    const amld_http_route_t *route;
     int match;
 
-    for (table = http->tables; *table != NULL; table++) {
+    for (; *table != NULL; table++) {
         for (route = *table; route->method != NULL; route++) {
 
             match = amld_http_match(route->pattern, e->path, &e->params);
             if (match < 0) {
-                e->response.failed = 1;
-                return;
+                return -1;
             }
             if (match == 0) {
                 continue;
             }
 
             if (http_method_fits(e->request.method, route->method)) {
-                route->handler(http->amld, &e->request, &e->response);
-                return;
+                *handler = route->handler;
+                return 0;
             }
 
-            http_allow(allow, sizeof(allow), route->method);
+            http_allow(allow, size, route->method);
         }
     }
 
-    if (*allow != '\0') {
+    return 0;
+}
+
+
+static void
+http_busy(amld_http_t *http, amld_exchange_t *e)
+{
+    const aml_reason_info_t *info = aml_reason_info(AML_REASON_DAEMON_BUSY);
+
+    http_nothing(http, e, info->status, info->code.p, info->text.p);
+    amld_response_header(&e->response, "X-AML-Reason", "%s", info->code.p);
+    amld_response_header(&e->response, "Retry-After", "5");
+}
+
+
+/* 1 when the answer comes later. */
+static int
+http_dispatch(amld_http_t *http, amld_exchange_t *e)
+{
+    amld_handler_pt handler = NULL, slow = NULL;
+    char allow[96] = "";
+
+    if (http_find(http->tables, e, &handler, allow, sizeof(allow)) != 0 ||
+        (handler == NULL &&
+         http_find(http->slow_tables, e, &slow, allow, sizeof(allow)) != 0)) {
+        e->response.failed = 1;
+        return 0;
+    }
+
+    if (handler != NULL) {
+        handler(http->amld, &e->request, &e->response);
+
+    } else if (slow != NULL) {
+        if (amld_http_slow_run(http->slow, e, slow) == 0) {
+            return 1;
+        }
+        http_busy(http, e);
+
+    } else if (*allow != '\0') {
         http_nothing(http, e, 405, "MethodNotAllowed",
                      "This address can't be asked in this way.");
         amld_response_header(&e->response, "Allow", "%s", allow);
         http_malformed(e);
-        return;
+
+    } else {
+        http_nothing(http, e, 404, "NotFound",
+                     "There is nothing at this address.");
     }
 
-    http_nothing(http, e, 404, "NotFound", "There is nothing at this address.");
+    return 0;
 }
 
 
@@ -331,9 +377,7 @@ http_finish(amld_http_t *http, amld_exchange_t *e)
         return http_refuse(e, 400, "BadRequest", fault);
     }
 
-    http_dispatch(http, e);
-
-    return http_answer(e);
+    return http_dispatch(http, e) ? MHD_YES : http_answer(e);
 }
 
 
@@ -356,6 +400,13 @@ http_handle(void *data, struct MHD_Connection *connection, const char *url,
     if (!e->started) {
         e->connection = connection;
         return http_begin(http, e, method);
+    }
+
+    if (e->done) {
+        if (e->response.status == 0 && !e->response.failed) {
+            http_busy(http, e); /* amld ends, and it has not run */
+        }
+        return http_answer(e);
     }
 
     if (*upload_size > 0) {
@@ -584,7 +635,8 @@ http_connected(void *data, struct MHD_Connection *connection, void **context,
 
 
 amld_http_t *
-amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
+amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
+                const amld_http_route_t *const *slow)
 {
     const char *path = d->config->listen;
     amld_http_t *http;
@@ -596,17 +648,25 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
     }
     http->amld = d;
     http->tables = tables;
+    http->slow_tables = slow;
+    http->slow = amld_http_slow_new(d);
+    if (http->slow == NULL) {
+        free(http);
+        return NULL;
+    }
 
     fd = http_listen(d->config);
     if (fd < 0 || lstat(path, &http->socket) != 0) {
+        amld_http_slow_free(http->slow);
         free(http);
         return NULL;
     }
 
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        http_handle, http, MHD_OPTION_EXTERNAL_LOGGER, http_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG |
+            MHD_ALLOW_SUSPEND_RESUME,
+        0, NULL, NULL, http_handle, http, MHD_OPTION_EXTERNAL_LOGGER, http_log,
+        NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
         d->config->threads > 1 ? d->config->threads : 0u,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SECONDS,
@@ -619,6 +679,7 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables)
                  path);
         close(fd);
         (void) unlink(path);
+        amld_http_slow_free(http->slow);
         free(http);
         return NULL;
     }
@@ -645,6 +706,8 @@ amld_http_stop(amld_http_t *http)
         (void) unlink(path);
     }
 
+    amld_http_slow_stop(http->slow);
     MHD_stop_daemon(http->daemon);
+    amld_http_slow_free(http->slow);
     free(http);
 }

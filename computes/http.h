@@ -45,12 +45,15 @@ typedef struct amld_http amld_http_t;
 /*
  * Binds config->listen (mode 0666; its directory is made where it is missing)
  * and serves it with config->threads threads.  `tables` is a NULL-ended list
- * of tables, each ended by a NULL method; the first match wins.  A path with
+ * of tables, each ended by a NULL method; the first match wins.  Handlers of
+ * `slow`, likewise, wait for others: they have threads of their own, and where
+ * too many wait the answer is 503 daemon_busy.  A path with
  * an empty segment, "." or "..", an encoded slash or a control character is
  * refused with 400 before any table is looked at.  NULL when it can't start,
  * after the reason was logged: also when another amld answers on the socket.
  */
-amld_http_t *amld_http_start(amld_t *d, const amld_http_route_t *const *tables);
+amld_http_t *amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
+                             const amld_http_route_t *const *slow);
 void amld_http_stop(amld_http_t *http);
 
 

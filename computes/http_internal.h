@@ -45,6 +45,7 @@ typedef struct {
     amld_response_t response;
     struct MHD_Connection *connection;
     int started;    /* the headers have been looked at */
+    int done;       /* a slow handler has run, see http_slow.h */
     int overlong;   /* the body is larger than AMLD_BODY_MAX */
     size_t dropped; /* bytes of it that were read and thrown away */
     char *target;   /* as it was sent */

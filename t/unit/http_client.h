@@ -18,6 +18,9 @@
 
 /* Of the test: what the server serves. */
 extern const amld_http_route_t *const http_tables[];
+/* only of tests that have some */
+extern const amld_http_route_t *const http_slow_tables[] __attribute__((weak));
+static const amld_http_route_t *const http_none[] = {NULL};
 
 typedef struct {
     scratch_t *scratch;
@@ -67,7 +70,9 @@ setup(void **state)
     s->amld.registry = s->scratch->registry;
     amld_log_level(AMLD_LOG_ERROR);
 
-    s->http = amld_http_start(&s->amld, http_tables);
+    s->http = amld_http_start(&s->amld, http_tables,
+                              http_slow_tables != NULL ? http_slow_tables
+                                                       : http_none);
     assert_non_null(s->http);
     *state = s;
 

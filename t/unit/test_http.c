@@ -5,9 +5,13 @@
 
 #include "t/unit/http_client.h"
 
+#include <pthread.h>
+
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+
+#include "computes/http_slow.h"
 
 #define PRINCIPAL "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 
@@ -72,6 +76,43 @@ static const amld_http_route_t routes[] = {
 const amld_http_route_t *const http_tables[] = {routes, NULL};
 
 
+/* ---- handlers that wait ---- */
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    unsigned waiting; /* handlers in wait() */
+    int go;
+} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+
+
+static void
+wait_at_gate(amld_t *d, const amld_request_t *request,
+             amld_response_t *response)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.waiting++;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.go) {
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    }
+    gate.waiting--;
+    pthread_mutex_unlock(&gate.mutex);
+
+    echo(d, request, response);
+}
+
+
+static const amld_http_route_t slow_routes[] = {
+    {"GET", "/wait/{name}", wait_at_gate},
+    {"POST", "/wait/{name}", wait_at_gate},
+    {"PATCH", "/echo/{name}", wait_at_gate},
+    {NULL, NULL, NULL},
+};
+
+const amld_http_route_t *const http_slow_tables[] = {slow_routes, NULL};
+
+
 /* Writes raw bytes, returns the status; 0 when the connection just ends. */
 static int
 raw(server_t *s, const char *request)
@@ -124,7 +165,7 @@ dispatch(void **state)
     a = ask(s, "DELETE", "/echo/a", NULL, NULL, 0);
     assert_int_equal(a.status, 405);
     assert_true(header_of(&a, "Allow", v));
-    assert_string_equal(v, "GET, HEAD, POST");
+    assert_string_equal(v, "GET, HEAD, POST, PATCH");
     assert_string_equal(
         ask(s, "GET", "/echo/a/x", NULL, NULL, 0).status == 405 ? "405" : "",
         "405");
@@ -377,7 +418,7 @@ group_of_the_workers(void **state)
 
     amld_http_stop(s->http);
     s->config.registry_group = nogroup;
-    s->http = amld_http_start(&s->amld, http_tables);
+    s->http = amld_http_start(&s->amld, http_tables, http_slow_tables);
     assert_non_null(s->http);
     assert_int_equal(stat(s->listen, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0660);
@@ -410,6 +451,139 @@ bodies(void **state)
         413);
     assert_int_equal(ask(s, "POST", "/echo/a", form, "f=%zz", 5).status, 400);
     free(body);
+}
+
+
+typedef struct {
+    server_t *server;
+    pthread_t thread;
+    char path[32];
+    answer_t answer;
+} asker_t;
+
+
+static void *
+asker_run(void *data)
+{
+    asker_t *a = data;
+
+    a->answer = ask(a->server, "POST", a->path, NULL, "f=1&f=2", 7);
+
+    return NULL;
+}
+
+
+static void
+gate_wait(unsigned n)
+{
+    pthread_mutex_lock(&gate.mutex);
+    while (gate.waiting < n) {
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    }
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+
+static void
+gate_open(int go)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.go = go;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+
+/* Many more than there are threads wait; others are answered meanwhile, and
+ * each of those that waited gets the answer to its own request. */
+static void
+slow(void **state)
+{
+    enum {
+        MANY = AMLD_HTTP_SLOW_THREADS + 40
+    };
+    server_t *s = *state;
+    asker_t *askers = calloc(MANY, sizeof(*askers));
+    char w[256];
+    size_t i;
+
+    assert_non_null(askers);
+    gate_open(0);
+    for (i = 0; i < MANY; i++) {
+        askers[i].server = s;
+        snprintf(askers[i].path, sizeof(askers[i].path), "/wait/n%zu", i);
+        assert_int_equal(
+            pthread_create(&askers[i].thread, NULL, asker_run, &askers[i]), 0);
+    }
+    gate_wait(AMLD_HTTP_SLOW_THREADS);
+
+    for (i = 0; i < 50; i++) {
+        assert_int_equal(get(s, "/echo/a", NULL).status, 200);
+    }
+    assert_int_equal(ask(s, "PUT", "/wait/a", NULL, NULL, 0).status, 405);
+
+    gate_open(1);
+    for (i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+        assert_int_equal(askers[i].answer.status, 200);
+        assert_string_equal(said(&askers[i].answer, "path", w), askers[i].path);
+        assert_string_equal(said(&askers[i].answer, "f", w), "1");
+    }
+    free(askers);
+
+    /* one method of a path may wait, and another not */
+    assert_int_equal(get(s, "/echo/a", NULL).status, 200);
+    assert_int_equal(ask(s, "PATCH", "/echo/a", NULL, NULL, 0).status, 200);
+}
+
+
+/* amld ends: what waits behind others is told so, what runs is finished. */
+static void *
+stop_run(void *data)
+{
+    amld_http_stop(data);
+    return NULL;
+}
+
+
+static void
+slow_stop(void **state)
+{
+    enum {
+        MANY = AMLD_HTTP_SLOW_THREADS + 8
+    };
+    server_t *s = *state;
+    asker_t *askers = calloc(MANY, sizeof(*askers));
+    unsigned ok = 0, busy = 0;
+    pthread_t stopper;
+    size_t i;
+
+    assert_non_null(askers);
+    gate_open(0);
+    for (i = 0; i < MANY; i++) {
+        askers[i].server = s;
+        snprintf(askers[i].path, sizeof(askers[i].path), "/wait/n%zu", i);
+        assert_int_equal(
+            pthread_create(&askers[i].thread, NULL, asker_run, &askers[i]), 0);
+    }
+    gate_wait(AMLD_HTTP_SLOW_THREADS);
+
+    assert_int_equal(pthread_create(&stopper, NULL, stop_run, s->http), 0);
+    gate_open(1);
+    assert_int_equal(pthread_join(stopper, NULL), 0);
+
+    for (i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+        ok += askers[i].answer.status == 200;
+        busy += askers[i].answer.status == 503 &&
+                strstr(askers[i].answer.headers, "daemon_busy") != NULL;
+    }
+    assert_true(ok >= AMLD_HTTP_SLOW_THREADS);
+    assert_int_equal(ok + busy, MANY);
+    free(askers);
+
+    s->http = amld_http_start(&s->amld, http_tables, http_slow_tables);
+    assert_non_null(s->http);
 }
 
 
@@ -449,7 +623,7 @@ sockets(void **state)
     second.amld.config = &second.config;
     second.config.listen = s->listen;
     amld_log_level(AMLD_LOG_ERROR);
-    assert_null(amld_http_start(&second.amld, http_tables));
+    assert_null(amld_http_start(&second.amld, http_tables, http_slow_tables));
     assert_int_equal(get(s, "/echo/a", NULL).status, 200);
 
     /* something that is no socket is left alone */
@@ -458,7 +632,7 @@ sockets(void **state)
     assert_non_null(f);
     fclose(f);
     second.config.listen = path;
-    assert_null(amld_http_start(&second.amld, http_tables));
+    assert_null(amld_http_start(&second.amld, http_tables, http_slow_tables));
     assert_int_equal(stat(path, &st), 0);
 
     /* a socket that nobody answers on is replaced */
@@ -471,7 +645,7 @@ sockets(void **state)
         assert_int_equal(bind(fd, (struct sockaddr *) &addr, sizeof(addr)), 0);
         close(fd);
     }
-    http = amld_http_start(&second.amld, http_tables);
+    http = amld_http_start(&second.amld, http_tables, http_slow_tables);
     assert_non_null(http);
     amld_http_stop(http);
     assert_int_equal(stat(path, &st), -1);
@@ -490,6 +664,8 @@ main(void)
         cmocka_unit_test_setup_teardown(other_uid_many, setup, teardown),
         cmocka_unit_test_setup_teardown(group_of_the_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(bodies, setup, teardown),
+        cmocka_unit_test_setup_teardown(slow, setup, teardown),
+        cmocka_unit_test_setup_teardown(slow_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(header_injection, setup, teardown),
         cmocka_unit_test_setup_teardown(sockets, setup, teardown),
     };
