@@ -22,6 +22,7 @@
 #include "auth/role_store.h"
 #include "auth/session_api.h"
 #include "auth/sign_in.h"
+#include "computes/activity.h"
 #include "computes/arm.h"
 #include "computes/cli.h"
 #include "computes/housekeeping.h"
@@ -89,7 +90,8 @@ run_serve(amld_t *d)
     int rc = -1;
 
     d->keys = amld_key_keeper_start(d);
-    housekeeping = d->keys != NULL ? amld_housekeeping_start(d) : NULL;
+    d->activity = d->keys != NULL ? amld_activity_start(d) : NULL;
+    housekeeping = d->activity != NULL ? amld_housekeeping_start(d) : NULL;
     http = housekeeping != NULL ? amld_http_start(d, tables, slow) : NULL;
 
     if (http != NULL) {
@@ -102,6 +104,7 @@ run_serve(amld_t *d)
 
     amld_http_stop(http);
     amld_housekeeping_stop(housekeeping);
+    amld_activity_stop(d->activity);
     amld_key_keeper_stop(d->keys);
 
     return rc;

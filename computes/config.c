@@ -46,6 +46,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("registry_size", "1g", CFGF_NONE),
     CFG_STR("registry_group", NULL, CFGF_NODEFAULT),
     CFG_STR("listen", "/run/aml/amld.sock", CFGF_NONE),
+    CFG_STR("activity", NULL, CFGF_NODEFAULT),
     CFG_STR_LIST("gateway_uids", "{www-data}", CFGF_NONE),
     CFG_STR("state", "/var/lib/aml/state", CFGF_NONE),
     CFG_STR("roles", "/usr/share/aml/builtin-roles.json", CFGF_NONE),
@@ -166,6 +167,47 @@ config_gateway(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
             continue;
         }
         c->gateway_uids[c->gateway_uid_count++] = pw->pw_uid;
+    }
+}
+
+
+static void
+config_socket(amld_config_reader_t *r, cfg_t *cfg, const char *name,
+              const char *path)
+{
+    if (path != NULL &&
+        strlen(path) >= sizeof(((struct sockaddr_un *) 0)->sun_path)) {
+        amld_config_fault(r, cfg, name,
+                          "%s: longer than a socket's path can be", path);
+    }
+}
+
+
+static void
+config_sockets(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+{
+    const char *slash;
+
+    c->listen = amld_config_path(r, cfg, "listen");
+    config_socket(r, cfg, "listen", c->listen);
+
+    if (cfg_getstr(cfg, "activity") != NULL) {
+        c->activity = amld_config_path(r, cfg, "activity");
+
+    } else if (c->listen != NULL) {
+        slash = strrchr(c->listen, '/');
+        if (asprintf(&c->activity, "%.*s/activity.sock",
+                     (int) (slash - c->listen), c->listen) < 0) {
+            c->activity = NULL;
+            amld_config_fault(r, cfg, "activity", "no memory");
+        }
+    }
+
+    config_socket(r, cfg, "activity", c->activity);
+
+    if (c->listen != NULL && c->activity != NULL &&
+        strcmp(c->listen, c->activity) == 0) {
+        amld_config_fault(r, cfg, "activity", "is the same as listen");
     }
 }
 
@@ -324,13 +366,7 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     c->registry_size = amld_config_size(r, cfg, "registry_size");
     config_registry_group(r, cfg, c);
 
-    c->listen = amld_config_path(r, cfg, "listen");
-    if (c->listen != NULL &&
-        strlen(c->listen) >= sizeof(((struct sockaddr_un *) 0)->sun_path)) {
-        amld_config_fault(r, cfg, "listen",
-                          "%s: longer than a socket's path can be", c->listen);
-    }
-
+    config_sockets(r, cfg, c);
     config_gateway(r, cfg, c);
 
     c->state = amld_config_path(r, cfg, "state");
@@ -518,6 +554,7 @@ amld_config_free(amld_config_t *c)
     free(c->registry);
     free(c->registry_group);
     free(c->listen);
+    free(c->activity);
     free(c->gateway_uids);
     free(c->state);
     free(c->studio);

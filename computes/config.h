@@ -69,6 +69,7 @@ typedef struct {
     size_t registry_size; /* bytes that it may grow to */
     char *registry_group; /* group of the gateway's workers, or NULL */
     char *listen;         /* unix socket of the control API */
+    char *activity;       /* unix socket that tells of use */
     uid_t *gateway_uids;  /* who may speak for others on it */
     size_t gateway_uid_count;
     char *state;       /* directory: instances' private directories, logs */

@@ -5,22 +5,18 @@
 #include "computes/http_slow.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <libgen.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "auth/origin.h"
 #include "auth/pages.h"
 #include "auth/reason.h"
+#include "computes/listener.h"
 
-#define HTTP_BACKLOG 512
 #define HTTP_CONNECTION_MEMORY (64 * 1024)
 #define HTTP_IDLE_SECONDS 300
 #define HTTP_FOREIGN_SECONDS 1
@@ -32,7 +28,7 @@ struct amld_http {
     const amld_http_route_t *const *slow_tables;
     amld_http_slow_t *slow;
     struct MHD_Daemon *daemon;
-    struct stat socket; /* what was bound, so that only that is removed */
+    amld_listener_t listener;
 };
 
 
@@ -252,21 +248,6 @@ http_peer(struct MHD_Connection *connection, struct ucred *peer)
 
 
 static int
-http_is_gateway(const amld_config_t *config, uid_t uid)
-{
-    size_t i;
-
-    for (i = 0; i < config->gateway_uid_count; i++) {
-        if (config->gateway_uids[i] == uid) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
 http_peer_allowed(const amld_http_t *http, struct MHD_Connection *connection)
 {
     struct ucred peer;
@@ -275,7 +256,7 @@ http_peer_allowed(const amld_http_t *http, struct MHD_Connection *connection)
         return 0;
     }
 
-    if (http_is_gateway(http->amld->config, peer.uid)) {
+    if (amld_is_gateway(http->amld->config, peer.uid)) {
         return 1;
     }
 
@@ -489,131 +470,6 @@ http_log(void *data, const char *format, va_list args)
 
 /* ---- the socket ---- */
 
-/* 0 when `path` is free now: nothing there, or a socket that nobody answers
- * on. */
-static int
-http_socket_free(const char *path, const struct sockaddr_un *addr)
-{
-    struct stat st;
-    int fd, rc;
-
-    if (lstat(path, &st) != 0) {
-        if (errno == ENOENT) {
-            return 0;
-        }
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
-        return -1;
-    }
-
-    if (!S_ISSOCK(st.st_mode)) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: is there and is no socket", path);
-        return -1;
-    }
-
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
-        return -1;
-    }
-
-    rc = connect(fd, (const struct sockaddr *) addr, sizeof(*addr));
-    if (rc == 0 || errno != ECONNREFUSED) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path,
-                 rc == 0 ? "another amld answers on it" : strerror(errno));
-        close(fd);
-        return -1;
-    }
-    close(fd);
-
-    if (unlink(path) != 0 && errno != ENOENT) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static int
-http_make_directory(const char *path)
-{
-    char *copy, *dir;
-    int rc = 0;
-
-    copy = strdup(path);
-    if (copy == NULL) {
-        return -1;
-    }
-
-    dir = dirname(copy);
-    if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
-        amld_log(AMLD_LOG_ERROR, "listen: %s: %s", dir, strerror(errno));
-        rc = -1;
-    }
-    free(copy);
-
-    return rc;
-}
-
-
-static int
-http_permit(const amld_config_t *config, const char *path)
-{
-    const struct group *group;
-
-    if (config->registry_group == NULL) {
-        return chmod(path, 0666);
-    }
-
-    group = getgrnam(config->registry_group);
-    if (group == NULL) {
-        errno = ENOENT;
-        return -1;
-    }
-
-    return chown(path, (uid_t) -1, group->gr_gid) != 0 ? -1 : chmod(path, 0660);
-}
-
-
-static int
-http_listen(const amld_config_t *config)
-{
-    const char *path = config->listen;
-    struct sockaddr_un addr;
-    int fd;
-
-    memset(&addr, 0, sizeof(addr));
-    addr.sun_family = AF_UNIX;
-
-    if (strlen(path) >= sizeof(addr.sun_path)) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: the path is too long", path);
-        return -1;
-    }
-    memcpy(addr.sun_path, path, strlen(path));
-
-    if (http_make_directory(path) != 0 || http_socket_free(path, &addr) != 0) {
-        return -1;
-    }
-
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
-        return -1;
-    }
-
-    /* who asks is checked by uid, for each request; the group of the gateway's
-     * workers only keeps others from taking connections */
-    if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
-        http_permit(config, path) != 0 || listen(fd, HTTP_BACKLOG) != 0) {
-        amld_log(AMLD_LOG_ERROR, "listen %s: %s", path, strerror(errno));
-        close(fd);
-        return -1;
-    }
-
-    return fd;
-}
-
-
 /* Of anybody but the gateway: an answer that says so, and no waiting. */
 static void
 http_connected(void *data, struct MHD_Connection *connection, void **context,
@@ -626,7 +482,7 @@ http_connected(void *data, struct MHD_Connection *connection, void **context,
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED &&
         (http_peer(connection, &peer) != 0 ||
-         !http_is_gateway(http->amld->config, peer.uid))) {
+         !amld_is_gateway(http->amld->config, peer.uid))) {
         (void) MHD_set_connection_option(connection,
                                          MHD_CONNECTION_OPTION_TIMEOUT,
                                          (unsigned) HTTP_FOREIGN_SECONDS);
@@ -638,9 +494,7 @@ amld_http_t *
 amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
                 const amld_http_route_t *const *slow)
 {
-    const char *path = d->config->listen;
     amld_http_t *http;
-    int fd;
 
     http = calloc(1, sizeof(*http));
     if (http == NULL) {
@@ -655,8 +509,8 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
         return NULL;
     }
 
-    fd = http_listen(d->config);
-    if (fd < 0 || lstat(path, &http->socket) != 0) {
+    if (amld_listener_open(&http->listener, d->config, "listen",
+                           d->config->listen, SOCK_STREAM) != 0) {
         amld_http_slow_free(http->slow);
         free(http);
         return NULL;
@@ -666,7 +520,8 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG |
             MHD_ALLOW_SUSPEND_RESUME,
         0, NULL, NULL, http_handle, http, MHD_OPTION_EXTERNAL_LOGGER, http_log,
-        NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        NULL, MHD_OPTION_LISTEN_SOCKET, http->listener.fd,
+        MHD_OPTION_THREAD_POOL_SIZE,
         d->config->threads > 1 ? d->config->threads : 0u,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SECONDS,
@@ -676,9 +531,9 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
 
     if (http->daemon == NULL) {
         amld_log(AMLD_LOG_ERROR, "listen %s: libmicrohttpd does not start",
-                 path);
-        close(fd);
-        (void) unlink(path);
+                 d->config->listen);
+        close(http->listener.fd);
+        amld_listener_remove(&http->listener);
         amld_http_slow_free(http->slow);
         free(http);
         return NULL;
@@ -691,20 +546,12 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
 void
 amld_http_stop(amld_http_t *http)
 {
-    const char *path;
-    struct stat st;
-
     if (http == NULL) {
         return;
     }
 
-    path = http->amld->config->listen;
-
     /* first, so that nobody who starts meanwhile is taken for it */
-    if (lstat(path, &st) == 0 && st.st_ino == http->socket.st_ino &&
-        st.st_dev == http->socket.st_dev) {
-        (void) unlink(path);
-    }
+    amld_listener_remove(&http->listener);
 
     amld_http_slow_stop(http->slow);
     MHD_stop_daemon(http->daemon);

@@ -60,6 +60,10 @@ ngx_http_aml_worker_init(ngx_cycle_t *cycle, ngx_http_aml_main_conf_t *amcf)
 
     amcf->worker = worker;
 
+    if (ngx_http_aml_activity_init(amcf, cycle->log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_aml_open(amcf, worker);
 
     ngx_add_timer(&worker->tick, NGX_HTTP_AML_TICK);
@@ -76,6 +80,8 @@ ngx_http_aml_worker_exit(ngx_http_aml_main_conf_t *amcf)
     if (worker->tick.timer_set) {
         ngx_del_timer(&worker->tick);
     }
+
+    ngx_http_aml_activity_exit(amcf);
 
     if (worker->registry != NULL) {
         aml_registry_close(worker->registry);
@@ -152,6 +158,8 @@ ngx_http_aml_tick(ngx_event_t *ev)
     if (!ngx_queue_empty(&worker->live)) {
         ngx_http_aml_check(amcf, worker);
     }
+
+    ngx_http_aml_activity_tick(amcf);
 
     ngx_add_timer(ev, NGX_HTTP_AML_TICK);
 }
@@ -237,7 +245,9 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
 
     } else {
         version = aml_registry_version(txn);
-        changed = (version != worker->version);
+        changed = (version != worker->version &&
+                   (worker->version == 0 ||
+                    aml_registry_changed(txn, worker->version)));
         worker->version = version;
     }
 

@@ -63,6 +63,9 @@ static ngx_command_t ngx_http_aml_commands[] = {
      offsetof(ngx_http_aml_main_conf_t, record_cache),
      &ngx_http_aml_record_cache_bounds},
 
+    {ngx_string("aml_activity"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     ngx_http_aml_activity, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
     {ngx_string("aml_apps_domain"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
      ngx_http_aml_apps_domain, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},

@@ -53,7 +53,11 @@ typedef struct {
     ngx_atomic_t websockets; /* open now */
     ngx_atomic_t websockets_closed;
     ngx_atomic_t registry_errors;
+    ngx_atomic_t activity_dropped;
 } ngx_http_aml_counters_t;
+
+
+typedef struct ngx_http_aml_activity_s ngx_http_aml_activity_t;
 
 
 /* What one worker keeps; made after the fork, never shared. */
@@ -65,12 +69,14 @@ typedef struct {
     ngx_event_t tick;
     ngx_uint_t ticks;
     ngx_queue_t live; /* ngx_http_aml_ctx_t.live of requests under way */
+    ngx_http_aml_activity_t *activity; /* NULL: amld is not told */
     ngx_log_t *log;
 } ngx_http_aml_worker_t;
 
 
 typedef struct {
     ngx_str_t registry;
+    ngx_str_t activity; /* path of amld's socket, or empty */
     ngx_uint_t token_cache;
     ngx_uint_t record_cache;
     ngx_shm_zone_t *zone;
@@ -113,6 +119,7 @@ typedef struct {
     unsigned instance : 1;   /* host is set */
     unsigned hygiene : 1;    /* headers upstream have been set */
     unsigned linked : 1;     /* live is in the worker's queue */
+    unsigned noted : 1;      /* as activity */
 
     aml_host_t host;
     uint64_t generation;
@@ -193,6 +200,25 @@ void ngx_http_aml_websocket_init(void);
 /* Ends an open websocket with a Close frame.  May free the request. */
 void ngx_http_aml_websocket_close(ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
 void ngx_http_aml_websocket_cleanup(ngx_http_aml_ctx_t *ctx);
+
+/* Data frames from and to the client since the last call; 0 when there were
+ * none, or it is no websocket. */
+ngx_uint_t ngx_http_aml_websocket_count(ngx_http_aml_ctx_t *ctx, uint32_t *in,
+                                        uint32_t *out);
+
+/* ngx_http_aml_activity.c */
+
+char *ngx_http_aml_activity(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* For amcf->worker. */
+ngx_int_t
+ngx_http_aml_activity_init(ngx_http_aml_main_conf_t *amcf, ngx_log_t *log);
+void ngx_http_aml_activity_exit(ngx_http_aml_main_conf_t *amcf);
+void ngx_http_aml_activity_tick(ngx_http_aml_main_conf_t *amcf);
+/* The identity of `ctx` did something that was allowed.  Only where there is
+ * amcf->worker->activity. */
+void ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
+                                ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
+                                uint32_t in, uint32_t out);
 
 /* ngx_http_aml_status.c */
 

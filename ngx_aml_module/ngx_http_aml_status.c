@@ -102,15 +102,18 @@ ngx_http_aml_status_handler(ngx_http_request_t *r)
             aml_reason_info(i)->code.p, counters->decisions[i]);
     }
 
-    b->last = ngx_slprintf(b->last, b->end,
-                           "# TYPE aml_websockets gauge\n"
-                           "aml_websockets %uA\n"
-                           "# TYPE aml_websockets_closed_total counter\n"
-                           "aml_websockets_closed_total %uA\n"
-                           "# TYPE aml_registry_errors_total counter\n"
-                           "aml_registry_errors_total %uA\n",
-                           counters->websockets, counters->websockets_closed,
-                           counters->registry_errors);
+    b->last =
+        ngx_slprintf(b->last, b->end,
+                     "# TYPE aml_websockets gauge\n"
+                     "aml_websockets %uA\n"
+                     "# TYPE aml_websockets_closed_total counter\n"
+                     "aml_websockets_closed_total %uA\n"
+                     "# TYPE aml_registry_errors_total counter\n"
+                     "aml_registry_errors_total %uA\n"
+                     "# TYPE aml_activity_dropped_total counter\n"
+                     "aml_activity_dropped_total %uA\n",
+                     counters->websockets, counters->websockets_closed,
+                     counters->registry_errors, counters->activity_dropped);
 
     if (worker != NULL && worker->registry != NULL &&
         aml_registry_read(worker->registry, &txn) == AML_REGISTRY_OK) {

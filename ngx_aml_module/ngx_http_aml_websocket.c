@@ -22,11 +22,15 @@
 
 struct ngx_http_aml_websocket_s {
     ngx_http_aml_ctx_t *ctx;
-    ngx_send_pt original_send; /* of the client's connection */
+    ngx_send_pt original_send;          /* of the client's connection */
+    ngx_send_pt original_upstream_send; /* where activity is counted */
     void (*original_finalize)(ngx_http_request_t *r, ngx_int_t rc);
     aml_ws_stream_t out; /* what the client has been sent */
-    size_t pending;      /* of a send that has to be made again as it was */
-    ngx_event_t event;   /* posted: between frames; timer: out of patience */
+    aml_ws_stream_t in;  /* what the application has been sent */
+    uint32_t counted_in; /* data frames, see _count() */
+    uint32_t counted_out;
+    size_t pending;    /* of a send that has to be made again as it was */
+    ngx_event_t event; /* posted: between frames; timer: out of patience */
     u_char frame[AML_WS_CLOSE_MAX];
     size_t frame_len;
     size_t frame_sent;
@@ -41,6 +45,8 @@ static ngx_int_t
 ngx_http_aml_websocket_begin(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
 static ssize_t
 ngx_http_aml_websocket_send(ngx_connection_t *c, u_char *buf, size_t size);
+static ssize_t ngx_http_aml_websocket_send_upstream(ngx_connection_t *c,
+                                                    u_char *buf, size_t size);
 static void
 ngx_http_aml_websocket_finalize(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_uint_t ngx_http_aml_websocket_ready(ngx_http_aml_websocket_t *ws);
@@ -134,8 +140,9 @@ ngx_http_aml_is_websocket(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_aml_websocket_begin(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
 {
-    ngx_connection_t *c;
+    ngx_connection_t *c, *pc;
     ngx_http_aml_websocket_t *ws;
+    ngx_http_aml_main_conf_t *amcf;
 
     ws = ngx_pcalloc(r->pool, sizeof(ngx_http_aml_websocket_t));
     if (ws == NULL) {
@@ -153,6 +160,14 @@ ngx_http_aml_websocket_begin(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
 
     ws->original_send = c->send;
     c->send = ngx_http_aml_websocket_send;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
+
+    if (amcf->activity.len != 0) {
+        pc = r->upstream->peer.connection;
+        ws->original_upstream_send = pc->send;
+        pc->send = ngx_http_aml_websocket_send_upstream;
+    }
 
     ws->original_finalize = r->upstream->finalize_request;
     r->upstream->finalize_request = ngx_http_aml_websocket_finalize;
@@ -203,6 +218,48 @@ ngx_http_aml_websocket_send(ngx_connection_t *c, u_char *buf, size_t size)
     }
 
     return n;
+}
+
+
+/* What nginx relays to the application.  Its connection ends with this. */
+static ssize_t
+ngx_http_aml_websocket_send_upstream(ngx_connection_t *c, u_char *buf,
+                                     size_t size)
+{
+    ssize_t n;
+    ngx_http_aml_ctx_t *ctx;
+    ngx_http_request_t *r;
+
+    r = c->data;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
+
+    n = ctx->websocket->original_upstream_send(c, buf, size);
+
+    if (n > 0) {
+        aml_ws_feed(&ctx->websocket->in, buf, n);
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_http_aml_websocket_count(ngx_http_aml_ctx_t *ctx, uint32_t *in,
+                             uint32_t *out)
+{
+    ngx_http_aml_websocket_t *ws = ctx->websocket;
+
+    if (ws == NULL) {
+        return 0;
+    }
+
+    *in = ws->in.data - ws->counted_in;
+    *out = ws->out.data - ws->counted_out;
+
+    ws->counted_in = ws->in.data;
+    ws->counted_out = ws->out.data;
+
+    return *in != 0 || *out != 0;
 }
 
 
@@ -502,6 +559,16 @@ ngx_http_aml_websocket_no_event(ngx_http_aml_websocket_t *ws)
 void
 ngx_http_aml_websocket_cleanup(ngx_http_aml_ctx_t *ctx)
 {
+    uint32_t in, out;
+    ngx_http_aml_main_conf_t *amcf;
+
+    amcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_aml_module);
+
+    if (amcf->worker != NULL && amcf->worker->activity != NULL &&
+        ngx_http_aml_websocket_count(ctx, &in, &out)) {
+        ngx_http_aml_activity_note(amcf, ctx, 0, in, out);
+    }
+
     ngx_http_aml_websocket_no_event(ctx->websocket);
 
     ctx->request->connection->send = ctx->websocket->original_send;

@@ -125,6 +125,11 @@ void aml_registry_end(aml_registry_txn_t *txn);
 uint64_t aml_registry_version(const aml_registry_txn_t *txn);
 
 
+/* Has a commit behind number `since`, up to this snapshot, changed what
+ * decisions are made of, other than roles?  1 also when it can't be told. */
+int aml_registry_changed(aml_registry_txn_t *txn, uint64_t since);
+
+
 aml_registry_rc_t aml_registry_get(aml_registry_txn_t *txn, const void *key,
                                    size_t klen, aml_str_t *value);
 

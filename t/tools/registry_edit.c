@@ -11,6 +11,8 @@
  *      "generation":1,"address":"unix:/…","compute":"/subscriptions/…"}
  *     {"op":"session","cookie":…,"host":…,"principal":uuid,"sign_in":uuid,
  *      "created":…,"expires":…}
+ *     {"op":"token","token":"amlp_…","id":uuid,"principal":uuid,"created":…,
+ *      "expires":…,"flags":0,"label":…,"instances":[…],"actions":[…]}
  *     {"op":"principal","id":uuid,"not_before":0,"flags":0,"name":…,
  *      "issuer":…,"assignments":[{"role":uuid,"scope":"/…"}]}
  *     {"op":"grant","id":uuid,"principal":uuid,"expires":…,"unknown":0,
@@ -167,6 +169,49 @@ edit_session(const edit_t *e, json_t *o)
     SHA256((const unsigned char *) cookie, strlen(cookie), hash);
     put(e, key, aml_key_session(key, hash), buf,
         aml_session_encode(&s, buf, sizeof(buf)));
+}
+
+
+static uint16_t
+list_of(const edit_t *e, json_t *o, const char *name,
+        aml_str_t list[AML_TOKEN_SCOPES])
+{
+    json_t *v;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, name), i, v)
+    {
+        if (i == AML_TOKEN_SCOPES || !json_is_string(v)) {
+            fail(e, name);
+        }
+        list[i] = aml_str_of(json_string_value(v));
+    }
+
+    return (uint16_t) json_array_size(json_object_get(o, name));
+}
+
+
+static void
+edit_token(const edit_t *e, json_t *o)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1], buf[AML_RECORD_MAX];
+    uint8_t hash[32];
+    const char *token = text(e, o, "token", NULL);
+    aml_personal_token_t t = {
+        .created = number(o, "created", 0),
+        .expires = number(o, "expires", 0),
+        .flags = (uint32_t) number(o, "flags", 0),
+        .principal = uuid(e, o, "principal"),
+        .id = uuid(e, o, "id"),
+        .label = aml_str_of(text(e, o, "label", "")),
+    };
+
+    t.instance_count = list_of(e, o, "instances", t.instances);
+    t.action_count = list_of(e, o, "actions", t.actions);
+
+    SHA256((const unsigned char *) token, strlen(token), hash);
+    put(e, key, aml_key_token(key, hash), buf,
+        aml_personal_token_encode(&t, buf, sizeof(buf)));
 }
 
 
@@ -360,6 +405,8 @@ edit(const edit_t *e, json_t *o)
         edit_route(e, o);
     } else if (strcmp(op, "session") == 0) {
         edit_session(e, o);
+    } else if (strcmp(op, "token") == 0) {
+        edit_token(e, o);
     } else if (strcmp(op, "principal") == 0) {
         edit_principal(e, o);
     } else if (strcmp(op, "grant") == 0) {

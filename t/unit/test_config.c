@@ -79,6 +79,7 @@ defaults(void **state)
     assert_true(c->registry_size == 1024u * 1024 * 1024);
     assert_null(c->registry_group);
     assert_string_equal(c->listen, "/run/aml/amld.sock");
+    assert_string_equal(c->activity, "/run/aml/activity.sock");
     assert_string_equal(c->state, "/var/lib/aml/state");
     assert_string_equal(c->engine, "process");
     assert_int_equal(c->gateway_uid_count, 1);
@@ -142,6 +143,10 @@ values(void **state)
     snprintf(path, sizeof(path), "%s/reg", s->dir);
     assert_string_equal(c->registry, path);
 
+    /* beside the other socket, wherever that is */
+    snprintf(path, sizeof(path), "%s/activity.sock", s->dir);
+    assert_string_equal(c->activity, path);
+
     amld_config_free(c);
 }
 
@@ -172,6 +177,14 @@ faults(void **state)
         {HOSTS "registry_size = 12\n" REST, ":3: registry_size: "},
         {HOSTS "registry_size = 9999999g\n" REST, ":3: registry_size: "},
         {HOSTS "registry = \"\"\n" REST, ":3: registry: is empty"},
+        {HOSTS "activity = \"\"\n" REST, ":3: activity: is empty"},
+        {HOSTS "activity = \"/run/aml/amld.sock\"\n" REST,
+         ":3: activity: is the same as listen"},
+        {HOSTS
+         "activity = \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+         "\n" REST,
+         ":3: activity: /aaa"},
         {HOSTS "registry_group = \"no-such-group\"\n" REST,
          ":3: registry_group: no such group"},
         {HOSTS "roles = \"/nonexistent\"\ngateway_uids = {0}\n" WORKSPACE,

@@ -188,6 +188,8 @@ since(aml_registry_t *reg, uint64_t version, seen_t *seen)
     memset(seen, 0, sizeof(*seen));
     assert_int_equal(aml_registry_read(reg, &txn), AML_REGISTRY_OK);
     known = aml_changes_since(txn, version, see, seen);
+    assert_int_equal(aml_registry_changed(txn, version),
+                     !known || seen->count > 0);
     aml_registry_end(txn);
 
     return known;

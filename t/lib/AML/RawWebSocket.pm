@@ -50,10 +50,19 @@ sub frame ($opcode, $payload) {
         . "\0\0\0\0" . $payload;
 }
 
-sub text ($self, $text) {
+# Writes all of it, also where the gateway takes it slowly.
+sub say ($self, $bytes) {
     local $SIG{PIPE} = 'IGNORE';
-    return syswrite $self->socket, frame(1, $text);
+    while (length $bytes) {
+        my $n = syswrite $self->socket, $bytes;
+        if    ($n) { substr $bytes, 0, $n, '' }
+        elsif ($!{EAGAIN}) { IO::Select->new($self->socket)->can_write(1) }
+        else               { return 0 }
+    }
+    return 1;
 }
+
+sub text ($self, $text) { $self->say(frame(1, $text)) }
 
 # Reads what there is, for so many seconds at most, until `until` holds or the
 # connection ends.

@@ -1,0 +1,61 @@
+/*
+ * Which credentials are in use: what workers of nginx tell amld, in datagrams
+ * that they never wait with.  One that is lost is lost; use goes on and is told
+ * of again.
+ *
+ * A datagram, little-endian: version (16 bits), count (16 bits), then records:
+ * kind and length of the name (8 bits each), port and age (16), requests,
+ * frames in, frames out (32), 32 bytes of the credential, the name.
+ */
+
+#ifndef AML_ACTIVITY_H
+#define AML_ACTIVITY_H
+
+#include <stdint.h>
+
+#include "auth/str.h"
+#include "registry/records.h"
+
+#define AML_ACTIVITY_RECORDS 64 /* in a datagram, at most */
+#define AML_ACTIVITY_MAX 4740   /* bytes of one */
+#define AML_ACTIVITY_AGE_MAX 65535
+
+/* What `credential` is. */
+typedef enum {
+    AML_ACTIVITY_SESSION = 1, /* SHA-256 of the cookie */
+    AML_ACTIVITY_PERSONAL,    /* SHA-256 of the personal token */
+    AML_ACTIVITY_TOKEN        /* of a JSON Web Token: its principal's UUID, and
+                               * that of its sign-in, or zeros */
+} aml_activity_kind_t;
+
+/* What a credential was used for since the record of it before. */
+typedef struct {
+    aml_activity_kind_t kind;
+    uint8_t credential[32];
+    uint32_t requests; /* that were allowed; a websocket is one as it begins */
+    uint32_t in;       /* data frames on websockets, from the client */
+    uint32_t out;      /* and to it; pings and the like are none */
+    unsigned age;      /* seconds since the last of these */
+    aml_str_t name;    /* of the instance, lower case; empty: the studio */
+    unsigned port;     /* of its application; 0: the studio */
+} aml_activity_t;
+
+/* A datagram in the making.  All zero is an empty one. */
+typedef struct {
+    uint8_t bytes[AML_ACTIVITY_MAX];
+    size_t n; /* 0: empty */
+    unsigned count;
+} aml_activity_batch_t;
+
+/* 0, or -1 when it is full: send it, set `n` and `count` to 0, add again.  A
+ * greater age is written as the greatest. */
+int aml_activity_add(aml_activity_batch_t *batch, const aml_activity_t *a);
+
+/*
+ * Takes a datagram apart: `list` has room for AML_ACTIVITY_RECORDS; names
+ * point into the datagram.  All of it is good, or `*count` is 0.
+ */
+aml_record_rc_t
+aml_activity_decode(aml_str_t datagram, aml_activity_t *list, unsigned *count);
+
+#endif /* AML_ACTIVITY_H */

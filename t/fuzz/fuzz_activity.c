@@ -1,0 +1,40 @@
+/*
+ * Datagrams of activity, as a stranger could send them: what is taken for one
+ * says the same when it is written again.
+ */
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "auth/activity.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    aml_activity_t list[AML_ACTIVITY_RECORDS];
+    aml_activity_batch_t again = {.n = 0};
+    unsigned i, count;
+
+    /* a copy of exactly that size, so that one byte too far is seen */
+    char *copy = malloc(n > 0 ? n : 1);
+    if (copy == NULL) {
+        return 0;
+    }
+    memcpy(copy, data, n);
+    if (aml_activity_decode((aml_str_t){copy, n}, list, &count) ==
+        AML_RECORD_OK) {
+        assert(count > 0 && count <= AML_ACTIVITY_RECORDS);
+        for (i = 0; i < count; i++) {
+            assert(aml_activity_add(&again, &list[i]) == 0);
+        }
+        assert(again.n == n && memcmp(again.bytes, data, n) == 0);
+    } else {
+        assert(count == 0);
+    }
+    free(copy);
+    return 0;
+}
