@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "auth/assignments.h"
+#include "auth/personal_tokens.h"
 #include "auth/principals.h"
 #include "auth/sign_ins.h"
 #include "computes/amld.h"
@@ -335,6 +336,9 @@ amld_account_remove(aml_registry_t *registry, const char *name, int64_t now)
     if (rc == AML_REGISTRY_OK) {
         rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);
     }
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_personal_tokens_end_of(txn, &account.principal, NULL);
+    }
 
     return account_finish(txn, name, rc);
 }
@@ -380,6 +384,9 @@ amld_account_set_password(aml_registry_t *registry, const char *name,
     }
     if (rc == AML_REGISTRY_OK) {
         rc = amld_sign_ins_end_of(txn, &account.principal, NULL, NULL);
+    }
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_personal_tokens_end_of(txn, &account.principal, NULL);
     }
 
     return account_finish(txn, name, rc);

@@ -192,6 +192,7 @@ amld_page_header(amld_html_t *html, const char *person)
               "<a class=\"brand\" href=\"/\">AML Gateway</a>\n"
               "<nav>\n"
               "<a href=\"/auth/sessions\">Sessions</a>\n"
+              "<a href=\"/auth/tokens\">Tokens</a>\n"
               "</nav>\n"
               "<form method=\"post\" action=\"/auth/sign-out\">\n"
               "<span class=\"soft\">%s</span>\n"
@@ -199,6 +200,24 @@ amld_page_header(amld_html_t *html, const char *person)
               "</form>\n"
               "</header>\n",
               person);
+}
+
+
+void
+amld_page_time(amld_html_t *html, const char *label, const char *time,
+               const char *otherwise)
+{
+    char shown[] = "2026-11-23 09:07 UTC";
+
+    if (strlen(time) != sizeof("2026-11-23T09:07:44Z") - 1) {
+        amld_html(html, "<dt>%s</dt><dd>%s</dd>\n", label, otherwise);
+        return;
+    }
+
+    memcpy(shown, time, 10);
+    memcpy(shown + 11, time + 11, 5);
+    amld_html(html, "<dt>%s</dt><dd><time datetime=\"%s\">%s</time></dd>\n",
+              label, time, shown);
 }
 
 

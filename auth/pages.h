@@ -42,6 +42,11 @@ void amld_page_end(const amld_t *d, amld_response_t *response, unsigned status,
 /* The studio's bar: where one can go, who one is, and out. */
 void amld_page_header(amld_html_t *html, const char *person);
 
+/* An entry of a list of facts: a time of amld_label_time(), for people without
+ * the seconds; `otherwise` where it is "". */
+void amld_page_time(amld_html_t *html, const char *label, const char *time,
+                    const char *otherwise);
+
 typedef struct {
     const char *name; /* as it was given */
     const char *id;   /* its ARM id */

@@ -176,18 +176,24 @@ role_identity(const json_t *in, int flat, const aml_principal_id_t *id,
 
 /* ---- what it allows ---- */
 
+int
+amld_role_pattern_valid(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz"
+                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                            "0123456789./-_*");
+
+    return n > 0 && n <= PATTERN_MAX && text[n] == '\0';
+}
+
+
 static int
 pattern_valid(const json_t *v)
 {
-    const char *text;
+    const char *text = json_string_value(v);
 
-    text = json_string_value(v);
-
-    return text != NULL && text[0] != '\0' &&
-           json_string_length(v) <= PATTERN_MAX &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyz"
-                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789./-_*") == json_string_length(v);
+    return text != NULL && strlen(text) == json_string_length(v) &&
+           amld_role_pattern_valid(text);
 }
 
 

@@ -45,6 +45,9 @@ int amld_role_within(const json_t *role, const char *within);
 /* Is `scope` at one of them or below? */
 int amld_role_covers(const json_t *role, aml_str_t scope);
 
+/* 1 when it may be an action or a pattern of actions. */
+int amld_role_pattern_valid(const char *text);
+
 /* 1 when it has no control characters, so that it can be printed. */
 int amld_role_printable(const char *text);
 

@@ -168,25 +168,6 @@ row_method(const json_t *row)
 
 
 static void
-page_time(amld_html_t *html, const char *label, const json_t *row,
-          const char *name)
-{
-    const char *text = row_text(row, name);
-
-    /* "2026-11-23T09:07:44Z": for people without the seconds */
-    amld_html(html, "<dt>%s</dt><dd><time datetime=\"%s\">", label, text);
-    if (strlen(text) == 20) {
-        char shown[] = "2026-11-23 09:07 UTC";
-
-        memcpy(shown, text, 10);
-        memcpy(shown + 11, text + 11, 5);
-        amld_html(html, "%s", shown);
-    }
-    amld_html(html, "</time></dd>\n");
-}
-
-
-static void
 page_row(amld_html_t *html, const json_t *row)
 {
     int current = json_is_true(json_object_get(row, "current"));
@@ -205,11 +186,11 @@ page_row(amld_html_t *html, const json_t *row)
               "</form>\n"
               "<dl>\n",
               row_text(row, "id"), row_text(row, "client"));
-    page_time(html, "Signed in", row, "created");
+    amld_page_time(html, "Signed in", row_text(row, "created"), "");
     amld_html(html, "<dt>How</dt><dd>%s</dd>\n", row_method(row));
     amld_html(html, "<dt>From</dt><dd>%s</dd>\n", row_text(row, "address"));
-    page_time(html, "Last used", row, "lastSeen");
-    page_time(html, "Ends", row, "expires");
+    amld_page_time(html, "Last used", row_text(row, "lastSeen"), "");
+    amld_page_time(html, "Ends", row_text(row, "expires"), "");
     amld_html(html, "</dl>\n</li>\n");
 }
 

@@ -610,6 +610,12 @@ sign_in_studio_page(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    /* it was not made to tell of all instances */
+    if (request->by_personal) {
+        amld_site_say(d, request, response, AML_REASON_TOKEN_SCOPE);
+        return;
+    }
+
     if (amld_studio_page(d, request, response) != 0) {
         amld_site_refuse(d, response, AMLD_SITE_STUDIO,
                          AML_REASON_REGISTRY_UNAVAILABLE);

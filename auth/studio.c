@@ -12,9 +12,50 @@
 
 #include "auth/pages.h"
 
+/* ---- whose instances ---- */
+
+typedef struct {
+    const aml_principal_id_t *principal;
+    amld_own_each_pt each;
+    void *data;
+} own_walk_t;
+
+
+static int
+own_each(void *data, aml_str_t key, aml_str_t value)
+{
+    const size_t family = sizeof("route/") - 1, port = sizeof("/0") - 1;
+    const own_walk_t *walk = data;
+    aml_route_t route;
+
+    /* route/<lower-case name>/0 */
+    if (key.n < family + port ||
+        memcmp(key.p + key.n - port, "/0", port) != 0 ||
+        aml_route_decode(value, &route) != AML_RECORD_OK ||
+        !aml_principal_eq(&route.creator, walk->principal)) {
+        return 0;
+    }
+
+    return walk->each(
+        walk->data, (aml_str_t){key.p + family, key.n - family - port}, &route);
+}
+
+
+aml_registry_rc_t
+amld_own_instances(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
+                   amld_own_each_pt each, void *data)
+{
+    own_walk_t walk = {principal, each, data};
+
+    return aml_registry_each(txn, aml_str("route/"), (aml_str_t){NULL, 0},
+                             own_each, &walk);
+}
+
+
+/* ---- the page ---- */
+
 typedef struct {
     const amld_config_t *config;
-    const aml_principal_id_t *principal;
     amld_page_instance_t *list;
     size_t n, size;
     int failed;
@@ -22,28 +63,19 @@ typedef struct {
 
 
 static char *
-studio_host(const studio_list_t *s, aml_str_t key)
+studio_host(const studio_list_t *s, aml_str_t name)
 {
-    const char *name, *slash;
     char *host;
 
-    /* route/<lower-case name>/0 */
-    name = memchr(key.p, '/', key.n);
-    slash = name != NULL
-                ? memchr(name + 1, '/', key.n - (size_t) (name + 1 - key.p))
-                : NULL;
-    if (slash == NULL ||
-        asprintf(&host, "%.*s.%s%s", (int) (slash - name - 1), name + 1,
-                 s->config->apps, s->config->apps_port) < 0) {
-        return NULL;
-    }
-
-    return host;
+    return asprintf(&host, "%.*s.%s%s", (int) name.n, name.p, s->config->apps,
+                    s->config->apps_port) < 0
+               ? NULL
+               : host;
 }
 
 
 static int
-studio_add(studio_list_t *s, aml_str_t key, const aml_route_t *route)
+studio_add(studio_list_t *s, aml_str_t name, const aml_route_t *route)
 {
     amld_page_instance_t *i;
     size_t size;
@@ -62,7 +94,7 @@ studio_add(studio_list_t *s, aml_str_t key, const aml_route_t *route)
     i = &s->list[s->n++];
     i->name = strndup(route->name.p, route->name.n);
     i->id = strndup(route->compute.p, route->compute.n);
-    i->host = studio_host(s, key);
+    i->host = studio_host(s, name);
     i->state = route->state;
 
     return i->name != NULL && i->id != NULL && i->host != NULL ? 0 : -1;
@@ -70,20 +102,11 @@ studio_add(studio_list_t *s, aml_str_t key, const aml_route_t *route)
 
 
 static int
-studio_each(void *data, aml_str_t key, aml_str_t value)
+studio_each(void *data, aml_str_t name, const aml_route_t *route)
 {
     studio_list_t *s = data;
-    aml_route_t route;
 
-    if (key.n < 2 || memcmp(key.p + key.n - 2, "/0", 2) != 0 ||
-        aml_route_decode(value, &route) != AML_RECORD_OK ||
-        !aml_principal_eq(&route.creator, s->principal)) {
-        return 0;
-    }
-
-    if (studio_add(s, key, &route) != 0) {
-        s->failed = 1;
-    }
+    s->failed = studio_add(s, name, route) != 0;
 
     return s->failed;
 }
@@ -93,15 +116,14 @@ int
 amld_studio_page(amld_t *d, const amld_request_t *request,
                  amld_response_t *response)
 {
-    studio_list_t s = {.config = d->config, .principal = &request->principal};
+    studio_list_t s = {.config = d->config};
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
     size_t i;
 
     rc = aml_registry_read(d->registry, &txn);
     if (rc == AML_REGISTRY_OK) {
-        rc = aml_registry_each(txn, aml_str("route/"), (aml_str_t){NULL, 0},
-                               studio_each, &s);
+        rc = amld_own_instances(txn, &request->principal, studio_each, &s);
         aml_registry_end(txn);
     }
 

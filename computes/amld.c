@@ -22,6 +22,7 @@
 #include "auth/role_store.h"
 #include "auth/session_api.h"
 #include "auth/sign_in.h"
+#include "auth/token_api.h"
 #include "computes/activity.h"
 #include "computes/arm.h"
 #include "computes/cli.h"
@@ -46,6 +47,7 @@ static const char amld_usage[] =
     "  principal …         whoever has an identity here: id, list, disable,\n"
     "                      enable, revoke\n"
     "  session …           who is signed in: list, end\n"
+    "  token …             personal access tokens: list, revoke\n"
     "  key …               signing keys: list, rotate\n"
     "  registry dump       what the registry holds, secrets left out\n"
     "\n"
@@ -82,8 +84,8 @@ static int
 run_serve(amld_t *d)
 {
     static const amld_http_route_t *const tables[] = {
-        amld_sign_in_routes, amld_session_routes, amld_arm_routes,
-        amld_role_routes, NULL};
+        amld_sign_in_routes, amld_session_routes, amld_token_routes,
+        amld_arm_routes,     amld_role_routes,    NULL};
     static const amld_http_route_t *const slow[] = {NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
@@ -188,6 +190,7 @@ main(int argc, char **argv)
         {"role", amld_cli_role},
         {"principal", amld_cli_principal},
         {"session", amld_cli_session},
+        {"token", amld_cli_token},
         {"key", amld_cli_key},
         {"registry", amld_cli_registry},
         {NULL, NULL},

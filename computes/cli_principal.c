@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/personal_tokens.h"
 #include "auth/principals.h"
 #include "auth/sign_ins.h"
 #include "computes/amld.h"
@@ -216,8 +217,14 @@ principal_write(aml_registry_txn_t *txn, const amld_cli_whom_t *whom,
     }
     amld_principal_clear(&p);
 
-    return rc == AML_REGISTRY_OK && change != PRINCIPAL_ENABLE
-               ? amld_sign_ins_end_of(txn, &whom->id, NULL, &ended)
+    if (rc != AML_REGISTRY_OK || change == PRINCIPAL_ENABLE) {
+        return rc;
+    }
+
+    rc = amld_sign_ins_end_of(txn, &whom->id, NULL, &ended);
+
+    return rc == AML_REGISTRY_OK
+               ? amld_personal_tokens_end_of(txn, &whom->id, NULL)
                : rc;
 }
 

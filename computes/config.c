@@ -54,6 +54,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("threads", "4", CFGF_NONE),
     CFG_STR("session_lifetime", "12h", CFGF_NONE),
     CFG_STR("token_lifetime", "1h", CFGF_NONE),
+    CFG_STR("personal_token_lifetime", "365d", CFGF_NONE),
     CFG_STR("key_lifetime", "30d", CFGF_NONE),
     CFG_STR("start_timeout", "60s", CFGF_NONE),
     CFG_STR("stop_timeout", "10s", CFGF_NONE),
@@ -386,6 +387,8 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
         amld_config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
     c->token_lifetime =
         amld_config_duration(r, cfg, "token_lifetime", 60, 86400);
+    c->personal_token_lifetime = amld_config_duration(
+        r, cfg, "personal_token_lifetime", 86400, 3650 * 86400);
     c->key_lifetime =
         amld_config_duration(r, cfg, "key_lifetime", 60, 400 * 86400);
     c->start_timeout = amld_config_duration(r, cfg, "start_timeout", 1, 3600);

@@ -80,11 +80,12 @@ typedef struct {
     char *roles;       /* file of the built-in role definitions */
     char *engine;      /* "process" */
     unsigned threads;
-    unsigned session_lifetime; /* seconds */
-    unsigned token_lifetime;   /* seconds */
-    unsigned key_lifetime;     /* seconds after which a new key signs */
-    unsigned start_timeout;    /* seconds until a start has failed */
-    unsigned stop_timeout;     /* seconds from SIGTERM to SIGKILL */
+    unsigned session_lifetime;        /* seconds */
+    unsigned token_lifetime;          /* seconds */
+    unsigned personal_token_lifetime; /* seconds, the most */
+    unsigned key_lifetime;            /* seconds after which a new key signs */
+    unsigned start_timeout;           /* seconds until a start has failed */
+    unsigned stop_timeout;            /* seconds from SIGTERM to SIGKILL */
     amld_workspace_t *workspaces;
     size_t workspace_count;
     amld_application_config_t *applications;

@@ -13,13 +13,14 @@
 #include <unistd.h>
 
 #include "auth/local_issuer.h"
+#include "auth/personal_tokens.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 
-/* Of sign-ins a round looks at no more than so many, and others may write
- * after each step. */
-#define SIGN_IN_STEP 1024
-#define SIGN_IN_STEPS 32
+/* A round looks at no more than so many of a kind, and others may write after
+ * each step. */
+#define SWEEP_STEP 1024
+#define SWEEP_STEPS 32
 
 struct amld_housekeeping {
     amld_t *amld;
@@ -28,30 +29,45 @@ struct amld_housekeeping {
     pthread_cond_t condition;
     int ends; /* under mutex */
 
-    char sign_in_from[AML_REGISTRY_KEY_MAX +
-                      1]; /* where the next round begins */
+    /* where the next rounds begin */
+    char sign_in_from[AML_REGISTRY_KEY_MAX + 1];
+    char token_from[AML_REGISTRY_KEY_MAX + 1];
 };
 
 
-static void
-housekeeping_sign_ins(amld_housekeeping_t *h, int64_t now)
+static aml_registry_rc_t
+sweep_sign_ins(amld_t *d, int64_t now, char *from, size_t *ended)
 {
-    amld_t *d = h->amld;
+    return amld_sign_ins_sweep(d->registry, now, 0, SWEEP_STEP, from, ended);
+}
+
+
+static aml_registry_rc_t
+sweep_tokens(amld_t *d, int64_t now, char *from, size_t *removed)
+{
+    return amld_personal_tokens_sweep(d->registry, now, SWEEP_STEP, from,
+                                      removed);
+}
+
+
+static void
+housekeeping_sweep(amld_t *d, const char *what, char *from, int64_t now,
+                   aml_registry_rc_t (*sweep)(amld_t *d, int64_t now,
+                                              char *from, size_t *n))
+{
     aml_registry_rc_t rc;
-    size_t ended, total = 0;
+    size_t n, total = 0;
     int i = 0;
 
     do {
-        rc = amld_sign_ins_sweep(d->registry, now, 0, SIGN_IN_STEP,
-                                 h->sign_in_from, &ended);
-        total += ended;
-    } while (rc == AML_REGISTRY_OK && h->sign_in_from[0] != '\0' &&
-             ++i < SIGN_IN_STEPS);
+        rc = sweep(d, now, from, &n);
+        total += n;
+    } while (rc == AML_REGISTRY_OK && from[0] != '\0' && ++i < SWEEP_STEPS);
 
     if (rc != AML_REGISTRY_OK) {
-        amld_log(AMLD_LOG_ERROR, "sign-ins: %s", aml_registry_strerror(rc));
+        amld_log(AMLD_LOG_ERROR, "%s: %s", what, aml_registry_strerror(rc));
     } else if (total > 0) {
-        amld_log(AMLD_LOG_INFO, "sign-ins: %zu have ended", total);
+        amld_log(AMLD_LOG_INFO, "%s: %zu have ended", what, total);
     }
 }
 
@@ -72,7 +88,8 @@ housekeeping_once(amld_housekeeping_t *h)
         amld_log(AMLD_LOG_DEBUG, "sessions: %zu expired", removed);
     }
 
-    housekeeping_sign_ins(h, now);
+    housekeeping_sweep(d, "sign-ins", h->sign_in_from, now, sweep_sign_ins);
+    housekeeping_sweep(d, "tokens", h->token_from, now, sweep_tokens);
 
     /* it logs itself; the keys that there are go on being good */
     (void) amld_issuer_tend(d->registry, d->config, now);

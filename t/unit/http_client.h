@@ -65,6 +65,7 @@ setup(void **state)
     s->config.apps_port = port;
     s->config.session_lifetime = 3600;
     s->config.token_lifetime = 600;
+    s->config.personal_token_lifetime = 90 * 86400;
     s->config.key_lifetime = 86400;
     s->amld.config = &s->config;
     s->amld.registry = s->scratch->registry;
