@@ -15,6 +15,7 @@
 #include "auth/sessions.h"
 #include "auth/site.h"
 #include "auth/studio.h"
+#include "computes/activity.h"
 
 #define PAGE "/auth/tokens"
 #define DAY 86400
@@ -62,6 +63,7 @@ token_json(const aml_personal_token_t *t, int64_t seen)
 
 
 typedef struct {
+    amld_t *d;
     aml_registry_txn_t *txn;
     int64_t now;
     json_t *tokens;
@@ -73,11 +75,14 @@ static int
 token_each(void *data, const aml_personal_token_t *t, const uint8_t hash[32])
 {
     token_list_t *list = data;
+    int64_t seen;
+
+    seen = list->d->activity != NULL
+               ? amld_activity_seen(list->d->activity, list->txn, hash)
+               : amld_personal_token_seen(list->txn, hash);
 
     return t->expires > list->now &&
-           json_array_append_new(
-               list->tokens,
-               token_json(t, amld_personal_token_seen(list->txn, hash))) != 0;
+           json_array_append_new(list->tokens, token_json(t, seen)) != 0;
 }
 
 
@@ -143,6 +148,7 @@ token_list(amld_t *d, const amld_request_t *request, amld_response_t *response,
     aml_registry_rc_t rc;
     json_t *sorted;
 
+    list->d = d;
     list->now = (int64_t) time(NULL);
     list->tokens = json_array();
     list->instances = json_array();

@@ -53,6 +53,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("engine", "process", CFGF_NONE),
     CFG_STR("threads", "4", CFGF_NONE),
     CFG_STR("session_lifetime", "12h", CFGF_NONE),
+    CFG_STR("session_idle", "8h", CFGF_NONE),
     CFG_STR("token_lifetime", "1h", CFGF_NONE),
     CFG_STR("personal_token_lifetime", "365d", CFGF_NONE),
     CFG_STR("key_lifetime", "30d", CFGF_NONE),
@@ -385,6 +386,8 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     c->threads = amld_config_number(r, cfg, "threads", 1, 64);
     c->session_lifetime =
         amld_config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
+    c->session_idle =
+        amld_config_duration(r, cfg, "session_idle", 0, 30 * 86400);
     c->token_lifetime =
         amld_config_duration(r, cfg, "token_lifetime", 60, 86400);
     c->personal_token_lifetime = amld_config_duration(

@@ -81,6 +81,7 @@ typedef struct {
     char *engine;      /* "process" */
     unsigned threads;
     unsigned session_lifetime;        /* seconds */
+    unsigned session_idle;            /* seconds without use, 0: any */
     unsigned token_lifetime;          /* seconds */
     unsigned personal_token_lifetime; /* seconds, the most */
     unsigned key_lifetime;            /* seconds after which a new key signs */

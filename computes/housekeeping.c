@@ -16,6 +16,7 @@
 #include "auth/personal_tokens.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
+#include "computes/activity.h"
 
 /* A round looks at no more than so many of a kind, and others may write after
  * each step. */
@@ -38,7 +39,10 @@ struct amld_housekeeping {
 static aml_registry_rc_t
 sweep_sign_ins(amld_t *d, int64_t now, char *from, size_t *ended)
 {
-    return amld_sign_ins_sweep(d->registry, now, 0, SWEEP_STEP, from, ended);
+    int64_t idle = amld_sign_ins_idle(d->config->session_idle,
+                                      amld_activity_since(d->activity), now);
+
+    return amld_sign_ins_sweep(d->registry, now, idle, SWEEP_STEP, from, ended);
 }
 
 

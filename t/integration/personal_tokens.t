@@ -103,6 +103,15 @@ subtest 'what one sees' => sub {
         @{$me->fetch(GET => $url)->res->json('/value')};
     is $seen->{name}, 'to be seen', 'its name';
     is $seen->{lastUsed}, undef, 'that it was not used';
+    is code($t, GET => $first), 200, 'it is used';
+    ok wait_for(
+        sub {
+            ($seen) = grep { $_->{id} eq $t->{id} }
+                @{$me->fetch(GET => $url)->res->json('/value')};
+            return $seen->{lastUsed};
+        }
+    ), 'that is seen soon';
+    like $seen->{lastUsed}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'when';
     is $seen->{instances}, 'all', 'its reach';
     my $text = $me->fetch(GET => $url)->res->body;
     unlike $text, qr/amlp_/, 'not the token';
