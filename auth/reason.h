@@ -108,6 +108,9 @@
       "Start the application, or check the port in the address.")              \
     X(ACTION_UNKNOWN, action_unknown, 404, "No such operation",                \
       "This path and method name no operation.", "Check the address.")         \
+    X(RATE_LIMITED, rate_limited, 429, "Too many requests",                    \
+      "You, or a program of yours, have asked more often than is allowed.",    \
+      "Wait a moment, then try again.")                                        \
     X(INSTANCE_STARTING, instance_starting, 503,                               \
       "The compute instance is starting", "It will be ready in a moment.",     \
       "This page tries again by itself.")                                      \

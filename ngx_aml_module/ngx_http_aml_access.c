@@ -130,13 +130,14 @@ ngx_http_aml_access_handler(ngx_http_request_t *r)
 {
     ngx_http_aml_ctx_t *ctx;
     ngx_http_aml_loc_conf_t *alcf;
+    ngx_http_aml_main_conf_t *amcf;
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "aml access: require %ui", alcf->require);
 
-    if (alcf->require == NGX_HTTP_AML_OFF) {
+    if (alcf->require == NGX_HTTP_AML_OFF && alcf->rate_zone == NULL) {
         return NGX_DECLINED;
     }
 
@@ -145,7 +146,19 @@ ngx_http_aml_access_handler(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    return ngx_http_aml_authorize(r, ctx, alcf->require);
+    if (alcf->require != NGX_HTTP_AML_OFF) {
+        return ngx_http_aml_authorize(r, ctx, alcf->require);
+    }
+
+    if (ngx_http_aml_rate_limited(r, ctx)) {
+        amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
+        (void) ngx_atomic_fetch_add(
+            &amcf->counters->decisions[AML_REASON_RATE_LIMITED], 1);
+
+        return ngx_http_aml_refuse(r, AML_REASON_RATE_LIMITED);
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -294,6 +307,13 @@ ngx_http_aml_decide(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         if (reason == AML_REASON_OK) {
             reason =
                 ngx_http_aml_identify(r, ctx, txn, worker, kind, credential);
+        }
+
+        /* also who is not known, or would not be let in */
+
+        if (reason != AML_REASON_REGISTRY_UNAVAILABLE &&
+            ngx_http_aml_rate_limited(r, ctx)) {
+            return AML_REASON_RATE_LIMITED;
         }
 
         if (require == NGX_HTTP_AML_OPTIONAL) {

@@ -80,6 +80,14 @@ static ngx_command_t ngx_http_aml_commands[] = {
      ngx_conf_set_enum_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_aml_loc_conf_t, require), &ngx_http_aml_require},
 
+    {ngx_string("aml_rate_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+     ngx_http_aml_rate_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("aml_rate"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE12,
+     ngx_http_aml_rate, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     {ngx_string("aml_refuse"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
      ngx_http_aml_refuse_directive, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
@@ -230,6 +238,7 @@ ngx_http_aml_create_loc_conf(ngx_conf_t *cf)
     }
 
     alcf->require = NGX_CONF_UNSET_UINT;
+    alcf->rate_zone = NGX_CONF_UNSET_PTR;
 
     return alcf;
 }
@@ -246,8 +255,14 @@ ngx_http_aml_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->require, prev->require, NGX_HTTP_AML_OFF);
 
+    if (conf->rate_zone == NGX_CONF_UNSET_PTR) {
+        conf->rate_zone =
+            prev->rate_zone == NGX_CONF_UNSET_PTR ? NULL : prev->rate_zone;
+        conf->rate_burst = prev->rate_burst;
+    }
+
     if (conf->require == NGX_HTTP_AML_OFF && conf->refuse == AML_REASON_OK &&
-        conf->status == 0) {
+        conf->status == 0 && conf->rate_zone == NULL) {
         return NGX_CONF_OK;
     }
 
@@ -260,8 +275,8 @@ ngx_http_aml_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (amcf->registry.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"aml_require\", \"aml_refuse\" and "
-                           "\"aml_status\" need \"aml_registry\" in the "
+                           "\"aml_require\", \"aml_rate\", \"aml_refuse\" "
+                           "and \"aml_status\" need \"aml_registry\" in the "
                            "http block");
         return NGX_CONF_ERROR;
     }

@@ -54,10 +54,13 @@ typedef struct {
     ngx_atomic_t websockets_closed;
     ngx_atomic_t registry_errors;
     ngx_atomic_t activity_dropped;
+    ngx_atomic_t rate_evicted;
+    ngx_atomic_t rate_corrupt;
 } ngx_http_aml_counters_t;
 
 
 typedef struct ngx_http_aml_activity_s ngx_http_aml_activity_t;
+typedef struct ngx_http_aml_rate_zone_s ngx_http_aml_rate_zone_t;
 
 
 /* What one worker keeps; made after the fork, never shared. */
@@ -100,6 +103,8 @@ typedef struct {
     ngx_uint_t require;
     ngx_uint_t refuse; /* aml_reason_t, or AML_REASON_OK: does not */
     ngx_uint_t status;
+    ngx_http_aml_rate_zone_t *rate_zone; /* NULL: off */
+    ngx_uint_t rate_burst;
 } ngx_http_aml_loc_conf_t;
 
 
@@ -120,13 +125,15 @@ typedef struct {
     unsigned hygiene : 1;    /* headers upstream have been set */
     unsigned linked : 1;     /* live is in the worker's queue */
     unsigned noted : 1;      /* as activity */
+    unsigned rated : 1;      /* one request was taken off its rate */
 
     aml_host_t host;
     uint64_t generation;
     uint64_t version; /* of the registry that was decided by */
     aml_peer_t peer;
     ngx_str_t peer_name;
-    aml_action_t *action; /* NULL but for the control API */
+    aml_action_t *action;   /* NULL but for the control API */
+    ngx_uint_t retry_after; /* seconds, for AML_REASON_RATE_LIMITED */
     ngx_queue_t live;
     ngx_http_aml_websocket_t *websocket; /* NULL before the 101 */
 } ngx_http_aml_ctx_t;
@@ -219,6 +226,14 @@ void ngx_http_aml_activity_tick(ngx_http_aml_main_conf_t *amcf);
 void ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
                                 ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
                                 uint32_t in, uint32_t out);
+
+/* ngx_http_aml_rate.c */
+
+char *ngx_http_aml_rate_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_aml_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* Is it one too many?  Then ctx->retry_after is set. */
+ngx_uint_t
+ngx_http_aml_rate_limited(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx);
 
 /* ngx_http_aml_status.c */
 

@@ -38,6 +38,7 @@ static ngx_int_t
 ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
                             const aml_reason_info_t *info, ngx_str_t *id,
                             ngx_uint_t page);
+static ngx_int_t ngx_http_aml_retry_after(ngx_http_request_t *r);
 
 
 static ngx_str_t ngx_http_aml_no_store = ngx_string("no-store");
@@ -355,6 +356,11 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
         return NGX_ERROR;
     }
 
+    if (reason == AML_REASON_RATE_LIMITED &&
+        ngx_http_aml_retry_after(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* RFC 6750 section 3: an error only where a token was sent */
 
     if (info->status == NGX_HTTP_UNAUTHORIZED &&
@@ -366,6 +372,31 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_aml_retry_after(ngx_http_request_t *r)
+{
+    u_char *p;
+    ngx_str_t value;
+    ngx_http_aml_ctx_t *ctx;
+
+    ctx = ngx_http_aml_get_ctx(r);
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len =
+        ngx_sprintf(p, "%ui", ctx != NULL ? ngx_max(ctx->retry_after, 1) : 1) -
+        p;
+
+    return ngx_http_aml_add_header(r, "Retry-After", &value) != NULL
+               ? NGX_OK
+               : NGX_ERROR;
 }
 
 

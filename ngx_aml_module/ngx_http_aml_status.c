@@ -111,9 +111,14 @@ ngx_http_aml_status_handler(ngx_http_request_t *r)
                      "# TYPE aml_registry_errors_total counter\n"
                      "aml_registry_errors_total %uA\n"
                      "# TYPE aml_activity_dropped_total counter\n"
-                     "aml_activity_dropped_total %uA\n",
+                     "aml_activity_dropped_total %uA\n"
+                     "# TYPE aml_rate_evicted_total counter\n"
+                     "aml_rate_evicted_total %uA\n"
+                     "# TYPE aml_rate_corrupt_total counter\n"
+                     "aml_rate_corrupt_total %uA\n",
                      counters->websockets, counters->websockets_closed,
-                     counters->registry_errors, counters->activity_dropped);
+                     counters->registry_errors, counters->activity_dropped,
+                     counters->rate_evicted, counters->rate_corrupt);
 
     if (worker != NULL && worker->registry != NULL &&
         aml_registry_read(worker->registry, &txn) == AML_REGISTRY_OK) {
