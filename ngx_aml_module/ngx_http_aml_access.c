@@ -20,7 +20,6 @@ typedef struct {
 } ngx_http_aml_cookie_t;
 
 
-static ngx_http_aml_ctx_t *ngx_http_aml_make_ctx(ngx_http_request_t *r);
 static void ngx_http_aml_cleanup(void *data);
 static ngx_int_t
 ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
@@ -80,7 +79,7 @@ ngx_http_aml_get_ctx(ngx_http_request_t *r)
 }
 
 
-static ngx_http_aml_ctx_t *
+ngx_http_aml_ctx_t *
 ngx_http_aml_make_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t *cln;

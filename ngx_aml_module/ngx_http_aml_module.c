@@ -149,7 +149,8 @@ ngx_http_aml_postconfiguration(ngx_conf_t *cf)
 
     if (ngx_http_aml_tls_enforce(cf) != NGX_OK ||
         ngx_http_aml_status_zone(cf, amcf) != NGX_OK ||
-        ngx_http_aml_refuse_init(cf, amcf) != NGX_OK) {
+        ngx_http_aml_refuse_init(cf, amcf) != NGX_OK ||
+        ngx_http_aml_log_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 

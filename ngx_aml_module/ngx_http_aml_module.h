@@ -152,6 +152,15 @@ ngx_int_t ngx_http_aml_precontent_handler(ngx_http_request_t *r);
 aml_str_t
 ngx_http_aml_header(ngx_http_request_t *r, const char *lowcase, size_t len);
 
+/* The same, and a new one where there is none; NULL without memory. */
+ngx_http_aml_ctx_t *ngx_http_aml_make_ctx(ngx_http_request_t *r);
+
+/* ngx_http_aml_log.c */
+
+ngx_int_t ngx_http_aml_log_init(ngx_conf_t *cf);
+/* The path as the client wrote it, without the query. */
+void ngx_http_aml_path(ngx_http_request_t *r, ngx_str_t *path);
+
 /* ngx_http_aml_headers.c */
 
 void ngx_http_aml_headers_init(ngx_http_aml_main_conf_t *amcf);

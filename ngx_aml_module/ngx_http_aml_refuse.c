@@ -106,6 +106,12 @@ ngx_http_aml_refuse_handler(ngx_http_request_t *r)
     ngx_http_aml_loc_conf_t *alcf;
     ngx_http_aml_main_conf_t *amcf;
 
+    /* for the variables */
+
+    if (ngx_http_aml_make_ctx(r) == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
     amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
 

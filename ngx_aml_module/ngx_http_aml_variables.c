@@ -6,6 +6,9 @@
 #include "ngx_http_aml_module.h"
 
 
+#define NGX_HTTP_AML_PLAIN_MAX 1024
+
+
 static ngx_int_t
 ngx_http_aml_principal(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                        uintptr_t data);
@@ -15,6 +18,21 @@ ngx_http_aml_instance(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 static ngx_int_t
 ngx_http_aml_action_variable(ngx_http_request_t *r,
                              ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t
+ngx_http_aml_scope(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t data);
+static ngx_int_t
+ngx_http_aml_audit(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t data);
+static ngx_int_t
+ngx_http_aml_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                           uintptr_t data);
+static ngx_int_t
+ngx_http_aml_path_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                           uintptr_t data);
+static ngx_int_t
+ngx_http_aml_set_plain(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                       ngx_str_t *value);
 static ngx_int_t
 ngx_http_aml_decision(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                       uintptr_t data);
@@ -40,6 +58,18 @@ static ngx_http_variable_t ngx_http_aml_variables[] = {
      NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("aml_action"), NULL, ngx_http_aml_action_variable, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_scope"), NULL, ngx_http_aml_scope, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_audit"), NULL, ngx_http_aml_audit, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_host"), NULL, ngx_http_aml_host_variable, 0,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("aml_path"), NULL, ngx_http_aml_path_variable, 0,
      NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("aml_decision"), NULL, ngx_http_aml_decision, 0,
@@ -159,6 +189,102 @@ ngx_http_aml_action_variable(ngx_http_request_t *r,
     }
 
     return ngx_http_aml_set(v, ctx->action->action, ctx->action->action_len);
+}
+
+
+static ngx_int_t
+ngx_http_aml_scope(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t data)
+{
+    ngx_http_aml_ctx_t *ctx;
+
+    ctx = ngx_http_aml_get_ctx(r);
+
+    if (ctx == NULL || ctx->action == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_aml_set(v, ctx->action->scope.p, ctx->action->scope.n);
+}
+
+
+/* Is it to be written into a log of what was refused, and of what was changed:
+ * "1", or "0". */
+static ngx_int_t
+ngx_http_aml_audit(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                   uintptr_t data)
+{
+    size_t n;
+    ngx_uint_t audit;
+    aml_action_t *action;
+    ngx_http_aml_ctx_t *ctx;
+
+    ctx = ngx_http_aml_get_ctx(r);
+
+    audit = 0;
+
+    if (ctx != NULL && ctx->decided) {
+        action = ctx->action;
+        n = sizeof("/read") - 1;
+
+        audit = !ctx->allowed ||
+                (action != NULL &&
+                 (action->action_len < n ||
+                  ngx_memcmp(action->action + action->action_len - n, "/read",
+                             n) != 0));
+    }
+
+    return ngx_http_aml_set(v, audit ? "1" : "0", 1);
+}
+
+
+static ngx_int_t
+ngx_http_aml_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                           uintptr_t data)
+{
+    return ngx_http_aml_set_plain(r, v, &r->headers_in.server);
+}
+
+
+static ngx_int_t
+ngx_http_aml_path_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                           uintptr_t data)
+{
+    ngx_str_t path;
+
+    ngx_http_aml_path(r, &path);
+
+    return ngx_http_aml_set_plain(r, v, &path);
+}
+
+
+/* nginx escapes for JSON what has a meaning there, but lets through what is
+ * no UTF-8; so nothing but printable ASCII is left. */
+static ngx_int_t
+ngx_http_aml_set_plain(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                       ngx_str_t *value)
+{
+    u_char *p, *start;
+    size_t i, n;
+
+    n = ngx_min(value->len, NGX_HTTP_AML_PLAIN_MAX);
+
+    start = ngx_pnalloc(r->pool, 3 * n + 1);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0, p = start; i < n; i++) {
+        if (value->data[i] > ' ' && value->data[i] < 0x7f) {
+            *p++ = value->data[i];
+
+        } else {
+            p = ngx_sprintf(p, "%%%02Xd", (u_int) value->data[i]);
+        }
+    }
+
+    return ngx_http_aml_set(v, start, p - start);
 }
 
 
