@@ -62,6 +62,9 @@
     X(TOKEN_SCOPE, token_scope, 403, "The token does not reach this far",      \
       "The personal access token was made for other instances or actions.",    \
       "Use another token, or make one whose scope has this.")                  \
+    X(TRY_LATER, try_later, 429, "Too many wrong attempts",                    \
+      "There were too many wrong attempts.",                                   \
+      "Wait as long as Retry-After says, then try again.")                     \
     X(CREDENTIAL_REPEATED, credential_repeated, 400,                           \
       "More than one credential",                                              \
       "The request carries the same kind of credential twice.",                \

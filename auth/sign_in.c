@@ -14,7 +14,6 @@
 #include "auth/accounts.h"
 #include "auth/assets.h"
 #include "auth/cookie.h"
-#include "auth/local_issuer.h"
 #include "auth/pages.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
@@ -22,9 +21,6 @@
 #include "auth/studio.h"
 
 #define URL_SIZE 8192
-#define BASIC_SIZE 1024
-
-#define WRONG "Name or password is wrong."
 
 
 /* ---- what every handler asks first ---- */
@@ -107,28 +103,21 @@ sign_in_form(amld_t *d, const amld_request_t *request,
 }
 
 
-/* A new sign-in in place of what the browser had; its cookie's value. */
-static aml_registry_rc_t
-sign_in_begin(amld_t *d, const amld_request_t *request,
-              const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
+aml_registry_rc_t
+amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
+                   const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
 {
     int64_t now = (int64_t) time(NULL);
-    amld_sign_in_t made = {.principal = account->principal,
-                           .name = account->name,
-                           .method = "password",
-                           .issuer = AMLD_LOCAL_SPACE,
-                           .subject = account->name,
-                           .sid = "",
-                           .address = request->client,
-                           .agent = amld_request_header(request, "User-Agent"),
-                           .created = now,
-                           .expires = now + d->config->session_lifetime};
+    const char *agent = amld_request_header(request, "User-Agent");
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
 
-    made.agent = made.agent != NULL ? made.agent : "";
+    s->address = request->client;
+    s->agent = agent != NULL ? agent : "";
+    s->created = now;
+    s->expires = now + d->config->session_lifetime;
 
-    if (aml_uuid_random(&made.id) != 0) {
+    if (aml_uuid_random(&s->id) != 0) {
         return AML_REGISTRY_FAILED;
     }
 
@@ -137,7 +126,7 @@ sign_in_begin(amld_t *d, const amld_request_t *request,
         return rc;
     }
 
-    if (!amld_account_same(txn, account)) {
+    if (account != NULL && !amld_account_same(txn, account)) {
         rc = AML_REGISTRY_DENIED;
     }
 
@@ -146,12 +135,12 @@ sign_in_begin(amld_t *d, const amld_request_t *request,
     }
 
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_sign_in_begin(txn, &made);
+        rc = amld_sign_in_begin(txn, s);
     }
 
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_session_create(txn, &made.principal, &made.id,
-                                 d->config->studio_host, now, made.expires,
+        rc = amld_session_create(txn, &s->principal, &s->id,
+                                 d->config->studio_host, now, s->expires,
                                  secret);
     }
 
@@ -161,58 +150,6 @@ sign_in_begin(amld_t *d, const amld_request_t *request,
     }
 
     return aml_registry_commit(txn);
-}
-
-
-static void
-sign_in_submit(amld_t *d, const amld_request_t *request,
-               amld_response_t *response)
-{
-    const char *name = amld_request_form(request, "name");
-    const char *password = amld_request_form(request, "password");
-    const char *to = amld_sign_in_local(amld_request_form(request, "to"));
-    char secret[AMLD_SECRET_SIZE];
-    amld_account_t account;
-    amld_account_rc_t checked;
-    aml_registry_rc_t rc;
-
-    if (!amld_site_studio(d, request, response)) {
-        return;
-    }
-
-    name = name != NULL ? name : "";
-    password = password != NULL ? password : "";
-
-    checked = amld_account_check(d->registry, name, password, &account);
-    if (checked == AMLD_ACCOUNT_FAILED) {
-        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
-                         AML_REASON_REGISTRY_UNAVAILABLE);
-        return;
-    }
-
-    rc = checked == AMLD_ACCOUNT_OK
-             ? sign_in_begin(d, request, &account, secret)
-             : AML_REGISTRY_DENIED;
-
-    if (rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
-        amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s", name,
-                 request->client);
-        amld_page_sign_in(d, response, 403, to, name, WRONG);
-        return;
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        sign_in_failed(d, response, AMLD_SITE_STUDIO, "sign-in", rc);
-        return;
-    }
-
-    amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", account.name,
-             request->client);
-
-    amld_response_redirect(response, to);
-    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                         AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
-    OPENSSL_cleanse(secret, sizeof(secret));
 }
 
 
@@ -508,63 +445,6 @@ sign_in_session(amld_t *d, const amld_request_t *request,
 }
 
 
-/* ---- tokens ---- */
-
-static void
-sign_in_token(amld_t *d, const amld_request_t *request,
-              amld_response_t *response)
-{
-    const char *name = "", *password;
-    char room[BASIC_SIZE], *token = NULL;
-    amld_mint_t mint;
-    amld_account_t account;
-    amld_account_rc_t rc = AMLD_ACCOUNT_REFUSED;
-
-    if (!amld_site_is_studio(d, request)) {
-        amld_response_error(response, 404, "host_unknown", NULL,
-                            "Tokens are given out at the studio's address.");
-        return;
-    }
-
-    if (amld_sign_in_basic(amld_request_header(request, "Authorization"), room,
-                           sizeof(room), &name, &password) == 0) {
-        rc = amld_account_check(d->registry, name, password, &account);
-        if (rc == AMLD_ACCOUNT_OK) {
-            mint =
-                (amld_mint_t){account.principal, account.name, NULL, &account};
-            rc = amld_issuer_mint(d->registry, d->config, &mint,
-                                  (int64_t) time(NULL), &token);
-        }
-
-        amld_log(rc == AMLD_ACCOUNT_OK ? AMLD_LOG_INFO : AMLD_LOG_WARN,
-                 "token: %s \"%.64s\" from %s",
-                 rc == AMLD_ACCOUNT_OK ? "for" : "refused", name,
-                 request->client);
-        OPENSSL_cleanse(room, sizeof(room));
-    }
-
-    if (rc == AMLD_ACCOUNT_OK) {
-        amld_response_json(response, 200,
-                           json_pack("{s:s, s:s, s:I}", "access_token", token,
-                                     "token_type", "Bearer", "expires_in",
-                                     (json_int_t) d->config->token_lifetime));
-
-    } else if (rc == AMLD_ACCOUNT_REFUSED) {
-        amld_response_error(response, 401, "sign_in_required", NULL,
-                            "Send name and password of an account as HTTP "
-                            "Basic credentials.");
-        amld_response_header(response, "WWW-Authenticate",
-                             "Basic realm=\"AML Gateway\", charset=\"UTF-8\"");
-
-    } else {
-        amld_response_error(response, 503, "registry_unavailable", NULL,
-                            "A token can't be made right now.");
-    }
-
-    free(token);
-}
-
-
 /* ---- files ---- */
 
 static void
@@ -626,11 +506,9 @@ sign_in_studio_page(amld_t *d, const amld_request_t *request,
 const amld_http_route_t amld_sign_in_routes[] = {
     {"GET", "/", sign_in_studio_page},
     {"GET", "/auth/sign-in", sign_in_form},
-    {"POST", "/auth/sign-in", sign_in_submit},
     {"POST", "/auth/sign-out", sign_in_out_studio},
     {"GET", "/auth/signed-out", sign_in_signed_out},
     {"GET", "/auth/handoff", sign_in_handoff},
-    {"POST", "/auth/token", sign_in_token},
     {"GET", "/auth/style.css", sign_in_style},
     {"GET", "/auth/studio.js", sign_in_script},
     {"GET", "/.aml/sign-in", sign_in_at},

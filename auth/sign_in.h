@@ -17,9 +17,26 @@
 #ifndef AMLD_SIGN_IN_H
 #define AMLD_SIGN_IN_H
 
+#include "auth/accounts.h"
+#include "auth/sessions.h"
+#include "auth/sign_ins.h"
 #include "computes/http.h"
 
 extern const amld_http_route_t amld_sign_in_routes[];
+/* Those with passwords, which take their time. */
+extern const amld_http_route_t amld_password_routes[];
+
+/*
+ * A new sign-in of the browser that asks, in place of the one that it had, and
+ * the studio's session, whose cookie is `secret`; one transaction.  `s` has
+ * who, how, and what that brought; the rest is filled.  DENIED when the
+ * principal is disabled, or `account`, unless NULL, was changed since it was
+ * checked.
+ */
+aml_registry_rc_t
+amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
+                   const amld_account_t *account,
+                   char secret[AMLD_SECRET_SIZE]);
 
 /*
  * Where to go after signing in: `to` when it is a local path of printable

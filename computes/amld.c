@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "auth/assignments.h"
+#include "auth/credentials.h"
 #include "auth/fetch.h"
 #include "auth/key_keeper.h"
 #include "auth/local_issuer.h"
@@ -86,7 +87,7 @@ run_serve(amld_t *d)
     static const amld_http_route_t *const tables[] = {
         amld_sign_in_routes, amld_session_routes, amld_token_routes,
         amld_arm_routes,     amld_role_routes,    NULL};
-    static const amld_http_route_t *const slow[] = {NULL};
+    static const amld_http_route_t *const slow[] = {amld_password_routes, NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
@@ -137,13 +138,18 @@ amld_run(const char *file, int argc, char **argv)
         d.registry = amld_registry_open(d.config);
     }
 
-    if (d.registry != NULL && d.wake >= 0 &&
+    if (d.registry != NULL) {
+        d.credentials = amld_credentials_new(d.config);
+    }
+
+    if (d.credentials != NULL && d.wake >= 0 &&
         amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
         rc = run_serve(&d);
     }
 
+    amld_credentials_free(d.credentials);
     if (d.registry != NULL) {
         aml_registry_close(d.registry);
     }

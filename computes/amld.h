@@ -23,8 +23,9 @@ typedef struct {
     amld_config_t *config;
     aml_registry_t *registry;
     int wake; /* eventfd: amld_wake() makes the supervisor look again */
-    struct amld_key_keeper *keys; /* NULL before it serves */
-    struct amld_activity *activity; /* see activity.h */
+    struct amld_key_keeper *keys;         /* NULL before it serves */
+    struct amld_activity *activity;       /* see activity.h */
+    struct amld_credentials *credentials; /* see credentials.h */
     volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;
 

@@ -57,6 +57,10 @@ static cfg_opt_t config_options[] = {
     CFG_STR("token_lifetime", "1h", CFGF_NONE),
     CFG_STR("personal_token_lifetime", "365d", CFGF_NONE),
     CFG_STR("key_lifetime", "30d", CFGF_NONE),
+    CFG_STR("backoff_account", "5", CFGF_NONE),
+    CFG_STR("backoff_address", "20", CFGF_NONE),
+    CFG_STR("backoff_first", "1s", CFGF_NONE),
+    CFG_STR("backoff_most", "5m", CFGF_NONE),
     CFG_STR("start_timeout", "60s", CFGF_NONE),
     CFG_STR("stop_timeout", "10s", CFGF_NONE),
     CFG_SEC("workspace", workspace_options,
@@ -394,6 +398,11 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
         r, cfg, "personal_token_lifetime", 86400, 3650 * 86400);
     c->key_lifetime =
         amld_config_duration(r, cfg, "key_lifetime", 60, 400 * 86400);
+    c->backoff_account = amld_config_number(r, cfg, "backoff_account", 1, 1000);
+    c->backoff_address =
+        amld_config_number(r, cfg, "backoff_address", 1, 1000000);
+    c->backoff_first = amld_config_duration(r, cfg, "backoff_first", 1, 3600);
+    c->backoff_most = amld_config_duration(r, cfg, "backoff_most", 1, 86400);
     c->start_timeout = amld_config_duration(r, cfg, "start_timeout", 1, 3600);
     c->stop_timeout = amld_config_duration(r, cfg, "stop_timeout", 1, 3600);
 }

@@ -85,6 +85,10 @@ typedef struct {
     unsigned token_lifetime;          /* seconds */
     unsigned personal_token_lifetime; /* seconds, the most */
     unsigned key_lifetime;            /* seconds after which a new key signs */
+    unsigned backoff_account;         /* wrong attempts that cost nothing */
+    unsigned backoff_address;         /* of one address */
+    unsigned backoff_first;           /* seconds of the first wait */
+    unsigned backoff_most;            /* of the longest */
     unsigned start_timeout;           /* seconds until a start has failed */
     unsigned stop_timeout;            /* seconds from SIGTERM to SIGKILL */
     amld_workspace_t *workspaces;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
+#include "auth/credentials.h"
 #include "computes/http.h"
 
 #define STUDIO "aml.localhost:8443"
@@ -69,6 +70,12 @@ setup(void **state)
     s->config.key_lifetime = 86400;
     s->amld.config = &s->config;
     s->amld.registry = s->scratch->registry;
+    s->config.backoff_account = 5;
+    s->config.backoff_address = 20;
+    s->config.backoff_first = 1;
+    s->config.backoff_most = 300;
+    s->amld.credentials = amld_credentials_new(&s->config);
+    assert_non_null(s->amld.credentials);
     amld_log_level(AMLD_LOG_ERROR);
 
     s->http = amld_http_start(&s->amld, http_tables,
@@ -89,6 +96,7 @@ teardown(void **state)
     void *scratch = s->scratch;
 
     amld_http_stop(s->http);
+    amld_credentials_free(s->amld.credentials);
     assert_int_equal(stat(s->listen, &st), -1);
     scratch_teardown(&scratch);
     free(s);

@@ -87,6 +87,12 @@ defaults(void **state)
     assert_int_equal(c->threads, 4);
     assert_int_equal(c->session_lifetime, 12 * 3600);
     assert_int_equal(c->token_lifetime, 3600);
+    assert_int_equal(c->session_idle, 8 * 3600);
+    assert_int_equal(c->personal_token_lifetime, 365 * 86400);
+    assert_int_equal(c->backoff_account, 5);
+    assert_int_equal(c->backoff_address, 20);
+    assert_int_equal(c->backoff_first, 1);
+    assert_int_equal(c->backoff_most, 300);
     assert_int_equal(c->key_lifetime, 30 * 86400);
     assert_int_equal(c->start_timeout, 60);
     assert_int_equal(c->stop_timeout, 10);

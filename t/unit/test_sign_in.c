@@ -13,6 +13,8 @@
 #include "auth/sign_in.h"
 
 const amld_http_route_t *const http_tables[] = {amld_sign_in_routes, NULL};
+const amld_http_route_t *const http_slow_tables[] = {amld_password_routes,
+                                                     NULL};
 
 static const char host_studio[] = "Host: " STUDIO;
 static const char origin_studio[] = "Origin: https://" STUDIO;
@@ -333,6 +335,39 @@ tokens(void **state)
 }
 
 
+/* Enough wrong ones, and everybody waits, whether there is an account. */
+static void
+backoff(void **state)
+{
+    static const char *const names[] = {"alice", "nobod"};
+    server_t *s = *state;
+    amld_account_t alice;
+    char v[1024], fields[64];
+    answer_t a[2];
+    size_t i, n;
+
+    account(s, &alice);
+
+    for (n = 0; n < 2; n++) {
+        snprintf(fields, sizeof(fields), "name=%s&password=wrong", names[n]);
+        for (i = 0; i < 5; i++) {
+            a[n] = submit(s, origin_studio, host_studio, fields);
+            assert_int_equal(a[n].status, 403);
+        }
+        a[n] = submit(s, origin_studio, host_studio, fields);
+        assert_int_equal(a[n].status, 429);
+        assert_true(header_of(&a[n], "Retry-After", v));
+        assert_string_equal(v, "1");
+        assert_true(header_of(&a[n], "X-AML-Reason", v));
+        assert_string_equal(v, "try_later");
+    }
+    assert_int_equal(a[0].body_len, a[1].body_len);
+
+    assert_int_equal(submit(s, origin_studio, host_studio, FIELDS).status, 429);
+    assert_int_equal(scratch_count(s->scratch, "session/"), 0);
+}
+
+
 int
 main(void)
 {
@@ -342,6 +377,7 @@ main(void)
         cmocka_unit_test_setup_teardown(handoff_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(sign_in_replaces, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens, setup, teardown),
+        cmocka_unit_test_setup_teardown(backoff, setup, teardown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,209 @@
+/*
+ * Signing in with a name and a password: the form, and HTTP Basic.
+ */
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "auth/cookie.h"
+#include "auth/credentials.h"
+#include "auth/local_issuer.h"
+#include "auth/sessions.h"
+#include "auth/sign_in.h"
+#include "auth/site.h"
+
+#define BASIC_SIZE 1024
+#define WRONG "Name or password is wrong."
+
+
+/* ---- the form ---- */
+
+static aml_registry_rc_t
+password_begin(amld_t *d, const amld_request_t *request,
+               const amld_person_t *person, char secret[AMLD_SECRET_SIZE])
+{
+    amld_sign_in_t made = {.principal = person->principal,
+                           .name = person->name,
+                           .method = person->method,
+                           .issuer = person->issuer,
+                           .subject = person->name,
+                           .sid = ""};
+
+    return amld_sign_in_enter(d, request, &made, &person->account, secret);
+}
+
+
+static void
+password_later(amld_t *d, amld_response_t *response, const char *to,
+               const char *name, unsigned seconds)
+{
+    const aml_reason_info_t *info = aml_reason_info(AML_REASON_TRY_LATER);
+    char alert[128];
+
+    (void) snprintf(alert, sizeof(alert), "%s Try again in %u second%s.",
+                    info->text.p, seconds, seconds == 1 ? "" : "s");
+    amld_page_sign_in(d, response, info->status, to, name, alert);
+    amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+    amld_response_header(response, "Retry-After", "%u", seconds);
+}
+
+
+static void
+password_submit(amld_t *d, const amld_request_t *request,
+                amld_response_t *response)
+{
+    const char *name = amld_request_form(request, "name");
+    const char *password = amld_request_form(request, "password");
+    const char *to = amld_sign_in_local(amld_request_form(request, "to"));
+    char secret[AMLD_SECRET_SIZE];
+    amld_person_t person;
+    aml_registry_rc_t rc;
+    amld_check_t checked;
+    unsigned seconds;
+
+    if (!amld_site_studio(d, request, response)) {
+        return;
+    }
+
+    name = name != NULL ? name : "";
+    password = password != NULL ? password : "";
+
+    checked =
+        amld_credentials_check(d, request, name, password, &person, &seconds);
+
+    if (checked == AMLD_CHECK_FAILED) {
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
+                         AML_REASON_REGISTRY_UNAVAILABLE);
+        return;
+    }
+    if (checked == AMLD_CHECK_LATER) {
+        password_later(d, response, to, name, seconds);
+        return;
+    }
+
+    rc = checked == AMLD_CHECK_RIGHT
+             ? password_begin(d, request, &person, secret)
+             : AML_REGISTRY_DENIED;
+
+    if (rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
+        amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s", name,
+                 request->client);
+        amld_page_sign_in(d, response, 403, to, name, WRONG);
+        return;
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        amld_site_failed(d, request, response, "sign-in", rc);
+        return;
+    }
+
+    amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", person.name,
+             request->client);
+
+    amld_response_redirect(response, to);
+    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                         AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
+    OPENSSL_cleanse(secret, sizeof(secret));
+}
+
+
+/* ---- tokens ---- */
+
+static amld_check_t
+password_mint(amld_t *d, const amld_person_t *person, char **token)
+{
+    amld_mint_t mint = {person->principal, person->name, NULL,
+                        &person->account};
+
+    switch (amld_issuer_mint(d->registry, d->config, &mint,
+                             (int64_t) time(NULL), token)) {
+    case AMLD_ACCOUNT_OK:
+        return AMLD_CHECK_RIGHT;
+    case AMLD_ACCOUNT_REFUSED:
+        return AMLD_CHECK_WRONG;
+    default:
+        return AMLD_CHECK_FAILED;
+    }
+}
+
+
+static void
+password_token_refused(amld_response_t *response, amld_check_t why,
+                       unsigned seconds)
+{
+    const aml_reason_info_t *info = aml_reason_info(AML_REASON_TRY_LATER);
+
+    if (why == AMLD_CHECK_WRONG) {
+        amld_response_error(response, 401, "sign_in_required", NULL,
+                            "Send name and password of an account as HTTP "
+                            "Basic credentials.");
+        amld_response_header(response, "WWW-Authenticate",
+                             "Basic realm=\"AML Gateway\", charset=\"UTF-8\"");
+
+    } else if (why == AMLD_CHECK_LATER) {
+        amld_response_error(response, info->status, info->code.p, NULL,
+                            "%s Try again in %u seconds.", info->text.p,
+                            seconds);
+        amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+        amld_response_header(response, "Retry-After", "%u", seconds);
+
+    } else {
+        amld_response_error(response, 503, "registry_unavailable", NULL,
+                            "A token can't be made right now.");
+    }
+}
+
+
+static void
+password_token(amld_t *d, const amld_request_t *request,
+               amld_response_t *response)
+{
+    const char *name = "", *password;
+    char room[BASIC_SIZE], *token = NULL;
+    amld_check_t rc = AMLD_CHECK_WRONG;
+    amld_person_t person;
+    unsigned seconds = 0;
+
+    if (!amld_site_is_studio(d, request)) {
+        amld_response_error(response, 404, "host_unknown", NULL,
+                            "Tokens are given out at the studio's address.");
+        return;
+    }
+
+    if (amld_sign_in_basic(amld_request_header(request, "Authorization"), room,
+                           sizeof(room), &name, &password) == 0) {
+        rc = amld_credentials_check(d, request, name, password, &person,
+                                    &seconds);
+        if (rc == AMLD_CHECK_RIGHT) {
+            rc = password_mint(d, &person, &token);
+        }
+
+        amld_log(rc == AMLD_CHECK_RIGHT ? AMLD_LOG_INFO : AMLD_LOG_WARN,
+                 "token: %s \"%.64s\" from %s",
+                 rc == AMLD_CHECK_RIGHT ? "for" : "refused", name,
+                 request->client);
+        OPENSSL_cleanse(room, sizeof(room));
+    }
+
+    if (rc != AMLD_CHECK_RIGHT) {
+        password_token_refused(response, rc, seconds);
+        return;
+    }
+
+    amld_response_json(response, 200,
+                       json_pack("{s:s, s:s, s:I}", "access_token", token,
+                                 "token_type", "Bearer", "expires_in",
+                                 (json_int_t) d->config->token_lifetime));
+    OPENSSL_cleanse(token, strlen(token));
+    free(token);
+}
+
+
+const amld_http_route_t amld_password_routes[] = {
+    {"POST", "/auth/sign-in", password_submit},
+    {"POST", "/auth/token", password_token},
+    {NULL, NULL, NULL},
+};
