@@ -13,6 +13,7 @@
 
 
 #define NGX_HTTP_AML_STALE_TICKS 5 /* looks at the file once in so many */
+#define NGX_HTTP_AML_ALL_TICKS 25  /* decides on all once in so many */
 
 
 static void ngx_http_aml_tick(ngx_event_t *ev);
@@ -21,6 +22,8 @@ static void ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf,
 static void ngx_http_aml_forget(ngx_http_aml_worker_t *worker);
 static void ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
                                ngx_http_aml_worker_t *worker);
+static ngx_uint_t ngx_http_aml_concerned(ngx_http_aml_ctx_t *ctx,
+                                         const aml_registry_changes_t *changes);
 static aml_reason_t
 ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn);
 static aml_reason_t ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx);
@@ -222,21 +225,24 @@ ngx_http_aml_open(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_worker_t *worker)
 
 
 /*
- * After a change, every request that is under way is decided on again; without
- * one, only time can have ended a credential.
+ * A request that is under way is decided on again after a change of something
+ * that its decision was made of; without one, only time can have ended a
+ * credential.  And now and then in any case.
  */
 static void
 ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
                    ngx_http_aml_worker_t *worker)
 {
     uint64_t version;
-    ngx_uint_t changed;
+    ngx_uint_t all;
     ngx_queue_t *q, *next;
     aml_reason_t reason;
     aml_registry_txn_t *txn;
     ngx_http_aml_ctx_t *ctx;
+    aml_registry_changes_t changes;
 
-    changed = 0;
+    all = 0;
+    changes.any = 0;
 
     if (worker->registry == NULL ||
         aml_registry_read(worker->registry, &txn) != AML_REGISTRY_OK) {
@@ -245,10 +251,13 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
 
     } else {
         version = aml_registry_version(txn);
-        changed = (version != worker->version &&
-                   (worker->version == 0 ||
-                    aml_registry_changed(txn, worker->version)));
-        worker->version = version;
+
+        if (version != worker->version) {
+            aml_registry_changes(txn, worker->version, &changes);
+            worker->version = version;
+        }
+
+        all = (worker->ticks % NGX_HTTP_AML_ALL_TICKS == 0);
     }
 
     for (q = ngx_queue_head(&worker->live);
@@ -256,7 +265,7 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
         next = ngx_queue_next(q);
         ctx = ngx_queue_data(q, ngx_http_aml_ctx_t, live);
 
-        if (changed) {
+        if (all || ngx_http_aml_concerned(ctx, &changes)) {
             reason = ngx_http_aml_still(ctx, txn);
 
         } else {
@@ -269,6 +278,18 @@ ngx_http_aml_check(ngx_http_aml_main_conf_t *amcf,
     }
 
     aml_registry_end(txn);
+}
+
+
+static ngx_uint_t
+ngx_http_aml_concerned(ngx_http_aml_ctx_t *ctx,
+                       const aml_registry_changes_t *changes)
+{
+    if (!changes->any) {
+        return 0;
+    }
+
+    return ctx->watch == NULL || aml_registry_concerns(changes, ctx->watch);
 }
 
 
@@ -291,16 +312,25 @@ ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
     aml_reason_t reason;
     aml_target_t target;
 
-    reason = aml_identity_holds(txn, &ctx->identity, ngx_time());
+    /* without memory for it, every change is taken to concern the request */
 
-    if (reason != AML_REASON_OK) {
-        return reason;
+    if (ctx->watch == NULL) {
+        ctx->watch =
+            ngx_palloc(ctx->request->pool, sizeof(aml_registry_watch_t));
     }
 
-    aml_target_find(txn, (aml_str_t){ctx->host.name, ctx->host.name_len},
-                    ctx->host.port, &target);
+    aml_registry_watch(txn, ctx->watch);
 
-    reason = aml_decide_application(txn, &ctx->identity, &target);
+    reason = aml_identity_holds(txn, &ctx->identity, ngx_time());
+
+    if (reason == AML_REASON_OK) {
+        aml_target_find(txn, (aml_str_t){ctx->host.name, ctx->host.name_len},
+                        ctx->host.port, &target);
+
+        reason = aml_decide_application(txn, &ctx->identity, &target);
+    }
+
+    aml_registry_watch(txn, NULL);
 
     if (reason == AML_REASON_OK && target.route.generation != ctx->generation) {
         return AML_REASON_INSTANCE_STOPPED;

@@ -129,7 +129,8 @@ typedef struct {
 
     aml_host_t host;
     uint64_t generation;
-    uint64_t version; /* of the registry that was decided by */
+    uint64_t version;            /* of the registry that was decided by */
+    aml_registry_watch_t *watch; /* what that was made of; NULL: anything */
     aml_peer_t peer;
     ngx_str_t peer_name;
     aml_action_t *action;   /* NULL but for the control API */

@@ -179,21 +179,3 @@ aml_changes_since(aml_registry_txn_t *txn, uint64_t since,
 
     return 1;
 }
-
-
-static void
-changed_each(void *data, uint64_t hash)
-{
-    (void) hash;
-
-    *(int *) data = 1;
-}
-
-
-int
-aml_registry_changed(aml_registry_txn_t *txn, uint64_t since)
-{
-    int changed = 0;
-
-    return !aml_changes_since(txn, since, changed_each, &changed) || changed;
-}

@@ -31,6 +31,7 @@ struct aml_registry_txn {
     int changed;   /* something was put or deleted; see changes.h */
     size_t noted;  /* hashes; over AML_CHANGES_MAX: too many to keep */
     uint8_t hashes[AML_CHANGES_MAX * sizeof(uint64_t)];
+    aml_registry_watch_t *watch; /* NULL: nobody does */
 };
 
 struct aml_registry {
@@ -75,6 +76,9 @@ aml_registry_rc_t aml_registry_data_check(const char *path);
  */
 aml_registry_rc_t
 aml_registry_txn_start(aml_registry_t *reg, unsigned flags, MDB_txn **txn);
+
+/* Of a key that was asked for; 0 when commits do not tell of its kind. */
+void aml_watch_note(aml_registry_watch_t *watch, uint64_t hash);
 
 /* OK, NEWER, CORRUPT, or MISSING when there is nothing in it at all. */
 aml_registry_rc_t aml_registry_format_check(MDB_txn *txn, MDB_dbi dbi);

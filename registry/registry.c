@@ -450,6 +450,7 @@ aml_registry_end(aml_registry_txn_t *txn)
 
     if (!txn->reg->writer) {
         mdb_txn_reset(txn->txn);
+        txn->watch = NULL;
         txn->reg->reading = 0;
         return;
     }
@@ -483,8 +484,19 @@ aml_registry_get(aml_registry_txn_t *txn, const void *key, size_t klen,
         return AML_REGISTRY_NOTFOUND;
     }
 
-    if (txn->reg->cache != NULL && aml_changes_hot(key, klen)) {
+    if ((txn->reg->cache != NULL || txn->watch != NULL) &&
+        aml_changes_hot(key, klen)) {
         hash = aml_changes_hash(key, klen);
+    }
+
+    if (txn->watch != NULL) {
+        aml_watch_note(txn->watch, hash);
+    }
+
+    if (txn->reg->cache == NULL) {
+        hash = 0;
+
+    } else if (hash != 0) {
 
         if (aml_cache_get(txn->reg->cache, hash, (aml_str_t){key, klen},
                           value)) {
@@ -645,6 +657,10 @@ aml_registry_each(aml_registry_txn_t *txn, aml_str_t prefix, aml_str_t from,
         return AML_REGISTRY_TOOLONG;
     }
 
+    if (txn->watch != NULL) {
+        aml_watch_note(txn->watch, 0);
+    }
+
     rc = mdb_cursor_open(txn->txn, txn->reg->dbi, &cursor);
     if (rc != MDB_SUCCESS) {
         return aml_registry_translate(rc);
@@ -691,6 +707,10 @@ aml_registry_key_generation(aml_registry_txn_t *txn)
     aml_registry_t *reg = txn->reg;
 
     version = aml_registry_version(txn);
+
+    if (txn->watch != NULL) {
+        aml_watch_note(txn->watch, 0);
+    }
 
     if (!reg->writer && version == reg->keys_at) {
         return reg->keys;

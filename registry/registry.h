@@ -125,11 +125,6 @@ void aml_registry_end(aml_registry_txn_t *txn);
 uint64_t aml_registry_version(const aml_registry_txn_t *txn);
 
 
-/* Has a commit behind number `since`, up to this snapshot, changed what
- * decisions are made of, other than roles?  1 also when it can't be told. */
-int aml_registry_changed(aml_registry_txn_t *txn, uint64_t since);
-
-
 aml_registry_rc_t aml_registry_get(aml_registry_txn_t *txn, const void *key,
                                    size_t klen, aml_str_t *value);
 
@@ -156,6 +151,40 @@ typedef int (*aml_registry_each_pt)(void *data, aml_str_t key, aml_str_t value);
 aml_registry_rc_t
 aml_registry_each(aml_registry_txn_t *txn, aml_str_t prefix, aml_str_t from,
                   aml_registry_each_pt each, void *data);
+
+/*
+ * What an answer was made of, so that it need be made again only when one of
+ * these records has changed: their keys' hashes.  A `count` of more than fit
+ * stands for anything.
+ */
+#define AML_REGISTRY_WATCHED 12
+
+typedef struct {
+    uint64_t keys[AML_REGISTRY_WATCHED];
+    unsigned count;
+} aml_registry_watch_t;
+
+/* From now on notes in `watch`, which is emptied, what this snapshot is asked
+ * for, whether it is there or not; until NULL, or the snapshot's end. */
+void aml_registry_watch(aml_registry_txn_t *txn, aml_registry_watch_t *watch);
+
+/* The records that changed behind commit number `since`, up to a snapshot; a
+ * `count` of more than fit when it is not known.  Of some kinds, which are not
+ * for every request, commits do not tell: `any` is 1 when there was one. */
+#define AML_REGISTRY_CHANGES 128
+
+typedef struct {
+    uint64_t keys[AML_REGISTRY_CHANGES];
+    unsigned count;
+    int any;
+} aml_registry_changes_t;
+
+void aml_registry_changes(aml_registry_txn_t *txn, uint64_t since,
+                          aml_registry_changes_t *changes);
+
+/* Has anything of it changed? */
+int aml_registry_concerns(const aml_registry_changes_t *changes,
+                          const aml_registry_watch_t *watch);
 
 /*
  * The generation of the key set: a counter that every change to an issuer or

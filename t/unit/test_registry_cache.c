@@ -184,12 +184,19 @@ since(aml_registry_t *reg, uint64_t version, seen_t *seen)
 {
     int known;
     aml_registry_txn_t *txn;
+    aml_registry_changes_t changes;
 
     memset(seen, 0, sizeof(*seen));
     assert_int_equal(aml_registry_read(reg, &txn), AML_REGISTRY_OK);
     known = aml_changes_since(txn, version, see, seen);
-    assert_int_equal(aml_registry_changed(txn, version),
-                     !known || seen->count > 0);
+    aml_registry_changes(txn, version, &changes);
+    assert_int_equal(changes.count > AML_REGISTRY_CHANGES,
+                     !known || seen->count > AML_REGISTRY_CHANGES);
+    if (changes.count <= AML_REGISTRY_CHANGES) {
+        assert_int_equal(changes.count, seen->count);
+        assert_memory_equal(changes.keys, seen->hashes,
+                            seen->count * sizeof(seen->hashes[0]));
+    }
     aml_registry_end(txn);
 
     return known;
