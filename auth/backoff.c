@@ -231,7 +231,7 @@ key_of(const amld_backoff_t *b, const amld_attempt_t *a, unsigned by,
     memcpy(text + n, a->kind, strnlen(a->kind, KIND_MAX));
     n += KIND_MAX;
 
-    if (by != BY_ADDRESS) {
+    if (by != BY_ADDRESS && a->account != NULL) {
         end = strnlen(a->account, ACCOUNT_MAX);
         for (i = 0; i < end; i++) {
             text[n + i] = (uint8_t) tolower((unsigned char) a->account[i]);
@@ -302,8 +302,12 @@ free_of(const amld_backoff_t *b, unsigned by)
 
 /* What counts against an attempt: of a known pair, only that itself. */
 static int
-counts(int known, unsigned by)
+counts(const amld_attempt_t *a, int known, unsigned by)
 {
+    if (a->account == NULL) {
+        return by == BY_ADDRESS;
+    }
+
     return known ? by == BY_PAIR : by != BY_PAIR;
 }
 
@@ -324,7 +328,7 @@ amld_backoff_begin(amld_backoff_t *b, amld_attempt_t *a)
     known = table_find(&b->known, key) != NULL;
 
     for (by = 0; by < BY_COUNT; by++) {
-        if (!counts(known, by)) {
+        if (!counts(a, known, by)) {
             continue;
         }
         key_of(b, a, by, key);
@@ -396,7 +400,12 @@ amld_backoff_end(amld_backoff_t *b, amld_attempt_t *a, amld_attempt_end_t end)
 
     known = table_find(&b->known, key[BY_PAIR]) != NULL;
 
-    if (end == AMLD_ATTEMPT_WRONG) {
+    if (a->account == NULL) {
+        if (end == AMLD_ATTEMPT_WRONG) {
+            (void) went_wrong(b, key[BY_ADDRESS], a->now);
+        }
+
+    } else if (end == AMLD_ATTEMPT_WRONG) {
         went_wrong(b, key[BY_PAIR], a->now)->shared += !known;
         if (!known) {
             (void) went_wrong(b, key[BY_ACCOUNT], a->now);

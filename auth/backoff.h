@@ -31,8 +31,8 @@ void amld_backoff_free(amld_backoff_t *b); /* NULL is allowed */
 
 /* What is tried: names of one kind say nothing of another's. */
 typedef struct {
-    const char *kind; /* "password", "code" */
-    const char *account;
+    const char *kind;    /* "password", "code" */
+    const char *account; /* NULL: only the address counts */
     const char *address;
     int64_t now;      /* milliseconds, of a clock that is never set */
     unsigned counted; /* of amld_backoff_begin() */

@@ -82,3 +82,24 @@ amld_label_agent(const char *agent, char text[AMLD_LABEL_SIZE])
         (void) snprintf(text, AMLD_LABEL_SIZE, "an unknown client");
     }
 }
+
+
+void
+amld_label_client(const char *method, const char *agent,
+                  char text[AMLD_LABEL_SIZE])
+{
+    size_t n;
+
+    if (strcmp(method, "device") != 0) {
+        amld_label_agent(agent, text);
+        return;
+    }
+
+    /* cut where a character ends */
+    n = strnlen(agent, AMLD_LABEL_SIZE - 1);
+    while (n > 0 && ((unsigned char) agent[n] & 0xc0) == 0x80) {
+        n--;
+    }
+    memcpy(text, agent, n);
+    text[n] = '\0';
+}

@@ -19,4 +19,8 @@ void amld_label_time(int64_t seconds, char text[AMLD_LABEL_SIZE]);
  */
 void amld_label_agent(const char *agent, char text[AMLD_LABEL_SIZE]);
 
+/* Of a sign-in: its client as above, or as a device calls itself. */
+void amld_label_client(const char *method, const char *agent,
+                       char text[AMLD_LABEL_SIZE]);
+
 #endif /* AMLD_LABEL_H */

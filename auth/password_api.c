@@ -10,6 +10,7 @@
 
 #include "auth/cookie.h"
 #include "auth/credentials.h"
+#include "auth/device_api.h"
 #include "auth/local_issuer.h"
 #include "auth/sessions.h"
 #include "auth/sign_in.h"
@@ -131,11 +132,10 @@ password_mint(amld_t *d, const amld_person_t *person, char **token)
 
 
 static void
-password_token_refused(amld_response_t *response, amld_check_t why,
+password_token_refused(amld_t *d, const amld_request_t *request,
+                       amld_response_t *response, amld_check_t why,
                        unsigned seconds)
 {
-    const aml_reason_info_t *info = aml_reason_info(AML_REASON_TRY_LATER);
-
     if (why == AMLD_CHECK_WRONG) {
         amld_response_error(response, 401, "sign_in_required", NULL,
                             "Send name and password of an account as HTTP "
@@ -144,11 +144,7 @@ password_token_refused(amld_response_t *response, amld_check_t why,
                              "Basic realm=\"AML Gateway\", charset=\"UTF-8\"");
 
     } else if (why == AMLD_CHECK_LATER) {
-        amld_response_error(response, info->status, info->code.p, NULL,
-                            "%s Try again in %u seconds.", info->text.p,
-                            seconds);
-        amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
-        amld_response_header(response, "Retry-After", "%u", seconds);
+        amld_site_later(d, request, response, seconds);
 
     } else {
         amld_response_error(response, 503, "registry_unavailable", NULL,
@@ -173,6 +169,11 @@ password_token(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    if (amld_request_form(request, "grant_type") != NULL) {
+        amld_grant_token(d, request, response);
+        return;
+    }
+
     if (amld_sign_in_basic(amld_request_header(request, "Authorization"), room,
                            sizeof(room), &name, &password) == 0) {
         rc = amld_credentials_check(d, request, name, password, &person,
@@ -189,7 +190,7 @@ password_token(amld_t *d, const amld_request_t *request,
     }
 
     if (rc != AMLD_CHECK_RIGHT) {
-        password_token_refused(response, rc, seconds);
+        password_token_refused(d, request, response, rc, seconds);
         return;
     }
 

@@ -52,7 +52,7 @@ session_json(const session_list_t *list, const amld_sign_in_t *s)
     amld_label_time(s->expires, expires);
     /* what asks is in use; it is only not written down yet */
     amld_label_time(current ? list->now : s->seen, seen);
-    amld_label_agent(s->agent, client);
+    amld_label_client(s->method, s->agent, client);
 
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "id", id,
                      "method", s->method, "created", created, "lastSeen", seen,

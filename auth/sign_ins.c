@@ -203,7 +203,7 @@ grants_write(aml_registry_txn_t *txn, const amld_sign_in_t *s, int64_t now)
 
     rc = grant_write(txn, &s->id, s, s->expires);
 
-    return rc != AML_REGISTRY_OK
+    return rc != AML_REGISTRY_OK || s->inherited
                ? rc
                : grant_write(txn, &s->principal, s, now + AMLD_GROUPS_LIFETIME);
 }
@@ -652,7 +652,8 @@ sweep_each(void *data, aml_str_t key, aml_str_t value)
 
     json = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
     over = document_read(json, &s) != 0 || s.expires <= ids->now ||
-           (ids->idle != 0 && s.seen + ids->idle <= ids->now);
+           (ids->idle != 0 && strcmp(s.method, "device") != 0 &&
+            s.seen + ids->idle <= ids->now);
     json_decref(json);
 
     return over ? ids_add_key(ids, key, value) : 0;

@@ -35,8 +35,10 @@ typedef struct {
     const char *agent;   /* its User-Agent */
     int64_t created;     /* seconds since 1970 */
     int64_t expires;
-    int64_t seen;       /* last use that is known */
-    int groups_unknown; /* for amld_sign_in_begin() only, as what follows */
+    int64_t seen;  /* last use that is known */
+    int inherited; /* for amld_sign_in_begin() only, as what follows: from
+                    * another sign-in, and so no news of the person */
+    int groups_unknown;
     const aml_principal_id_t *groups;
     size_t group_count;
 } amld_sign_in_t;
@@ -101,8 +103,9 @@ int64_t amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now);
 
 /*
  * Ends those that are past their end, and those that were not used for
- * `idle` seconds (0: however long).  Looks at no more than `most` documents,
- * from where `from` (AML_REGISTRY_KEY_MAX + 1 bytes, "" at first) says; it is
+ * `idle` seconds (0: however long), but for command lines, method "device".
+ * Looks at no more than `most` documents, from where `from`
+ * (AML_REGISTRY_KEY_MAX + 1 bytes, "" at first) says; it is
  * "" again once the end was reached.
  */
 aml_registry_rc_t

@@ -116,6 +116,28 @@ amld_site_say(amld_t *d, const amld_request_t *request,
 
 
 void
+amld_site_later(amld_t *d, const amld_request_t *request,
+                amld_response_t *response, unsigned seconds)
+{
+    const aml_reason_info_t *info = aml_reason_info(AML_REASON_TRY_LATER);
+    char text[128];
+
+    (void) snprintf(text, sizeof(text), "%s Try again in %u second%s.",
+                    info->text.p, seconds, seconds == 1 ? "" : "s");
+
+    if (amld_site_is_page(request)) {
+        amld_page_message(d, response, AMLD_SITE_STUDIO, info->status,
+                          info->title.p, text, NULL, NULL);
+    } else {
+        amld_response_error(response, info->status, info->code.p, NULL, "%s",
+                            text);
+    }
+    amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+    amld_response_header(response, "Retry-After", "%u", seconds);
+}
+
+
+void
 amld_site_failed(amld_t *d, const amld_request_t *request,
                  amld_response_t *response, const char *what,
                  aml_registry_rc_t rc)

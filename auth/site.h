@@ -34,7 +34,11 @@ void amld_site_refuse_to(amld_t *d, amld_response_t *response, amld_site_t site,
 void amld_site_say(amld_t *d, const amld_request_t *request,
                    amld_response_t *response, aml_reason_t reason);
 
-/* The same after logging that `what` has failed. */
+/* try_later: in so many seconds. */
+void amld_site_later(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response, unsigned seconds);
+
+/* That the registry can't be used, after logging that `what` has failed. */
 void amld_site_failed(amld_t *d, const amld_request_t *request,
                       amld_response_t *response, const char *what,
                       aml_registry_rc_t rc);

@@ -16,9 +16,11 @@
 
 #include "auth/assignments.h"
 #include "auth/credentials.h"
+#include "auth/device_api.h"
 #include "auth/fetch.h"
 #include "auth/key_keeper.h"
 #include "auth/local_issuer.h"
+#include "auth/polls.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
 #include "auth/session_api.h"
@@ -84,9 +86,13 @@ run_signals(void)
 static int
 run_serve(amld_t *d)
 {
-    static const amld_http_route_t *const tables[] = {
-        amld_sign_in_routes, amld_session_routes, amld_token_routes,
-        amld_arm_routes,     amld_role_routes,    NULL};
+    static const amld_http_route_t *const tables[] = {amld_sign_in_routes,
+                                                      amld_session_routes,
+                                                      amld_token_routes,
+                                                      amld_device_routes,
+                                                      amld_arm_routes,
+                                                      amld_role_routes,
+                                                      NULL};
     static const amld_http_route_t *const slow[] = {amld_password_routes, NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
@@ -140,9 +146,10 @@ amld_run(const char *file, int argc, char **argv)
 
     if (d.registry != NULL) {
         d.credentials = amld_credentials_new(d.config);
+        d.polls = amld_polls_new();
     }
 
-    if (d.credentials != NULL && d.wake >= 0 &&
+    if (d.credentials != NULL && d.polls != NULL && d.wake >= 0 &&
         amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
@@ -150,6 +157,7 @@ amld_run(const char *file, int argc, char **argv)
     }
 
     amld_credentials_free(d.credentials);
+    amld_polls_free(d.polls);
     if (d.registry != NULL) {
         aml_registry_close(d.registry);
     }

@@ -98,14 +98,16 @@ session_print(void *data, const amld_sign_in_t *s)
     (void) data;
 
     aml_uuid_format(&s->id, id);
-    amld_label_agent(s->agent, client);
+    amld_label_client(s->method, s->agent, client);
 
     printf("%s  %s  %s  %-8s  ", id, amld_cli_time(s->created, created),
            amld_cli_time(s->seen, seen), s->method);
     amld_cli_print(s->name, strlen(s->name));
     fputs("  ", stdout);
     amld_cli_print(s->address, strlen(s->address));
-    printf("  %s\n", client);
+    fputs("  ", stdout);
+    amld_cli_print(client, strlen(client));
+    putchar('\n');
 
     return 0;
 }

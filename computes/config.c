@@ -54,6 +54,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("threads", "4", CFGF_NONE),
     CFG_STR("session_lifetime", "12h", CFGF_NONE),
     CFG_STR("session_idle", "8h", CFGF_NONE),
+    CFG_STR("device_lifetime", "7d", CFGF_NONE),
     CFG_STR("token_lifetime", "1h", CFGF_NONE),
     CFG_STR("personal_token_lifetime", "365d", CFGF_NONE),
     CFG_STR("key_lifetime", "30d", CFGF_NONE),
@@ -392,6 +393,8 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
         amld_config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
     c->session_idle =
         amld_config_duration(r, cfg, "session_idle", 0, 30 * 86400);
+    c->device_lifetime =
+        amld_config_duration(r, cfg, "device_lifetime", 60, 90 * 86400);
     c->token_lifetime =
         amld_config_duration(r, cfg, "token_lifetime", 60, 86400);
     c->personal_token_lifetime = amld_config_duration(

@@ -82,6 +82,7 @@ typedef struct {
     unsigned threads;
     unsigned session_lifetime;        /* seconds */
     unsigned session_idle;            /* seconds without use, 0: any */
+    unsigned device_lifetime;         /* seconds, of a command line's sign-in */
     unsigned token_lifetime;          /* seconds */
     unsigned personal_token_lifetime; /* seconds, the most */
     unsigned key_lifetime;            /* seconds after which a new key signs */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/device.h"
 #include "auth/local_issuer.h"
 #include "auth/personal_tokens.h"
 #include "auth/sessions.h"
@@ -33,6 +34,7 @@ struct amld_housekeeping {
     /* where the next rounds begin */
     char sign_in_from[AML_REGISTRY_KEY_MAX + 1];
     char token_from[AML_REGISTRY_KEY_MAX + 1];
+    char refresh_from[AML_REGISTRY_KEY_MAX + 1];
 };
 
 
@@ -51,6 +53,22 @@ sweep_tokens(amld_t *d, int64_t now, char *from, size_t *removed)
 {
     return amld_personal_tokens_sweep(d->registry, now, SWEEP_STEP, from,
                                       removed);
+}
+
+
+static aml_registry_rc_t
+sweep_refresh(amld_t *d, int64_t now, char *from, size_t *removed)
+{
+    return amld_refresh_sweep(d->registry, now, SWEEP_STEP, from, removed);
+}
+
+
+static aml_registry_rc_t
+sweep_devices(amld_t *d, int64_t now, char *from, size_t *removed)
+{
+    from[0] = '\0';
+
+    return amld_devices_sweep(d->registry, now, removed);
 }
 
 
@@ -81,6 +99,7 @@ housekeeping_once(amld_housekeeping_t *h)
 {
     amld_t *d = h->amld;
     int64_t now = (int64_t) time(NULL);
+    char all[AML_REGISTRY_KEY_MAX + 1] = "";
     aml_registry_rc_t rc;
     size_t removed;
     int slots;
@@ -94,6 +113,9 @@ housekeeping_once(amld_housekeeping_t *h)
 
     housekeeping_sweep(d, "sign-ins", h->sign_in_from, now, sweep_sign_ins);
     housekeeping_sweep(d, "tokens", h->token_from, now, sweep_tokens);
+    housekeeping_sweep(d, "refresh tokens", h->refresh_from, now,
+                       sweep_refresh);
+    housekeeping_sweep(d, "devices", all, now, sweep_devices);
 
     /* it logs itself; the keys that there are go on being good */
     (void) amld_issuer_tend(d->registry, d->config, now);

@@ -600,6 +600,8 @@ static const family_t families[] = {{"account", 0, document_value},
                                     {"sign-in-secret", 0, guarded_value},
                                     {"flow", 1, guarded_value},
                                     {"device", 1, guarded_value},
+                                    {"device-user", 1, unknown_value},
+                                    {"refresh", 1, guarded_value},
                                     {NULL, 1, unknown_value}};
 
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "auth/credentials.h"
+#include "auth/polls.h"
 #include "computes/http.h"
 
 #define STUDIO "aml.localhost:8443"
@@ -66,6 +67,7 @@ setup(void **state)
     s->config.apps_port = port;
     s->config.session_lifetime = 3600;
     s->config.token_lifetime = 600;
+    s->config.device_lifetime = 7200;
     s->config.personal_token_lifetime = 90 * 86400;
     s->config.key_lifetime = 86400;
     s->amld.config = &s->config;
@@ -75,7 +77,8 @@ setup(void **state)
     s->config.backoff_first = 1;
     s->config.backoff_most = 300;
     s->amld.credentials = amld_credentials_new(&s->config);
-    assert_non_null(s->amld.credentials);
+    s->amld.polls = amld_polls_new();
+    assert_true(s->amld.credentials != NULL && s->amld.polls != NULL);
     amld_log_level(AMLD_LOG_ERROR);
 
     s->http = amld_http_start(&s->amld, http_tables,
@@ -97,6 +100,7 @@ teardown(void **state)
 
     amld_http_stop(s->http);
     amld_credentials_free(s->amld.credentials);
+    amld_polls_free(s->amld.polls);
     assert_int_equal(stat(s->listen, &st), -1);
     scratch_teardown(&scratch);
     free(s);

@@ -88,6 +88,7 @@ defaults(void **state)
     assert_int_equal(c->session_lifetime, 12 * 3600);
     assert_int_equal(c->token_lifetime, 3600);
     assert_int_equal(c->session_idle, 8 * 3600);
+    assert_int_equal(c->device_lifetime, 7 * 86400);
     assert_int_equal(c->personal_token_lifetime, 365 * 86400);
     assert_int_equal(c->backoff_account, 5);
     assert_int_equal(c->backoff_address, 20);

@@ -69,14 +69,14 @@ listed(void **state)
     answer_t a;
 
     person_sign_in(s, &one, &alice, "password", FIREFOX, 100);
-    person_sign_in(s, &other, &alice, "device", "aml-cli/1.0", 50);
+    person_sign_in(s, &other, &alice, "device", "aml on box", 50);
     person_sign_in(s, &bobs, &bob, "oidc", "curl/8", 0);
 
     a = person_ask(s, &one, "GET", "/auth/sessions", NULL, NULL);
     list = list_of(&a);
     assert_int_equal(json_array_size(list), 2);
     assert_string_equal(member(list, 0, "id"), other.uuid);
-    assert_string_equal(member(list, 0, "client"), "aml-cli");
+    assert_string_equal(member(list, 0, "client"), "aml on box");
     assert_string_equal(member(list, 0, "method"), "device");
     assert_string_equal(member(list, 1, "id"), one.uuid);
     assert_string_equal(member(list, 1, "client"), "Firefox on Linux");
@@ -98,7 +98,7 @@ listed(void **state)
     a = person_ask(s, &one, "GET", "/auth/sessions", NULL, from_studio_page());
     assert_int_equal(a.status, 200);
     assert_non_null(strstr(a.body, "Firefox on Linux"));
-    assert_non_null(strstr(a.body, "aml-cli"));
+    assert_non_null(strstr(a.body, "aml on box"));
     assert_non_null(strstr(a.body, "this one"));
     assert_non_null(strstr(a.body, "Alice &lt;b&gt;"));
     assert_null(strstr(a.body, bobs.uuid));

@@ -1,0 +1,45 @@
+/*
+ * Refresh tokens of ours: of sign-ins that a command line has.  Each is good
+ * once, and its use brings the next; whoever brings one that was used has it
+ * from somebody, and the sign-in ends (RFC 9700 section 4.14.2).
+ *
+ *   refresh/<hash of the family>   JSON: the sign-in, the hash of what is next
+ *
+ * A token is "amlr_", the family and a secret, 43 characters of base64url
+ * each.  The family stays the same: nobody but who has had a token of it knows
+ * it, so that nobody else can end the sign-in by guessing.
+ */
+
+#ifndef AMLD_REFRESH_H
+#define AMLD_REFRESH_H
+
+#include "auth/principal.h"
+#include "auth/sessions.h"
+#include "registry/registry.h"
+
+#define AMLD_REFRESH_PREFIX "amlr_"
+#define AMLD_REFRESH_CHARS (5 + 2 * AMLD_SECRET_CHARS)
+#define AMLD_REFRESH_SIZE (AMLD_REFRESH_CHARS + 1)
+
+/* The first one, within the transaction. */
+aml_registry_rc_t
+amld_refresh_create(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
+                    const char *client, int64_t expires,
+                    char text[AMLD_REFRESH_SIZE]);
+
+/*
+ * Takes one and makes the next, for `client`, which NULL leaves open.  NOTFOUND
+ * when there is none such, it is another client's, or its sign-in has ended;
+ * DENIED when it was used before: then `sign_in` has ended with that.
+ */
+aml_registry_rc_t
+amld_refresh_use(aml_registry_t *registry, const char *text, const char *client,
+                 int64_t now, aml_principal_id_t *sign_in,
+                 char next[AMLD_REFRESH_SIZE]);
+
+/* Deletes those whose sign-ins have ended, looking at no more than `most`, from
+ * where `from` says, as amld_sign_ins_sweep(). */
+aml_registry_rc_t amld_refresh_sweep(aml_registry_t *registry, int64_t now,
+                                     size_t most, char *from, size_t *removed);
+
+#endif /* AMLD_REFRESH_H */
