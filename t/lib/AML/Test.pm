@@ -308,6 +308,9 @@ sub render ($self, $template) {
 
 sub write_nginx_conf ($self) {
     my $text = $self->render('nginx.conf.in');
+
+    # a test that is slow must not find its connections closed
+    $text =~ s/^(http \{)$/$1\n    keepalive_timeout 20m;/m;
     $text = $self->edit_nginx->($text) if $self->edit_nginx;
     path($self->dir, 'nginx.conf')->spurt($text);
 }
