@@ -19,6 +19,7 @@ typedef struct {
     size_t size;
     int large;
     int failed;
+    char error[CURL_ERROR_SIZE];
 } fetch_state_t;
 
 
@@ -49,6 +50,8 @@ amld_fetch_strerror(amld_fetch_rc_t rc)
         return "its answer is too large";
     case AMLD_FETCH_TYPE:
         return "its answer is not JSON";
+    case AMLD_FETCH_ENDED:
+        return "amld ends";
     case AMLD_FETCH_FAILED:
         break;
     }
@@ -93,19 +96,13 @@ fetch_body(char *data, size_t one, size_t n, void *context)
 }
 
 
-/* Digits behind `name`; -1 when there are none or too many. */
+/* -1 where there is no number, or one of more than nine digits. */
 static long
 fetch_number(const char *text)
 {
-    char *end;
-    long n;
+    size_t n = strspn(text, "0123456789");
 
-    if (*text < '0' || *text > '9' || strspn(text, "0123456789") > 9) {
-        return -1;
-    }
-    n = strtol(text, &end, 10);
-
-    return end != text ? n : -1;
+    return n > 0 && n <= 9 ? strtol(text, NULL, 10) : -1;
 }
 
 
@@ -143,19 +140,40 @@ fetch_header(char *data, size_t one, size_t n, void *context)
 
 
 static int
-fetch_is_json(CURL *curl)
+fetch_is_json(CURL *curl, fetch_state_t *s)
 {
     const char *type = NULL;
     size_t n;
 
     if (curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type) != CURLE_OK ||
         type == NULL) {
-        return 0;
+        type = "no type";
     }
     n = strcspn(type, "; \t");
 
-    return (n == 16 && strncasecmp(type, "application/json", n) == 0) ||
-           (n > 5 && strncasecmp(type + n - 5, "+json", 5) == 0);
+    if ((n == 16 && strncasecmp(type, "application/json", n) == 0) ||
+        (n > 5 && strncasecmp(type + n - 5, "+json", 5) == 0)) {
+        return 1;
+    }
+
+    (void) snprintf(s->error, sizeof(s->error), "%.100s", type);
+
+    return 0;
+}
+
+
+static int
+fetch_progress(void *context, curl_off_t down_total, curl_off_t down,
+               curl_off_t up_total, curl_off_t up)
+{
+    const fetch_state_t *s = context;
+
+    (void) down_total;
+    (void) down;
+    (void) up_total;
+    (void) up;
+
+    return s->fetch->cancel != NULL && atomic_load(s->fetch->cancel);
 }
 
 
@@ -175,6 +193,7 @@ fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, f->proxy != NULL ? f->proxy : "");
     SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     SET(CURLOPT_TIMEOUT, (long) f->seconds);
@@ -188,6 +207,10 @@ fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
     SET(CURLOPT_WRITEDATA, s);
     SET(CURLOPT_HEADERFUNCTION, fetch_header);
     SET(CURLOPT_HEADERDATA, s);
+    SET(CURLOPT_XFERINFOFUNCTION, fetch_progress);
+    SET(CURLOPT_XFERINFODATA, s);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_ERRORBUFFER, s->error);
 
     if (f->ca != NULL) {
         SET(CURLOPT_CAINFO, f->ca);
@@ -213,8 +236,10 @@ fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
 
 
 static amld_fetch_rc_t
-fetch_rc(CURLcode rc, const fetch_state_t *s, CURL *curl)
+fetch_rc(CURLcode rc, fetch_state_t *s, CURL *curl)
 {
+    long status = s->fetched->status;
+
     if (s->failed) {
         return AMLD_FETCH_FAILED;
     }
@@ -224,9 +249,12 @@ fetch_rc(CURLcode rc, const fetch_state_t *s, CURL *curl)
 
     switch (rc) {
     case CURLE_OK:
-        return fetch_is_json(curl) ? AMLD_FETCH_OK : AMLD_FETCH_TYPE;
+        /* a page that says what is wrong may be of any type */
+        return status / 100 != 2 || fetch_is_json(curl, s) ? AMLD_FETCH_OK
+                                                           : AMLD_FETCH_TYPE;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return AMLD_FETCH_ENDED;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return AMLD_FETCH_REFUSED;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -247,12 +275,26 @@ fetch_rc(CURLcode rc, const fetch_state_t *s, CURL *curl)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: no head */
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
         return AMLD_FETCH_CUT;
     default:
         return AMLD_FETCH_FAILED;
     }
+}
+
+
+/* Tokens come this way. */
+static void
+fetch_forget(amld_fetched_t *fetched)
+{
+    if (fetched->body != NULL) {
+        OPENSSL_cleanse(fetched->body, fetched->n);
+        free(fetched->body);
+    }
+    fetched->body = NULL;
+    fetched->n = 0;
 }
 
 
@@ -280,14 +322,19 @@ amld_fetch(const amld_fetch_t *fetch, amld_fetched_t *fetched)
         fetch_options(curl, fetch, &s) == 0 &&
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK) {
         rc = curl_easy_perform(curl);
-        answer = fetch_rc(rc, &s, curl);
         (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE,
                                  &fetched->status);
+        answer = fetch_rc(rc, &s, curl);
     }
 
     if (answer == AMLD_FETCH_OK && fetched->body == NULL) {
         fetched->body = strdup("");
         answer = fetched->body != NULL ? answer : AMLD_FETCH_FAILED;
+
+    } else if (answer != AMLD_FETCH_OK) {
+        fetch_forget(fetched);
+        (void) snprintf(fetched->detail, sizeof(fetched->detail), "%.*s",
+                        (int) sizeof(fetched->detail) - 1, s.error);
     }
 
     curl_slist_free_all(headers);
@@ -297,14 +344,10 @@ amld_fetch(const amld_fetch_t *fetch, amld_fetched_t *fetched)
 }
 
 
-/* Tokens come this way. */
 void
 amld_fetched_clear(amld_fetched_t *fetched)
 {
-    if (fetched->body != NULL) {
-        OPENSSL_cleanse(fetched->body, fetched->n);
-        free(fetched->body);
-    }
+    fetch_forget(fetched);
     memset(fetched, 0, sizeof(*fetched));
 }
 

@@ -9,6 +9,7 @@
 #ifndef AMLD_FETCH_H
 #define AMLD_FETCH_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 typedef enum {
@@ -20,6 +21,7 @@ typedef enum {
     AMLD_FETCH_CUT,   /* the answer ended too early, or is no HTTP */
     AMLD_FETCH_LARGE, /* it is larger than `most` */
     AMLD_FETCH_TYPE,  /* it is not of the type that was asked for */
+    AMLD_FETCH_ENDED, /* `cancel` was set meanwhile */
     AMLD_FETCH_FAILED /* no memory, or curl itself */
 } amld_fetch_rc_t;
 
@@ -34,22 +36,27 @@ typedef struct {
     const char *bearer; /* a token for Authorization; NULL: none */
     size_t most;        /* bytes of the answer */
     unsigned seconds;
+    const atomic_int
+        *cancel; /* ends the request soon after it is not 0; NULL */
 } amld_fetch_t;
 
 typedef struct {
     long status; /* of HTTP; whatever it is, the rest is OK */
-    char *body;  /* NUL-ended */
+    char *body;  /* NUL-ended; NULL unless OK */
     size_t n;
     long max_age;     /* of Cache-Control, seconds; -1: none */
     long retry_after; /* seconds; -1: none */
+    char detail[160]; /* for a log: what curl says of a failure, or the type
+                       * that it was; may be empty, has no secret */
 } amld_fetched_t;
 
 /* Of the process, before there are threads; 0, or -1. */
 int amld_fetch_init(void);
 
 /*
- * JSON only: the answer's type is application/json or ends in "+json", or it
- * is AMLD_FETCH_TYPE.  amld_fetched_clear() is due in every case.
+ * JSON only: with a status of 2xx the answer's type is application/json or
+ * ends in "+json", or it is AMLD_FETCH_TYPE.  A redirect is an answer like
+ * any other.  amld_fetched_clear() is due in every case.
  */
 amld_fetch_rc_t amld_fetch(const amld_fetch_t *fetch, amld_fetched_t *fetched);
 void amld_fetched_clear(amld_fetched_t *fetched);
