@@ -13,11 +13,12 @@
 #define URL_MAX 2048
 
 
-/* Printable ASCII without blanks, and a host. */
+/* Printable ASCII without blanks, and a host; no name and password before it,
+ * which would get into logs. */
 static int
 is_https(aml_str_t url)
 {
-    size_t i;
+    size_t i, authority = 1;
 
     if (url.n <= 8 || url.n > URL_MAX || memcmp(url.p, "https://", 8) != 0 ||
         url.p[8] == '/' || url.p[8] == '?' || url.p[8] == '#') {
@@ -25,9 +26,11 @@ is_https(aml_str_t url)
     }
 
     for (i = 0; i < url.n; i++) {
-        if (url.p[i] <= ' ' || url.p[i] >= 0x7f) {
+        if (url.p[i] <= ' ' || url.p[i] >= 0x7f || url.p[i] == '\\' ||
+            (authority && url.p[i] == '@')) {
             return 0;
         }
+        authority = authority && (i < 8 || strchr("/?#", url.p[i]) == NULL);
     }
 
     return 1;
@@ -92,9 +95,10 @@ algorithms(const json_t *json)
 
 const char *
 amld_discovery_parse(const char *text, size_t n, const char *issuer,
-                     amld_discovery_t *d)
+                     const char *any, amld_discovery_t *d)
 {
     const char *wrong = NULL;
+    aml_str_t said;
     json_t *json;
 
     memset(d, 0, sizeof(*d));
@@ -104,8 +108,9 @@ amld_discovery_parse(const char *text, size_t n, const char *issuer,
         return "its metadata is no JSON object";
     }
 
-    if (!aml_str_eq(aml_json_string(json_object_get(json, "issuer")),
-                    aml_str_of(issuer))) {
+    said = aml_json_string(json_object_get(json, "issuer"));
+    if (!aml_str_eq(said, aml_str_of(issuer)) &&
+        (any == NULL || !aml_str_eq(said, aml_str_of(any)))) {
         json_decref(json);
         return "its metadata names another issuer";
     }
@@ -117,7 +122,9 @@ amld_discovery_parse(const char *text, size_t n, const char *issuer,
             0 ||
         take_url(json, "token_endpoint", &d->token_endpoint) != 0 ||
         take_url(json, "userinfo_endpoint", &d->userinfo_endpoint) != 0 ||
-        take_url(json, "end_session_endpoint", &d->end_session_endpoint) != 0) {
+        take_url(json, "end_session_endpoint", &d->end_session_endpoint) != 0 ||
+        take_url(json, "device_authorization_endpoint",
+                 &d->device_authorization_endpoint) != 0) {
         wrong = "no memory";
 
     } else if (d->jwks_uri == NULL) {
@@ -152,6 +159,7 @@ amld_discovery_clear(amld_discovery_t *d)
     free(d->token_endpoint);
     free(d->userinfo_endpoint);
     free(d->end_session_endpoint);
+    free(d->device_authorization_endpoint);
     memset(d, 0, sizeof(*d));
 }
 
@@ -172,13 +180,15 @@ amld_discovery_copy(amld_discovery_t *to, const amld_discovery_t *from)
 
     *to = *from;
 
-    /* all six, so that none of them is the other's */
+    /* all of them, so that none of them is the other's */
     failed = copy(&to->issuer, from->issuer);
     failed |= copy(&to->jwks_uri, from->jwks_uri);
     failed |= copy(&to->authorization_endpoint, from->authorization_endpoint);
     failed |= copy(&to->token_endpoint, from->token_endpoint);
     failed |= copy(&to->userinfo_endpoint, from->userinfo_endpoint);
     failed |= copy(&to->end_session_endpoint, from->end_session_endpoint);
+    failed |= copy(&to->device_authorization_endpoint,
+                   from->device_authorization_endpoint);
 
     if (failed) {
         amld_discovery_clear(to);

@@ -19,9 +19,10 @@ typedef struct {
     char *token_endpoint;
     char *userinfo_endpoint;    /* NULL where there is none, as those below */
     char *end_session_endpoint; /* a person is sent there to sign out */
-    int pkce_s256;              /* it says that it knows S256 */
-    int iss_parameter;          /* its callbacks have `iss` */
-    int basic;                  /* client_secret_basic; else _post */
+    char *device_authorization_endpoint;
+    int pkce_s256;     /* it says that it knows S256 */
+    int iss_parameter; /* its callbacks have `iss` */
+    int basic;         /* client_secret_basic; else _post */
     int backchannel_logout;
     int backchannel_session; /* logout tokens have `sid` */
     uint32_t id_token_algs;  /* bit 1 << aml_alg_t; 0: it does not say */
@@ -30,12 +31,13 @@ typedef struct {
 /*
  * Reads the document.  NULL and a filled `d`, or what is wrong, static, for a
  * log.  `issuer` is what the document must say, exactly: whoever could serve
- * another's could speak for it.  Addresses that are not https are left out,
- * or are an error where they are needed.  amld_discovery_clear() is due in
- * every case.
+ * another's could speak for it.  `any`, unless NULL, is what it may say
+ * instead: Entra's metadata for all tenants has a template there.  Addresses
+ * that are not https are left out, or are an error where they are needed.
+ * amld_discovery_clear() is due in every case.
  */
 const char *amld_discovery_parse(const char *text, size_t n, const char *issuer,
-                                 amld_discovery_t *d);
+                                 const char *any, amld_discovery_t *d);
 void amld_discovery_clear(amld_discovery_t *d);
 
 /* 0, or -1 without memory: `to` is then cleared. */

@@ -10,8 +10,12 @@
 
 #include "registry/records.h"
 
+/* %s: the tenant; of v2 before it the authority */
 #define AMLD_ENTRA_V1 "https://sts.windows.net/%s/"
-#define AMLD_ENTRA_V2 "%s/%s/v2.0" /* authority, tenant */
+#define AMLD_ENTRA_V1_CHINA "https://sts.chinacloudapi.cn/%s/"
+#define AMLD_ENTRA_V2 "%s/%s/v2.0"
+#define AMLD_ENTRA_CHINA "https://login.partner.microsoftonline.cn"
+#define AMLD_ENTRA_ANY "{tenantid}" /* as in the metadata of all tenants */
 #define AMLD_ENTRA_AUTHORITY "https://login.microsoftonline.com"
 
 typedef struct {

@@ -4,6 +4,7 @@
 
 #include "auth/jwks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "auth/base64url.h"
@@ -55,6 +56,8 @@ aml_jwks_strerror(aml_jwks_rc_t rc)
         return "what was read is no key set";
     case AML_JWKS_MANY:
         return "the key set has too many keys";
+    case AML_JWKS_FILE:
+        return "the file can't be read";
     default:
         return "no memory";
     }
@@ -457,6 +460,39 @@ aml_jwks_parse(aml_str_t text, aml_jwks_t *set)
     free(entries);
 
     return AML_JWKS_OK;
+}
+
+
+aml_jwks_rc_t
+aml_jwks_read(const char *file, aml_jwks_t *set)
+{
+    aml_jwks_rc_t rc = AML_JWKS_FILE;
+    char *text;
+    size_t n;
+    FILE *f;
+
+    memset(set, 0, sizeof(*set));
+
+    f = fopen(file, "re");
+    if (f == NULL) {
+        return AML_JWKS_FILE;
+    }
+
+    text = malloc(AML_JWKS_SIZE_MAX + 1);
+    if (text == NULL) {
+        rc = AML_JWKS_FAILED;
+
+    } else {
+        n = fread(text, 1, AML_JWKS_SIZE_MAX + 1, f);
+        if (!ferror(f)) {
+            rc = aml_jwks_parse((aml_str_t){text, n}, set);
+        }
+    }
+
+    free(text);
+    (void) fclose(f);
+
+    return rc;
 }
 
 

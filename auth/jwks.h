@@ -58,6 +58,7 @@ typedef enum {
     AML_JWKS_LARGE,     /* over AML_JWKS_SIZE_MAX */
     AML_JWKS_MALFORMED, /* no JSON object with an array `keys`; see json.h */
     AML_JWKS_MANY,      /* over AML_JWKS_KEYS_MAX */
+    AML_JWKS_FILE,      /* the file can't be read: errno */
     AML_JWKS_FAILED     /* no memory */
 } aml_jwks_rc_t;
 
@@ -71,6 +72,8 @@ const char *aml_jwks_strerror(aml_jwks_rc_t rc);
  * aml_jwks_clear() is due in every case.
  */
 aml_jwks_rc_t aml_jwks_parse(aml_str_t text, aml_jwks_t *set);
+/* The same of a file. */
+aml_jwks_rc_t aml_jwks_read(const char *file, aml_jwks_t *set);
 void aml_jwks_clear(aml_jwks_t *set);
 
 #endif /* AML_JWKS_H */

@@ -1,36 +1,46 @@
 /*
- * The thread that fetches key sets.
+ * The threads that fetch key sets.
  */
 
 #include "auth/key_keeper.h"
 
-#include <errno.h>
-#include <jansson.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define FETCH_SECONDS 10
-#define REFRESH_DEFAULT 3600
-#define REFRESH_LEAST 300 /* however little the provider says */
-#define REFRESH_MOST 86400
+#include "auth/key_fetch.h"
+#include "auth/key_records.h"
+
 #define RETRY_LEAST 5 /* after a failure; doubles */
 #define RETRY_MOST 300
+#define RETRY_AFTER_MOST 3600 /* that a provider may ask for */
 #define METADATA_SECONDS 86400
 
 typedef struct {
+    amld_key_keeper_t *keeper;
     const amld_issuer_config_t *issuer;
-    int64_t due;     /* when to fetch; all under the keeper's mutex */
-    int64_t fetched; /* the last try */
-    unsigned retry;  /* seconds, 0 while all is well */
-    int known;       /* a good set was there once */
-    const char *why; /* what is wrong, as it was logged; NULL: nothing */
+    pthread_t thread;
+    int runs; /* the thread is there */
+
+    /* under the keeper's mutex */
+    pthread_cond_t due_now; /* the thread waits */
+    pthread_cond_t done;    /* callers wait for the thread */
+    int64_t due;            /* when to fetch */
+    int64_t asked;          /* when a key that is not known last led to that */
+    unsigned long rounds;   /* fetches that have ended */
+    int good;               /* the last one was */
+    unsigned retry;         /* seconds, 0 while all is well */
+    const char *why;        /* what is wrong, as it was logged; NULL: nothing */
+    int64_t until;          /* when keys end; 0: never, or there are none */
+    int ended;              /* that they have ended was logged */
+
     int has_metadata;
     int64_t metadata_at;
     amld_discovery_t metadata;
+    int64_t failed_at; /* the last try for metadata, where it failed */
+    const char *failed_why;
     pthread_mutex_t fetching; /* of metadata, one at a time */
 } keeper_issuer_t;
 
@@ -38,10 +48,8 @@ struct amld_key_keeper {
     amld_t *amld;
     keeper_issuer_t *issuers;
     size_t n;
-    pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t condition;
-    int ends;
+    atomic_int ends;
 };
 
 
@@ -52,80 +60,84 @@ keeper_now(void)
 }
 
 
-/* A little earlier, and not together with everybody else's. */
-static int64_t
-keeper_jitter(int64_t seconds)
+/* Times for people. */
+static const char *
+keeper_time(int64_t seconds, char text[32])
 {
-    uint16_t r = 0;
+    time_t t = (time_t) seconds;
+    struct tm tm;
 
-    (void) RAND_bytes((unsigned char *) &r, sizeof(r));
+    if (gmtime_r(&t, &tm) == NULL ||
+        strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
+        text[0] = '\0';
+    }
 
-    return seconds * (75 + r % 20) / 100;
+    return text;
 }
 
 
-/* Once for each change of state. */
-static void
-keeper_say(amld_key_keeper_t *k, keeper_issuer_t *s, const char *why)
+static int
+same_text(const char *a, const char *b)
 {
-    int said;
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
 
-    pthread_mutex_lock(&k->mutex);
-    said = why == s->why ||
-           (why != NULL && s->why != NULL && strcmp(why, s->why) == 0);
-    s->why = why;
-    pthread_mutex_unlock(&k->mutex);
 
-    if (said) {
+/*
+ * Once for each change of state, and once more when keys have ended: what is
+ * wrong, for how long it does no harm, and what to do.
+ */
+static void
+keeper_say(keeper_issuer_t *s, const amld_key_result_t *r)
+{
+    const char *name = s->issuer->name;
+    int64_t until, now = keeper_now();
+    int said, ended;
+    char text[32];
+
+    pthread_mutex_lock(&s->keeper->mutex);
+    until = s->until;
+    said = same_text(r->why, s->why);
+    s->why = r->why;
+    ended = r->why != NULL && until != 0 && until <= now && !s->ended;
+    s->ended = r->why != NULL && (s->ended || ended);
+    pthread_mutex_unlock(&s->keeper->mutex);
+
+    if (r->why == NULL) {
+        if (!said) {
+            amld_log(AMLD_LOG_INFO, "keys: issuer \"%s\": all is well again",
+                     name);
+        }
         return;
     }
 
-    if (why != NULL) {
+    if (ended) {
+        amld_log(AMLD_LOG_ERROR,
+                 "keys: issuer \"%s\": its keys have ended at %s and its "
+                 "tokens are refused until they can be fetched: %s%s%s%s; %s",
+                 name, keeper_time(until, text), r->why,
+                 *r->detail != '\0' ? " (" : "", r->detail,
+                 *r->detail != '\0' ? ")" : "", r->what);
+
+    } else if (!said && until == 0) {
+        amld_log(AMLD_LOG_ERROR,
+                 "keys: issuer \"%s\": there are no keys yet and its tokens "
+                 "are refused: %s%s%s%s; %s",
+                 name, r->why, *r->detail != '\0' ? " (" : "", r->detail,
+                 *r->detail != '\0' ? ")" : "", r->what);
+
+    } else if (!said) {
         amld_log(AMLD_LOG_WARN,
-                 "keys: issuer \"%s\": %s; trying again, its keys are good for "
-                 "%u s after the last good fetch",
-                 s->issuer->name, why, s->issuer->key_grace);
-    } else {
-        amld_log(AMLD_LOG_INFO, "keys: issuer \"%s\": its keys are here",
-                 s->issuer->name);
+                 "keys: issuer \"%s\": %s%s%s%s; its keys are good until %s; "
+                 "%s",
+                 name, r->why, *r->detail != '\0' ? " (" : "", r->detail,
+                 *r->detail != '\0' ? ")" : "", keeper_time(until, text),
+                 r->what);
     }
 }
 
 
 /* ---- metadata ---- */
-
-static const char *
-metadata_fetch(const amld_issuer_config_t *issuer, amld_discovery_t *d)
-{
-    amld_fetch_t fetch = {.url = issuer->discovery,
-                          .ca = issuer->ca,
-                          .proxy = issuer->proxy,
-                          .most = AMLD_DISCOVERY_MAX,
-                          .seconds = FETCH_SECONDS};
-    amld_fetched_t fetched;
-    amld_fetch_rc_t rc;
-    const char *why;
-
-    memset(d, 0, sizeof(*d));
-
-    rc = amld_fetch(&fetch, &fetched);
-    if (rc != AMLD_FETCH_OK) {
-        why = amld_fetch_strerror(rc);
-    } else if (fetched.status != 200) {
-        why = "its metadata is not there: the answer is not 200";
-    } else {
-        why = amld_discovery_parse(fetched.body, fetched.n, issuer->iss[0].iss,
-                                   d);
-    }
-
-    amld_fetched_clear(&fetched);
-    if (why != NULL) {
-        amld_discovery_clear(d);
-    }
-
-    return why;
-}
-
 
 static keeper_issuer_t *
 keeper_find(amld_key_keeper_t *k, const amld_issuer_config_t *issuer)
@@ -159,273 +171,185 @@ metadata_known(amld_key_keeper_t *k, keeper_issuer_t *s, int any,
 }
 
 
-int
-amld_key_keeper_metadata(amld_key_keeper_t *k,
-                         const amld_issuer_config_t *issuer,
-                         amld_discovery_t *d, const char **why)
+static void
+metadata_renew(amld_key_keeper_t *k, keeper_issuer_t *s, amld_key_result_t *r)
 {
-    keeper_issuer_t *s = keeper_find(k, issuer);
     amld_discovery_t fresh;
 
-    *why = NULL;
-    memset(d, 0, sizeof(*d));
+    amld_metadata_fetch(s->issuer, &k->ends, &fresh, r);
 
-    if (s == NULL || issuer->discovery == NULL) {
-        *why = "it has no metadata";
-        return -1;
+    pthread_mutex_lock(&k->mutex);
+    if (r->why == NULL) {
+        amld_discovery_clear(&s->metadata);
+        s->metadata = fresh;
+        s->has_metadata = 1;
+        s->metadata_at = keeper_now();
+        s->failed_at = 0;
+    } else {
+        s->failed_at = keeper_now();
+        s->failed_why = r->why;
     }
+    pthread_mutex_unlock(&k->mutex);
+}
+
+
+/* A failure is an answer, too, for a moment: many may wait for it. */
+static const char *
+metadata_failed(amld_key_keeper_t *k, keeper_issuer_t *s)
+{
+    int64_t now = keeper_now();
+    const char *why;
+
+    pthread_mutex_lock(&k->mutex);
+    why = s->failed_at != 0 && s->failed_at <= now &&
+                  now - s->failed_at < RETRY_LEAST
+              ? s->failed_why
+              : NULL;
+    pthread_mutex_unlock(&k->mutex);
+
+    return why;
+}
+
+
+/* What is known, or else what a fetch brings; r->why where there is nothing.
+ * With `patient` a failure of a moment ago is no reason not to try. */
+static void
+metadata_get(amld_key_keeper_t *k, keeper_issuer_t *s, int patient,
+             amld_discovery_t *d, amld_key_result_t *r)
+{
+    memset(d, 0, sizeof(*d));
+    memset(r, 0, sizeof(*r));
 
     if (metadata_known(k, s, 0, d)) {
-        return 0;
+        return;
     }
 
     /* whoever comes meanwhile takes what the first one brings */
     pthread_mutex_lock(&s->fetching);
 
     if (!metadata_known(k, s, 0, d)) {
-        *why = metadata_fetch(issuer, &fresh);
-
-        if (*why == NULL) {
-            pthread_mutex_lock(&k->mutex);
-            amld_discovery_clear(&s->metadata);
-            s->metadata = fresh;
-            s->has_metadata = 1;
-            s->metadata_at = keeper_now();
-            pthread_mutex_unlock(&k->mutex);
+        r->why = patient ? NULL : metadata_failed(k, s);
+        if (r->why == NULL) {
+            metadata_renew(k, s, r);
         }
 
         /* yesterday's is better than none */
         if (metadata_known(k, s, 1, d)) {
-            *why = NULL;
-        } else if (*why == NULL) {
-            *why = "no memory";
+            r->why = NULL;
+        } else if (r->why == NULL) {
+            r->why = "no memory";
+            r->what = "look at this machine's memory";
         }
     }
 
     pthread_mutex_unlock(&s->fetching);
-
-    return *why == NULL ? 0 : -1;
 }
 
 
-/* ---- key sets ---- */
+int
+amld_key_keeper_metadata(amld_key_keeper_t *k,
+                         const amld_issuer_config_t *issuer,
+                         amld_discovery_t *d, const char **why)
+{
+    keeper_issuer_t *s = keeper_find(k, issuer);
+    amld_key_result_t r;
+
+    if (s == NULL || issuer->discovery == NULL) {
+        memset(d, 0, sizeof(*d));
+        *why = "it has no metadata";
+        return -1;
+    }
+
+    metadata_get(k, s, 0, d, &r);
+    *why = r.why;
+
+    return r.why == NULL ? 0 : -1;
+}
+
+
+/* ---- a fetch ---- */
 
 static void
-keys_verdicts(const amld_issuer_config_t *issuer, const aml_jwks_t *set)
+keeper_fetch(keeper_issuer_t *s, amld_key_result_t *r)
 {
-    int v;
-
-    for (v = AML_JWK_TAKEN + 1; v < AML_JWK_VERDICTS; v++) {
-        if (set->verdicts[v] != 0 && v != AML_JWK_USE) {
-            amld_log(AMLD_LOG_WARN,
-                     "keys: issuer \"%s\": %u keys are left out: %s",
-                     issuer->name, set->verdicts[v],
-                     aml_jwk_verdict_text((aml_jwk_verdict_t) v));
-        }
-    }
-}
-
-
-/* One transaction; nothing is written where nothing has changed. */
-static const char *
-keys_store(amld_t *d, const amld_issuer_config_t *issuer, const aml_jwks_t *set,
-           int64_t now)
-{
-    int64_t expires = issuer->keys != NULL ? 0 : now + issuer->key_grace;
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    int changed = 0;
-
-    rc = aml_registry_write(d->registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        return aml_registry_strerror(rc);
-    }
-
-    rc = amld_keys_publish(txn, issuer, set, expires,
-                           now + issuer->key_grace / 2, &changed);
-    if (rc == AML_REGISTRY_OK && changed > 0) {
-        rc = aml_registry_touch_keys(txn);
-    }
-
-    if (rc != AML_REGISTRY_OK || changed == 0) {
-        aml_registry_end(txn);
-    } else {
-        rc = aml_registry_commit(txn);
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        return aml_registry_strerror(rc);
-    }
-
-    if (changed > 0) {
-        keys_verdicts(issuer, set);
-        amld_log(AMLD_LOG_INFO, "keys: issuer \"%s\": %zu keys, %d changes",
-                 issuer->name, set->key_count, changed);
-    }
-
-    return NULL;
-}
-
-
-static const char *
-keys_take(amld_t *d, const amld_issuer_config_t *issuer, const char *text,
-          size_t n, int64_t now)
-{
-    aml_jwks_t *set = malloc(sizeof(*set));
-    aml_jwks_rc_t parsed;
-    const char *why = NULL;
-
-    if (set == NULL) {
-        return "no memory";
-    }
-
-    parsed = aml_jwks_parse((aml_str_t){text, n}, set);
-    if (parsed != AML_JWKS_OK) {
-        why = aml_jwks_strerror(parsed);
-
-    } else if (set->key_count == 0) {
-        /* a set without keys is a mistake sooner than the end of all trust */
-        why = "its key set has no key for signatures";
-
-    } else {
-        why = keys_store(d, issuer, set, now);
-    }
-
-    aml_jwks_clear(set);
-    free(set);
-
-    return why;
-}
-
-
-static int64_t
-keys_refresh(const amld_issuer_config_t *issuer, const amld_fetched_t *fetched)
-{
-    int64_t seconds = issuer->key_refresh;
-
-    if (seconds == 0) {
-        seconds = fetched->max_age >= 0 ? fetched->max_age : REFRESH_DEFAULT;
-        seconds = seconds < REFRESH_LEAST  ? REFRESH_LEAST
-                  : seconds > REFRESH_MOST ? REFRESH_MOST
-                                           : seconds;
-    }
-
-    /* never as late as keys end */
-    return keeper_jitter(
-        seconds < issuer->key_grace / 2 ? seconds : issuer->key_grace / 2);
-}
-
-
-/* NULL, or what is wrong; `*next` is when to come again, in seconds. */
-static const char *
-keys_fetch(amld_key_keeper_t *k, const amld_issuer_config_t *issuer,
-           int64_t *next)
-{
-    amld_fetch_t fetch = {.ca = issuer->ca,
-                          .proxy = issuer->proxy,
-                          .most = AML_JWKS_SIZE_MAX,
-                          .seconds = FETCH_SECONDS};
+    amld_key_keeper_t *k = s->keeper;
     amld_discovery_t metadata;
-    amld_fetched_t fetched;
-    amld_fetch_rc_t rc;
-    const char *why;
-    int64_t now;
 
-    if (amld_key_keeper_metadata(k, issuer, &metadata, &why) != 0) {
-        return why;
+    metadata_get(k, s, 1, &metadata, r);
+    if (r->why != NULL) {
+        return;
     }
 
-    fetch.url = metadata.jwks_uri;
-    rc = amld_fetch(&fetch, &fetched);
-    now = keeper_now();
-
-    if (rc != AMLD_FETCH_OK) {
-        why = amld_fetch_strerror(rc);
-    } else if (fetched.status != 200) {
-        why = "its key set is not there: the answer is not 200";
-    } else {
-        *next = keys_refresh(issuer, &fetched);
-        why = keys_take(k->amld, issuer, fetched.body, fetched.n, now);
-    }
-
-    amld_fetched_clear(&fetched);
+    amld_keys_fetch(k->amld, s->issuer, metadata.jwks_uri, &k->ends, r);
     amld_discovery_clear(&metadata);
 
-    return why;
+    if (r->why != NULL) {
+        /* it may have moved */
+        pthread_mutex_lock(&k->mutex);
+        s->metadata_at = 0;
+        pthread_mutex_unlock(&k->mutex);
+    }
 }
 
 
 static void
-keeper_turn(amld_key_keeper_t *k, keeper_issuer_t *s)
+keeper_turn(keeper_issuer_t *s)
 {
-    int64_t next = 0;
-    const char *why;
+    amld_key_result_t r;
+    int64_t wait;
 
-    why = keys_fetch(k, s->issuer, &next);
+    keeper_fetch(s, &r);
 
-    pthread_mutex_lock(&k->mutex);
-    s->fetched = keeper_now();
-    if (why == NULL) {
+    pthread_mutex_lock(&s->keeper->mutex);
+
+    if (r.why == NULL) {
         s->retry = 0;
-        s->known = 1;
-        s->due = s->fetched + next;
+        s->until = r.until;
+        wait = r.next > 0 ? r.next : 1;
     } else {
         s->retry = s->retry == 0               ? RETRY_LEAST
                    : s->retry * 2 > RETRY_MOST ? RETRY_MOST
                                                : s->retry * 2;
-        s->due = s->fetched + 1 + keeper_jitter(s->retry);
-    }
-    pthread_mutex_unlock(&k->mutex);
-
-    keeper_say(k, s, why);
-}
-
-
-/* ---- the thread ---- */
-
-/* The one that is due first; NULL when none is ever. */
-static keeper_issuer_t *
-keeper_first(amld_key_keeper_t *k)
-{
-    keeper_issuer_t *first = NULL;
-    size_t i;
-
-    for (i = 0; i < k->n; i++) {
-        if (k->issuers[i].issuer->keys == NULL &&
-            (first == NULL || k->issuers[i].due < first->due)) {
-            first = &k->issuers[i];
+        wait = 1 + amld_key_jitter(s->retry);
+        if (r.next > wait) {
+            wait = r.next < RETRY_AFTER_MOST ? r.next : RETRY_AFTER_MOST;
         }
     }
 
-    return first;
+    s->due = keeper_now() + wait;
+    s->good = r.why == NULL;
+    s->rounds++;
+    pthread_cond_broadcast(&s->done);
+
+    pthread_mutex_unlock(&s->keeper->mutex);
+
+    if (!atomic_load(&s->keeper->ends)) {
+        keeper_say(s, &r);
+    }
 }
 
+
+/* ---- the threads ---- */
 
 static void *
 keeper_run(void *data)
 {
-    amld_key_keeper_t *k = data;
-    keeper_issuer_t *s;
+    keeper_issuer_t *s = data;
+    amld_key_keeper_t *k = s->keeper;
     struct timespec until = {0};
 
     pthread_mutex_lock(&k->mutex);
 
-    while (!k->ends) {
-        s = keeper_first(k);
-
-        if (s != NULL && s->due <= keeper_now()) {
+    while (!atomic_load(&k->ends)) {
+        if (s->due <= keeper_now()) {
             pthread_mutex_unlock(&k->mutex);
-            keeper_turn(k, s);
+            keeper_turn(s);
             pthread_mutex_lock(&k->mutex);
             continue;
         }
 
-        if (s == NULL) {
-            pthread_cond_wait(&k->condition, &k->mutex);
-        } else {
-            until.tv_sec = s->due;
-            (void) pthread_cond_timedwait(&k->condition, &k->mutex, &until);
-        }
+        until.tv_sec = s->due;
+        (void) pthread_cond_timedwait(&s->due_now, &k->mutex, &until);
     }
 
     pthread_mutex_unlock(&k->mutex);
@@ -434,23 +358,46 @@ keeper_run(void *data)
 }
 
 
-void
-amld_key_keeper_unknown_kid(amld_key_keeper_t *k, const char *iss)
+/* Under the mutex.  1 when it will be fetched, or is being. */
+static int
+keeper_ask(keeper_issuer_t *s)
 {
     int64_t now = keeper_now();
-    keeper_issuer_t *s;
+
+    if (!s->runs) {
+        return 0;
+    }
+
+    if (s->due <= now) {
+        return 1;
+    }
+
+    if (s->asked != 0 && s->asked <= now &&
+        now - s->asked < s->issuer->key_cooldown) {
+        return 0;
+    }
+
+    s->asked = now;
+    s->due = now;
+    pthread_cond_signal(&s->due_now);
+
+    return 1;
+}
+
+
+void
+amld_key_keeper_unknown_kid(amld_key_keeper_t *k, aml_str_t iss)
+{
+    const amld_issuer_config_t *issuer;
     size_t i, j;
 
     pthread_mutex_lock(&k->mutex);
 
     for (i = 0; i < k->n; i++) {
-        s = &k->issuers[i];
-        for (j = 0; j < s->issuer->iss_count; j++) {
-            if (s->issuer->keys == NULL && s->due > now &&
-                strcmp(s->issuer->iss[j].iss, iss) == 0 &&
-                now - s->fetched >= s->issuer->key_cooldown) {
-                s->due = now;
-                pthread_cond_signal(&k->condition);
+        issuer = k->issuers[i].issuer;
+        for (j = 0; j < issuer->iss_count; j++) {
+            if (aml_str_eq(aml_str_of(issuer->iss[j].iss), iss)) {
+                (void) keeper_ask(&k->issuers[i]);
             }
         }
     }
@@ -459,31 +406,50 @@ amld_key_keeper_unknown_kid(amld_key_keeper_t *k, const char *iss)
 }
 
 
-/* ---- start and stop ---- */
-
-/* Key sets that are files; a bad one is a fault to be mended before. */
-static int
-keeper_file(amld_t *d, const amld_issuer_config_t *issuer)
+int
+amld_key_keeper_fetch(amld_key_keeper_t *k, const amld_issuer_config_t *issuer)
 {
-    json_error_t error;
-    const char *why;
-    json_t *json;
-    char *text;
+    keeper_issuer_t *s = keeper_find(k, issuer);
+    unsigned long round;
+    int rc = -1;
 
-    json = json_load_file(issuer->keys, JSON_REJECT_DUPLICATES, &error);
-    text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-
-    why = text == NULL ? "is not JSON"
-                       : keys_take(d, issuer, text, strlen(text), 0);
-    free(text);
-
-    if (why != NULL) {
-        amld_log(AMLD_LOG_ERROR, "keys: issuer \"%s\": %s: %s", issuer->name,
-                 issuer->keys, why);
+    if (s == NULL) {
+        return -1;
     }
 
-    return why == NULL ? 0 : -1;
+    pthread_mutex_lock(&k->mutex);
+
+    if (keeper_ask(s)) {
+        round = s->rounds;
+        while (s->rounds == round && !atomic_load(&k->ends)) {
+            pthread_cond_wait(&s->done, &k->mutex);
+        }
+        rc = s->rounds != round && s->good ? 0 : -1;
+    }
+
+    pthread_mutex_unlock(&k->mutex);
+
+    return rc;
+}
+
+
+/* ---- start and stop ---- */
+
+/* What is there from the last time. */
+static aml_registry_rc_t
+keeper_remember(amld_key_keeper_t *k, keeper_issuer_t *s)
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+    size_t n;
+
+    rc = aml_registry_read(k->amld->registry, &txn);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_keys_until(txn, s->issuer, &n, &s->until);
+        aml_registry_end(txn);
+    }
+
+    return rc;
 }
 
 
@@ -517,21 +483,36 @@ keeper_publish(amld_t *d)
 }
 
 
+/* Key sets that are files: a bad one is a fault to be mended before. */
 static int
 keeper_begin(amld_key_keeper_t *k)
 {
+    const amld_issuer_config_t *issuer;
+    amld_key_result_t r;
     aml_registry_rc_t rc;
     size_t i;
 
     rc = keeper_publish(k->amld);
+
+    for (i = 0; i < k->n && rc == AML_REGISTRY_OK; i++) {
+        rc = keeper_remember(k, &k->issuers[i]);
+    }
+
     if (rc != AML_REGISTRY_OK) {
         amld_log(AMLD_LOG_ERROR, "keys: %s", aml_registry_strerror(rc));
         return -1;
     }
 
     for (i = 0; i < k->n; i++) {
-        if (k->issuers[i].issuer->keys != NULL &&
-            keeper_file(k->amld, k->issuers[i].issuer) != 0) {
+        issuer = k->issuers[i].issuer;
+        if (issuer->keys == NULL) {
+            continue;
+        }
+
+        amld_keys_load(k->amld, issuer, &r);
+        if (r.why != NULL) {
+            amld_log(AMLD_LOG_ERROR, "keys: issuer \"%s\": %s (%s)",
+                     issuer->name, r.why, r.detail);
             return -1;
         }
     }
@@ -540,19 +521,28 @@ keeper_begin(amld_key_keeper_t *k)
 }
 
 
-static void
-keeper_free(amld_key_keeper_t *k)
+static int
+keeper_threads(amld_key_keeper_t *k)
 {
+    keeper_issuer_t *s;
     size_t i;
+    int rc;
 
     for (i = 0; i < k->n; i++) {
-        amld_discovery_clear(&k->issuers[i].metadata);
-        pthread_mutex_destroy(&k->issuers[i].fetching);
+        s = &k->issuers[i];
+        if (s->issuer->keys != NULL) {
+            continue;
+        }
+
+        rc = pthread_create(&s->thread, NULL, keeper_run, s);
+        if (rc != 0) {
+            amld_log(AMLD_LOG_ERROR, "keys: %s", strerror(rc));
+            return -1;
+        }
+        s->runs = 1;
     }
-    pthread_cond_destroy(&k->condition);
-    pthread_mutex_destroy(&k->mutex);
-    free(k->issuers);
-    free(k);
+
+    return 0;
 }
 
 
@@ -560,8 +550,8 @@ amld_key_keeper_t *
 amld_key_keeper_start(amld_t *d)
 {
     amld_key_keeper_t *k;
+    keeper_issuer_t *s;
     size_t i;
-    int rc;
 
     k = calloc(1, sizeof(*k));
     if (k == NULL || (k->issuers = calloc(d->config->issuer_count + 1,
@@ -574,23 +564,18 @@ amld_key_keeper_start(amld_t *d)
     k->amld = d;
     k->n = d->config->issuer_count;
     pthread_mutex_init(&k->mutex, NULL);
-    pthread_cond_init(&k->condition, NULL);
 
     for (i = 0; i < k->n; i++) {
-        k->issuers[i].issuer = &d->config->issuers[i];
-        k->issuers[i].due = keeper_now();
-        pthread_mutex_init(&k->issuers[i].fetching, NULL);
+        s = &k->issuers[i];
+        s->keeper = k;
+        s->issuer = &d->config->issuers[i];
+        pthread_cond_init(&s->due_now, NULL);
+        pthread_cond_init(&s->done, NULL);
+        pthread_mutex_init(&s->fetching, NULL);
     }
 
-    if (keeper_begin(k) != 0) {
-        keeper_free(k);
-        return NULL;
-    }
-
-    rc = pthread_create(&k->thread, NULL, keeper_run, k);
-    if (rc != 0) {
-        amld_log(AMLD_LOG_ERROR, "keys: %s", strerror(rc));
-        keeper_free(k);
+    if (keeper_begin(k) != 0 || keeper_threads(k) != 0) {
+        amld_key_keeper_stop(k);
         return NULL;
     }
 
@@ -598,19 +583,37 @@ amld_key_keeper_start(amld_t *d)
 }
 
 
-/* A fetch that is under way is waited for: it has a bound. */
 void
 amld_key_keeper_stop(amld_key_keeper_t *k)
 {
+    keeper_issuer_t *s;
+    size_t i;
+
     if (k == NULL) {
         return;
     }
 
+    /* requests that are under way end soon after */
     pthread_mutex_lock(&k->mutex);
-    k->ends = 1;
-    pthread_cond_signal(&k->condition);
+    atomic_store(&k->ends, 1);
+    for (i = 0; i < k->n; i++) {
+        pthread_cond_signal(&k->issuers[i].due_now);
+        pthread_cond_broadcast(&k->issuers[i].done);
+    }
     pthread_mutex_unlock(&k->mutex);
 
-    pthread_join(k->thread, NULL);
-    keeper_free(k);
+    for (i = 0; i < k->n; i++) {
+        s = &k->issuers[i];
+        if (s->runs) {
+            pthread_join(s->thread, NULL);
+        }
+        amld_discovery_clear(&s->metadata);
+        pthread_mutex_destroy(&s->fetching);
+        pthread_cond_destroy(&s->due_now);
+        pthread_cond_destroy(&s->done);
+    }
+
+    pthread_mutex_destroy(&k->mutex);
+    free(k->issuers);
+    free(k);
 }

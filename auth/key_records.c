@@ -2,12 +2,12 @@
  * Issuers and keys of the configuration, as records that workers read.
  */
 
+#include "auth/key_records.h"
+
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "auth/key_keeper.h"
-#include "registry/records.h"
 
 #define KEYS_MAX 256 /* of one issuer: of its set, and of sets before it */
 
@@ -132,51 +132,57 @@ key_list_read(aml_registry_txn_t *txn, const char *prefix, size_t n,
 }
 
 
-/* The end that a key has: workers hold keys, and must be told of a new end by
- * a new generation, so that it changes seldom. */
-static int64_t
-key_end(aml_registry_txn_t *txn, const char *key, size_t n, int64_t expires,
-        int64_t at_least)
+/*
+ * Entra's key sets are of many tenants; a key may name the issuer that it is
+ * for, "{tenantid}" standing for any: it has to be this tenant's.
+ */
+static int
+key_is_for(const aml_jwk_t *jwk, const amld_issuer_config_t *issuer,
+           const char *space)
 {
-    aml_public_key_t old;
-    aml_str_t value;
+    static const char any[] = AMLD_ENTRA_ANY;
+    const char *at, *rest;
+    char *iss;
+    size_t i;
+    int is = 0;
 
-    if (aml_registry_get(txn, key, n, &value) == AML_REGISTRY_OK &&
-        aml_public_key_decode(value, &old) == AML_RECORD_OK &&
-        (old.expires == expires ||
-         (expires != 0 && old.expires != 0 && old.expires > at_least &&
-          old.expires <= expires))) {
-        return old.expires;
+    if (issuer->kind->identity != AML_IDENTITY_ENTRA || jwk->issuer.n == 0) {
+        return 1;
     }
 
-    return expires;
+    at = memmem(jwk->issuer.p, jwk->issuer.n, any, sizeof(any) - 1);
+    if (at == NULL) {
+        iss = strndup(jwk->issuer.p, jwk->issuer.n);
+    } else {
+        rest = at + sizeof(any) - 1;
+        if (asprintf(&iss, "%.*s%s%.*s", (int) (at - jwk->issuer.p),
+                     jwk->issuer.p, space,
+                     (int) (jwk->issuer.p + jwk->issuer.n - rest), rest) < 0) {
+            iss = NULL;
+        }
+    }
+
+    for (i = 0; i < issuer->iss_count && iss != NULL && !is; i++) {
+        is = strcmp(issuer->iss[i].iss, iss) == 0 &&
+             strcmp(issuer->iss[i].space, space) == 0;
+    }
+    free(iss);
+
+    return is;
 }
 
 
-/* Entra's key sets are of many tenants; a key may name the issuer that it is
- * for, "{tenantid}" standing for any. */
 static int
-key_is_for(const aml_jwk_t *jwk, const char *space)
-{
-    static const char any[] = "{tenantid}";
-
-    return jwk->issuer.n == 0 ||
-           memmem(jwk->issuer.p, jwk->issuer.n, any, sizeof(any) - 1) != NULL ||
-           memmem(jwk->issuer.p, jwk->issuer.n, space, strlen(space)) != NULL;
-}
-
-
-static int
-set_has(const aml_jwks_t *set, const char *iss, const char *space,
+set_has(const aml_jwks_t *set, const amld_issuer_config_t *issuer, size_t of,
         const char *name)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     size_t i, n;
 
     for (i = 0; i < set->key_count; i++) {
-        n = aml_key_key(key, aml_str_of(iss), set->keys[i].kid);
+        n = aml_key_key(key, aml_str_of(issuer->iss[of].iss), set->keys[i].kid);
         if (n != 0 && strcmp(key, name) == 0 &&
-            key_is_for(&set->keys[i], space)) {
+            key_is_for(&set->keys[i], issuer, issuer->iss[of].space)) {
             return 1;
         }
     }
@@ -186,21 +192,22 @@ set_has(const aml_jwks_t *set, const char *iss, const char *space,
 
 
 static aml_registry_rc_t
-keys_of(aml_registry_txn_t *txn, const char *iss, const char *space,
-        const aml_jwks_t *set, int64_t expires, int64_t at_least, int *changed)
+keys_of(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer, size_t of,
+        const aml_jwks_t *set, int64_t expires, int *changed)
 {
+    aml_str_t iss = aml_str_of(issuer->iss[of].iss);
     char key[AML_REGISTRY_KEY_MAX + 1], *buf;
     aml_registry_rc_t rc;
     aml_public_key_t record;
     key_list_t old;
     size_t i, n;
 
-    n = aml_key_key(key, aml_str_of(iss), aml_str(""));
+    n = aml_key_key(key, iss, aml_str(""));
     rc = key_list_read(txn, key, n, &old);
 
     /* what the set no longer has is withdrawn at once */
     for (i = 0; i < old.n && rc == AML_REGISTRY_OK; i++) {
-        if (!set_has(set, iss, space, old.key[i])) {
+        if (!set_has(set, issuer, of, old.key[i])) {
             rc = del(txn, old.key[i], strlen(old.key[i]), changed);
         }
     }
@@ -213,13 +220,14 @@ keys_of(aml_registry_txn_t *txn, const char *iss, const char *space,
     }
 
     for (i = 0; i < set->key_count && rc == AML_REGISTRY_OK; i++) {
-        n = aml_key_key(key, aml_str_of(iss), set->keys[i].kid);
-        if (n == 0 || !key_is_for(&set->keys[i], space)) {
+        n = aml_key_key(key, iss, set->keys[i].kid);
+        if (n == 0 ||
+            !key_is_for(&set->keys[i], issuer, issuer->iss[of].space)) {
             continue; /* a kid that no token can name */
         }
 
         record = set->keys[i].key;
-        record.expires = key_end(txn, key, n, expires, at_least);
+        record.expires = expires;
         rc = put(txn, key, n, buf,
                  aml_public_key_encode(&record, buf, AML_RECORD_MAX), changed);
     }
@@ -231,15 +239,164 @@ keys_of(aml_registry_txn_t *txn, const char *iss, const char *space,
 
 aml_registry_rc_t
 amld_keys_publish(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer,
-                  const aml_jwks_t *set, int64_t expires, int64_t at_least,
-                  int *changed)
+                  const aml_jwks_t *set, int64_t expires, int *changed)
 {
     aml_registry_rc_t rc = AML_REGISTRY_OK;
     size_t i;
 
     for (i = 0; i < issuer->iss_count && rc == AML_REGISTRY_OK; i++) {
-        rc = keys_of(txn, issuer->iss[i].iss, issuer->iss[i].space, set,
-                     expires, at_least, changed);
+        rc = keys_of(txn, issuer, i, set, expires, changed);
+    }
+
+    return rc;
+}
+
+
+typedef struct {
+    size_t count;
+    int64_t expires;
+} until_t;
+
+
+static int
+until_each(void *data, aml_str_t key, aml_str_t value)
+{
+    until_t *u = data;
+    aml_public_key_t record;
+
+    (void) key;
+
+    if (aml_public_key_decode(value, &record) == AML_RECORD_OK) {
+        u->count++;
+        if (record.expires != 0 &&
+            (u->expires == 0 || record.expires < u->expires)) {
+            u->expires = record.expires;
+        }
+    }
+
+    return 0;
+}
+
+
+aml_registry_rc_t
+amld_keys_until(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer,
+                size_t *count, int64_t *expires)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_registry_rc_t rc;
+    until_t u = {0, 0};
+    size_t n;
+
+    n = aml_key_key(key, aml_str_of(issuer->iss[0].iss), aml_str(""));
+    rc = aml_registry_each(txn, (aml_str_t){key, n}, (aml_str_t){NULL, 0},
+                           until_each, &u);
+    *count = u.count;
+    *expires = u.expires;
+
+    return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
+}
+
+
+/* ---- where keys came from ---- */
+
+static size_t
+keyset_key(char *key, const char *iss)
+{
+    size_t n = aml_key_issuer(key, aml_str_of(iss));
+
+    if (n != 0) {
+        memcpy(key, "keyset/", 7); /* as long as "issuer/" */
+    }
+
+    return n;
+}
+
+
+static const char *
+keyset_source(const amld_issuer_config_t *issuer)
+{
+    return issuer->keys != NULL ? issuer->keys : issuer->discovery;
+}
+
+
+aml_registry_rc_t
+amld_keys_note(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer,
+               size_t n, const char *jwks_uri, int64_t now, int64_t expires)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1], *text;
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
+    int changed = 0;
+    json_t *json;
+    size_t i, len;
+
+    json = json_pack("{s:s, s:s, s:s*, s:I, s:I, s:I}", "section", issuer->name,
+                     "source", keyset_source(issuer), "keySet", jwks_uri,
+                     "keys", (json_int_t) n, "fetched", (json_int_t) now,
+                     "expires", (json_int_t) expires);
+    text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    if (text == NULL) {
+        errno = ENOMEM;
+        return AML_REGISTRY_FAILED;
+    }
+
+    for (i = 0; i < issuer->iss_count && rc == AML_REGISTRY_OK; i++) {
+        len = keyset_key(key, issuer->iss[i].iss);
+        rc = put(txn, key, len, text, strlen(text), &changed);
+    }
+    free(text);
+
+    return rc;
+}
+
+
+/* What is there came from where the configuration says. */
+static int
+keyset_is_from(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer,
+               const char *iss)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    const char *source = NULL;
+    aml_str_t value;
+    json_t *json;
+    int is;
+
+    if (aml_registry_get(txn, key, keyset_key(key, iss), &value) !=
+        AML_REGISTRY_OK) {
+        return 0;
+    }
+
+    json = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
+    is = json_unpack(json, "{s:s}", "source", &source) == 0 &&
+         strcmp(source, keyset_source(issuer)) == 0;
+    json_decref(json);
+
+    return is;
+}
+
+
+/* Whoever spoke for an issuer before does so no longer, at once. */
+static aml_registry_rc_t
+keyset_moved(aml_registry_txn_t *txn, const amld_issuer_config_t *issuer,
+             int *changed)
+{
+    static const aml_jwks_t none;
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
+    int written = 0;
+    size_t i, n;
+
+    for (i = 0; i < issuer->iss_count && rc == AML_REGISTRY_OK; i++) {
+        if (keyset_is_from(txn, issuer, issuer->iss[i].iss)) {
+            continue;
+        }
+
+        rc = keys_of(txn, issuer, i, &none, 0, changed);
+        if (rc == AML_REGISTRY_OK) {
+            n = keyset_key(key, issuer->iss[i].iss);
+            rc = del(txn, key, n, &written);
+            *changed += written;
+        }
     }
 
     return rc;
@@ -254,33 +411,39 @@ typedef struct {
 } withdraw_t;
 
 
-/* Is "issuer/<iss>" or "key/<iss>/<kid>" of the configuration, or our own? */
+static int
+is_of(const char *iss, aml_str_t key)
+{
+    char name[AML_REGISTRY_KEY_MAX + 1];
+    size_t n;
+
+    if (memcmp(key.p, "key/", 4) == 0) {
+        n = aml_key_key(name, aml_str_of(iss), aml_str(""));
+        return n != 0 && key.n >= n && memcmp(key.p, name, n) == 0;
+    }
+
+    n = aml_key_issuer(name, aml_str_of(iss));
+
+    return n != 0 && key.n == n && memcmp(key.p + 7, name + 7, n - 7) == 0;
+}
+
+
+/* Is issuer/<iss>, keyset/<iss> or key/<iss>/<kid> of the configuration, or
+ * our own? */
 static int
 is_configured(const amld_config_t *config, aml_str_t key)
 {
-    char name[AML_REGISTRY_KEY_MAX + 1];
-    const char *iss;
-    size_t i, j, n;
-    int is_key = memcmp(key.p, "key/", 4) == 0;
+    size_t i, j;
 
-    for (i = 0; i <= config->issuer_count; i++) {
-        for (j = 0;
-             i == config->issuer_count ? j == 0
-                                       : j < config->issuers[i].iss_count;
-             j++) {
-            iss = i == config->issuer_count ? config->studio
-                                            : config->issuers[i].iss[j].iss;
-            n = is_key ? aml_key_key(name, aml_str_of(iss), aml_str(""))
-                       : aml_key_issuer(name, aml_str_of(iss));
-
-            if (n != 0 && (is_key ? key.n >= n : key.n == n) &&
-                memcmp(key.p, name, n) == 0) {
+    for (i = 0; i < config->issuer_count; i++) {
+        for (j = 0; j < config->issuers[i].iss_count; j++) {
+            if (is_of(config->issuers[i].iss[j].iss, key)) {
                 return 1;
             }
         }
     }
 
-    return 0;
+    return is_of(config->studio, key);
 }
 
 
@@ -298,7 +461,7 @@ aml_registry_rc_t
 amld_keys_withdraw(aml_registry_txn_t *txn, const amld_config_t *config,
                    int *changed)
 {
-    static const char *const families[] = {"issuer/", "key/"};
+    static const char *const families[] = {"issuer/", "key/", "keyset/"};
     withdraw_t w = {.config = config};
     aml_registry_rc_t rc = AML_REGISTRY_OK;
     size_t i, f;
@@ -309,7 +472,7 @@ amld_keys_withdraw(aml_registry_txn_t *txn, const amld_config_t *config,
         return AML_REGISTRY_FAILED;
     }
 
-    for (f = 0; f < 2 && rc == AML_REGISTRY_OK; f++) {
+    for (f = 0; f < 3 && rc == AML_REGISTRY_OK; f++) {
         do {
             w.gone.n = 0;
             rc = aml_registry_each(txn, aml_str_of(families[f]),
@@ -323,6 +486,10 @@ amld_keys_withdraw(aml_registry_txn_t *txn, const amld_config_t *config,
     }
 
     free(w.gone.key);
+
+    for (i = 0; i < config->issuer_count && rc == AML_REGISTRY_OK; i++) {
+        rc = keyset_moved(txn, &config->issuers[i], changed);
+    }
 
     return rc;
 }

@@ -61,6 +61,7 @@ typedef struct {
         const char *name_claim;
     } * iss;
     size_t iss_count;
+    char *iss_any; /* what metadata may say instead of the first; NULL */
 } amld_issuer_config_t;
 
 typedef struct {

@@ -5,14 +5,18 @@
 #include "computes/config_issuer.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/jwks.h"
 #include "auth/key.h"
 #include "computes/config_value.h"
+#include "registry/registry.h"
 
 #define URL_MAX 512
 #define WELL_KNOWN "/.well-known/openid-configuration"
@@ -77,7 +81,8 @@ issuer_is_url(const char *text)
         }
     }
 
-    return 1;
+    /* a password there would get into logs */
+    return memchr(text + 8, '@', strcspn(text + 8, "/?#")) == NULL;
 }
 
 
@@ -90,10 +95,11 @@ issuer_url(amld_config_reader_t *r, cfg_t *section, const char *name,
     char *url = issuer_text(r, section, name, otherwise);
 
     if (url != NULL && (!issuer_is_url(url) || strpbrk(url, without) != NULL)) {
+        /* one with an @ may have a password */
         amld_config_fault(r, section, name,
                           "\"%s\" is not an address such as "
                           "https://id.example.org/realm",
-                          url);
+                          strchr(url, '@') == NULL ? url : "https://…@…");
         free(url);
         return NULL;
     }
@@ -135,6 +141,57 @@ issuer_secret(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
                           "%s: others may read or change it; chmod 600",
                           i->client_secret_file);
     }
+}
+
+
+static void
+issuer_ca(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    X509 *x509 = NULL;
+    FILE *f;
+
+    i->ca = issuer_file(r, section, "ca");
+    f = i->ca != NULL ? fopen(i->ca, "re") : NULL;
+    if (f == NULL) {
+        return;
+    }
+
+    x509 = PEM_read_X509(f, NULL, NULL, NULL);
+    if (x509 == NULL) {
+        amld_config_fault(r, section, "ca", "%s: has no certificate in PEM",
+                          i->ca);
+    }
+
+    X509_free(x509);
+    ERR_clear_error();
+    (void) fclose(f);
+}
+
+
+static void
+issuer_proxy(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    static const char *const schemes[] = {"http://", "https://", "socks5h://",
+                                          "socks5://"};
+    size_t n, k;
+
+    i->proxy = issuer_text(r, section, "proxy", NULL);
+    if (i->proxy == NULL) {
+        return;
+    }
+
+    for (k = 0; k < sizeof(schemes) / sizeof(schemes[0]); k++) {
+        n = strlen(schemes[k]);
+        if (strncmp(i->proxy, schemes[k], n) == 0 && i->proxy[n] != '\0' &&
+            i->proxy[n] != '/' && strpbrk(i->proxy, " \t\"") == NULL) {
+            return;
+        }
+    }
+
+    /* it may have a password */
+    amld_config_fault(
+        r, section, "proxy",
+        "is not an address such as http://proxy.example.org:3128");
 }
 
 
@@ -217,48 +274,139 @@ issuer_add(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i,
 }
 
 
+static int
+is_uuid(const char *text)
+{
+    aml_principal_id_t id;
+
+    return aml_uuid_parse(aml_str_of(text), &id) == 0;
+}
+
+
+/*
+ * The authority, and the tenant where `issuer` has one, as Entra's pages show
+ * it: "https://login.microsoftonline.com/<tenant>/v2.0".  The tenant is part of
+ * `authority`, or NULL.
+ */
+static const char *
+entra_split(char *authority)
+{
+    char *last;
+
+    last = authority + strlen(authority) - 1;
+    if (*last == '/') {
+        *last = '\0';
+    }
+
+    last = strrchr(authority, '/');
+    if (strcmp(last, "/v2.0") == 0) {
+        *last = '\0';
+        last = strrchr(authority, '/');
+    }
+
+    if (last == NULL || last <= authority + strlen("https://")) {
+        return NULL;
+    }
+    *last = '\0';
+
+    return last + 1;
+}
+
+
+static void
+entra_tenant(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i,
+             const char *authority, const char *text)
+{
+    char *tenant = amld_value_lower(amld_config_copy(r, text)), *iss;
+    int china = strcmp(authority, AMLD_ENTRA_CHINA) == 0;
+
+    if (tenant == NULL) {
+        return;
+    }
+
+    if (asprintf(&iss, AMLD_ENTRA_V2, authority, tenant) < 0) {
+        iss = NULL;
+    }
+    issuer_add(r, section, i, iss, tenant, i->name_claim);
+
+    if (asprintf(&iss, china ? AMLD_ENTRA_V1_CHINA : AMLD_ENTRA_V1, tenant) <
+        0) {
+        iss = NULL;
+    }
+    issuer_add(r, section, i, iss, tenant,
+               cfg_getstr(section, "name_claim") != NULL ? i->name_claim
+                                                         : "unique_name");
+    free(tenant);
+}
+
+
+/* Metadata and keys of one tenant name that tenant; of several they have to
+ * be those of all. */
+static void
+entra_addresses(amld_config_reader_t *r, cfg_t *section,
+                amld_issuer_config_t *i, const char *authority)
+{
+    if (asprintf(&i->iss_any, AMLD_ENTRA_V2, authority, AMLD_ENTRA_ANY) < 0) {
+        i->iss_any = NULL;
+        amld_config_fault(r, section, "issuer", "no memory");
+    }
+
+    if (i->iss_count > 2 && cfg_getstr(section, "discovery") == NULL &&
+        asprintf(&i->discovery, AMLD_ENTRA_V2 WELL_KNOWN, authority,
+                 "organizations") < 0) {
+        i->discovery = NULL;
+        amld_config_fault(r, section, "discovery", "no memory");
+    }
+}
+
+
 static void
 issuer_entra(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
 {
     unsigned n, count = cfg_size(section, "tenants");
-    char *authority, *iss, *tenant;
-    aml_principal_id_t id;
+    const char *one, *text;
+    char *authority;
 
-    if (count == 0) {
-        amld_config_fault(r, section, "tenants",
-                          "is missing: the tenants "
-                          "whose people are let in");
+    authority = issuer_url(r, section, "issuer", AMLD_ENTRA_AUTHORITY, "?#");
+    if (authority == NULL) {
         return;
     }
 
-    authority = issuer_url(r, section, "issuer", AMLD_ENTRA_AUTHORITY, "?#");
-    i->iss = calloc(2 * (size_t) count, sizeof(*i->iss));
-
-    for (n = 0; n < count && authority != NULL && i->iss != NULL; n++) {
-        tenant = amld_value_lower(
-            amld_config_copy(r, cfg_getnstr(section, "tenants", n)));
-
-        if (tenant == NULL || aml_uuid_parse(aml_str_of(tenant), &id) != 0) {
-            amld_config_fault(r, section, "tenants", "\"%s\" is not a UUID",
-                              cfg_getnstr(section, "tenants", n));
-            free(tenant);
-            break;
-        }
-
-        if (asprintf(&iss, AMLD_ENTRA_V2, authority, tenant) < 0) {
-            iss = NULL;
-        }
-        issuer_add(r, section, i, iss, tenant, i->name_claim);
-
-        if (asprintf(&iss, AMLD_ENTRA_V1, tenant) < 0) {
-            iss = NULL;
-        }
-        issuer_add(r, section, i, iss, tenant,
-                   cfg_getstr(section, "name_claim") != NULL ? i->name_claim
-                                                             : "unique_name");
-        free(tenant);
+    one = entra_split(authority);
+    if (one != NULL && !is_uuid(one) && strcmp(one, "common") != 0 &&
+        strcmp(one, "organizations") != 0) {
+        amld_config_fault(r, section, "issuer",
+                          "\"%s\" is not a tenant's UUID, \"organizations\" "
+                          "or \"common\"",
+                          one);
     }
 
+    i->iss = calloc(2 * ((size_t) count + 1), sizeof(*i->iss));
+    if (i->iss == NULL) {
+        amld_config_fault(r, section, "issuer", "no memory");
+        free(authority);
+        return;
+    }
+
+    for (n = 0; n < count; n++) {
+        text = cfg_getnstr(section, "tenants", n);
+        if (!is_uuid(text)) {
+            amld_config_fault(r, section, "tenants", "\"%s\" is not a UUID",
+                              text);
+        } else {
+            entra_tenant(r, section, i, authority, text);
+        }
+    }
+
+    if (count == 0 && one != NULL && is_uuid(one)) {
+        entra_tenant(r, section, i, authority, one);
+
+    } else if (count == 0) {
+        amld_config_fault(r, section, "tenants",
+                          "is missing: the tenants whose people are let in");
+    }
+
+    entra_addresses(r, section, i, authority);
     free(authority);
 }
 
@@ -295,6 +443,42 @@ issuer_iss(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
 }
 
 
+/* A set that has nothing to offer is a fault, not an issuer without keys. */
+static void
+issuer_keys(amld_config_reader_t *r, cfg_t *section, amld_issuer_config_t *i)
+{
+    aml_jwks_t *set;
+    aml_jwks_rc_t rc;
+
+    if (cfg_getstr(section, "keys") == NULL) {
+        return;
+    }
+
+    i->keys = amld_config_path(r, section, "keys");
+    set = i->keys != NULL ? malloc(sizeof(*set)) : NULL;
+    if (set == NULL) {
+        return;
+    }
+
+    rc = aml_jwks_read(i->keys, set);
+    if (rc == AML_JWKS_FILE) {
+        amld_config_fault(r, section, "keys", "%s: %s", i->keys,
+                          strerror(errno));
+
+    } else if (rc != AML_JWKS_OK) {
+        amld_config_fault(r, section, "keys", "%s: %s", i->keys,
+                          aml_jwks_strerror(rc));
+
+    } else if (set->key_count == 0) {
+        amld_config_fault(r, section, "keys", "%s: has no key that can be used",
+                          i->keys);
+    }
+
+    aml_jwks_clear(set);
+    free(set);
+}
+
+
 static void
 issuer_discovery(amld_config_reader_t *r, cfg_t *section,
                  amld_issuer_config_t *i)
@@ -302,11 +486,14 @@ issuer_discovery(amld_config_reader_t *r, cfg_t *section,
     const char *base;
     size_t n;
 
-    i->keys = issuer_file(r, section, "keys");
-    i->discovery = issuer_url(r, section, "discovery", NULL, "#");
+    issuer_keys(r, section, i);
 
-    if (i->discovery != NULL || i->iss_count == 0 ||
-        cfg_getstr(section, "discovery") != NULL) {
+    if (cfg_getstr(section, "discovery") != NULL) {
+        i->discovery = issuer_url(r, section, "discovery", NULL, "#");
+        return;
+    }
+
+    if (i->discovery != NULL || i->iss_count == 0) {
         return;
     }
 
@@ -375,8 +562,8 @@ amld_config_issuer(amld_config_reader_t *r, cfg_t *section,
                     i->name != NULL ? i->name : "");
     i->label = issuer_text(r, section, "label", label);
 
-    i->ca = issuer_file(r, section, "ca");
-    i->proxy = issuer_text(r, section, "proxy", NULL);
+    issuer_ca(r, section, i);
+    issuer_proxy(r, section, i);
     i->sign_in = cfg_getbool(section, "sign_in") && i->client_id != NULL;
     i->userinfo = cfg_getbool(section, "userinfo");
     i->key_refresh =
@@ -384,7 +571,7 @@ amld_config_issuer(amld_config_reader_t *r, cfg_t *section,
     i->key_cooldown =
         amld_config_duration(r, section, "key_cooldown", 1, 86400);
     i->key_grace =
-        amld_config_duration(r, section, "key_grace", 60, 30 * 86400);
+        amld_config_duration(r, section, "key_grace", 10, 30 * 86400);
 
     issuer_audiences(r, section, i);
     issuer_algorithms(r, section, i);
@@ -399,6 +586,19 @@ amld_config_issuer(amld_config_reader_t *r, cfg_t *section,
 }
 
 
+/* It is part of the registry's keys, which have a bound; a kid of 43
+ * characters, that of a thumbprint, is the least. */
+static int
+issuer_fits(const char *iss)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+
+    return aml_key_key(
+               key, aml_str_of(iss),
+               aml_str("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")) != 0;
+}
+
+
 /* An `iss` is one section's, and not ours: it says whose keys are taken. */
 void
 amld_config_issuers_check(amld_config_reader_t *r, cfg_t *cfg,
@@ -410,6 +610,11 @@ amld_config_issuers_check(amld_config_reader_t *r, cfg_t *cfg,
     for (i = 0; i < c->issuer_count; i++) {
         a = &c->issuers[i];
         for (m = 0; m < a->iss_count; m++) {
+            if (!issuer_fits(a->iss[m].iss)) {
+                amld_config_fault(r, cfg_getnsec(cfg, "issuer", (unsigned) i),
+                                  "issuer", "is too long");
+            }
+
             if (c->studio != NULL && strcmp(a->iss[m].iss, c->studio) == 0) {
                 amld_config_fault(r, cfg_getnsec(cfg, "issuer", (unsigned) i),
                                   "issuer", "is the studio's own");
@@ -458,6 +663,7 @@ amld_config_issuer_clear(amld_issuer_config_t *i)
     free(i->ca);
     free(i->proxy);
     free(i->iss);
+    free(i->iss_any);
     memset(i, 0, sizeof(*i));
 }
 
