@@ -11,7 +11,7 @@ OUT := build/$(VARIANT)
 
 CC ?= cc
 PKGS := jansson lmdb libcrypto libssl
-AMLD_PKGS := $(PKGS) libmicrohttpd libconfuse libjwt libcurl libcrypt
+AMLD_PKGS := $(PKGS) libmicrohttpd libconfuse libjwt libcurl libcrypt pam
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
         -Wmissing-prototypes -Wvla

@@ -4,21 +4,29 @@
 
 #include "auth/credentials.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "auth/pam.h"
+
 #define PASSWORD "password"
+#define PAM_AT_ONCE 8 /* checks */
+
+/* Nobody: a check of this takes as long as one of a name that PAM does not
+ * know. */
+#define PAM_NOBODY "aml-nobody"
 
 struct amld_credentials {
     amld_backoff_t *backoff;
 
-    /* a hash takes 16 MB, and a core's time */
     pthread_mutex_t mutex;
     pthread_cond_t free;
-    unsigned hashes; /* that may be made now */
+    unsigned hashes; /* that may be made now: each takes 16 MB and a core */
+    unsigned pam;    /* checks that may be made now */
 };
 
 
@@ -40,6 +48,7 @@ amld_credentials_new(const amld_config_t *config)
     pthread_mutex_init(&c->mutex, NULL);
     pthread_cond_init(&c->free, NULL);
     c->hashes = config->threads;
+    c->pam = PAM_AT_ONCE;
     c->backoff = amld_backoff_new(&limits);
 
     if (c->backoff == NULL) {
@@ -115,6 +124,7 @@ static int
 here_now(amld_t *d, const amld_attempt_t *attempt)
 {
     here_t here = {attempt->address, (int64_t) time(NULL), 0};
+    aml_principal_id_t principal;
     aml_registry_txn_t *txn;
     amld_account_t account;
 
@@ -123,8 +133,11 @@ here_now(amld_t *d, const amld_attempt_t *attempt)
     }
 
     if (amld_account_find(txn, attempt->account, &account) == AMLD_ACCOUNT_OK) {
-        (void) amld_sign_ins_each(txn, &account.principal, here_each, &here);
+        principal = account.principal;
+    } else if (amld_pam_principal(attempt->account, &principal) != 0) {
+        memset(&principal, 0, sizeof(principal));
     }
+    (void) amld_sign_ins_each(txn, &principal, here_each, &here);
     aml_registry_end(txn);
 
     return here.found;
@@ -133,43 +146,130 @@ here_now(amld_t *d, const amld_attempt_t *attempt)
 
 /* ---- whose ---- */
 
+/* Waits until one of `places` is free, and gives it back. */
+static void
+place_take(amld_credentials_t *c, unsigned *places)
+{
+    pthread_mutex_lock(&c->mutex);
+    while (*places == 0) {
+        pthread_cond_wait(&c->free, &c->mutex);
+    }
+    (*places)--;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+
+static void
+place_free(amld_credentials_t *c, unsigned *places)
+{
+    pthread_mutex_lock(&c->mutex);
+    (*places)++;
+    pthread_cond_broadcast(&c->free);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+
 static amld_account_rc_t
 check_account(amld_t *d, const char *name, const char *password,
               amld_account_t *account)
 {
-    amld_credentials_t *c = d->credentials;
     amld_account_rc_t rc;
 
-    pthread_mutex_lock(&c->mutex);
-    while (c->hashes == 0) {
-        pthread_cond_wait(&c->free, &c->mutex);
-    }
-    c->hashes--;
-    pthread_mutex_unlock(&c->mutex);
-
+    place_take(d->credentials, &d->credentials->hashes);
     rc = amld_account_check(d->registry, name, password, account);
-
-    pthread_mutex_lock(&c->mutex);
-    c->hashes++;
-    pthread_cond_signal(&c->free);
-    pthread_mutex_unlock(&c->mutex);
+    place_free(d->credentials, &d->credentials->hashes);
 
     return rc;
 }
 
 
-static amld_check_t
-check_local(amld_t *d, const char *name, const char *password,
-            amld_person_t *person)
+static amld_pam_rc_t
+check_user(amld_t *d, const char *name, const char *password,
+           const char *address, amld_pam_user_t *user)
 {
-    memset(person, 0, sizeof(*person));
+    amld_pam_rc_t rc;
 
-    switch (check_account(d, name, password, &person->account)) {
-    case AMLD_ACCOUNT_OK:
-        break;
-    case AMLD_ACCOUNT_FAILED:
+    place_take(d->credentials, &d->credentials->pam);
+    rc = amld_pam_check(d->config->pam, name, password, address, user);
+    place_free(d->credentials, &d->credentials->pam);
+
+    return rc;
+}
+
+
+/* Is the name an account's?  -1 after the reason was logged. */
+static int
+is_local(amld_t *d, const char *name)
+{
+    aml_registry_txn_t *txn;
+    amld_account_rc_t rc;
+    amld_account_t account;
+
+    if (aml_registry_read(d->registry, &txn) != AML_REGISTRY_OK) {
+        return -1;
+    }
+    rc = amld_account_find(txn, name, &account);
+    aml_registry_end(txn);
+
+    return rc == AMLD_ACCOUNT_OK ? 1 : rc == AMLD_ACCOUNT_FAILED ? -1 : 0;
+}
+
+
+static amld_check_t
+check_pam(amld_t *d, const char *name, const char *password,
+          const char *address, amld_person_t *person)
+{
+    amld_pam_user_t user;
+    amld_pam_rc_t rc;
+
+    rc = check_user(d, name, password, address, &user);
+
+    if (rc != AMLD_PAM_OK) {
+        amld_pam_user_clear(&user);
+        return rc == AMLD_PAM_FAILED ? AMLD_CHECK_FAILED : AMLD_CHECK_WRONG;
+    }
+
+    person->principal = user.principal;
+    strcpy(person->name, user.name);
+    person->method = "pam";
+    person->issuer = AMLD_PAM_SPACE;
+    person->groups = user.groups;
+    person->group_count = user.group_count;
+    person->groups_unknown = user.groups_unknown;
+
+    return AMLD_CHECK_RIGHT;
+}
+
+
+/*
+ * A hash is made for every name, and where there is PAM, whatever is refused
+ * was asked there as well: how long it takes tells of no account.
+ */
+static amld_check_t
+check(amld_t *d, const char *name, const char *password, const char *address,
+      amld_person_t *person)
+{
+    int local = is_local(d, name);
+    amld_pam_user_t nobody;
+    amld_account_rc_t rc;
+
+    rc = check_account(d, name, password, &person->account);
+
+    if (local < 0 || rc == AMLD_ACCOUNT_FAILED) {
         return AMLD_CHECK_FAILED;
-    default:
+    }
+
+    if (!local) {
+        return d->config->pam != NULL
+                   ? check_pam(d, name, password, address, person)
+                   : AMLD_CHECK_WRONG;
+    }
+
+    if (rc != AMLD_ACCOUNT_OK || !d->config->local_sign_in) {
+        if (d->config->pam != NULL) {
+            (void) check_user(d, PAM_NOBODY, password, address, &nobody);
+            amld_pam_user_clear(&nobody);
+        }
         return AMLD_CHECK_WRONG;
     }
 
@@ -177,8 +277,24 @@ check_local(amld_t *d, const char *name, const char *password,
     strcpy(person->name, person->account.name);
     person->method = "password";
     person->issuer = AMLD_LOCAL_SPACE;
+    person->local = 1;
 
     return AMLD_CHECK_RIGHT;
+}
+
+
+int
+amld_credentials_any(const amld_config_t *config)
+{
+    return config->local_sign_in || config->pam != NULL;
+}
+
+
+void
+amld_person_clear(amld_person_t *person)
+{
+    free(person->groups);
+    OPENSSL_cleanse(person, sizeof(*person));
 }
 
 
@@ -189,6 +305,8 @@ amld_credentials_check(amld_t *d, const amld_request_t *request,
 {
     amld_attempt_t attempt;
     amld_check_t rc;
+
+    memset(person, 0, sizeof(*person));
 
     *seconds = amld_attempt_begin(d, request, PASSWORD, name, &attempt);
 
@@ -203,7 +321,7 @@ amld_credentials_check(amld_t *d, const amld_request_t *request,
         return AMLD_CHECK_LATER;
     }
 
-    rc = check_local(d, name, password, person);
+    rc = check(d, name, password, request->client, person);
 
     amld_attempt_end(d, &attempt,
                      rc == AMLD_CHECK_RIGHT   ? AMLD_ATTEMPT_RIGHT

@@ -1,9 +1,9 @@
 /*
  * Names and passwords: whose they are, and how often they may be tried.
  *
- * A name that is a local account's is that account's, and nobody else's.
- * Whether there is such an account makes no difference to the answer or to the
- * time that it takes.
+ * A name that is a local account's is that account's, and nobody else's; any
+ * other is PAM's, where that is configured.  Whether there is such an account
+ * makes no difference to the answer or to the time that it takes.
  */
 
 #ifndef AMLD_CREDENTIALS_H
@@ -26,9 +26,13 @@ void amld_credentials_free(amld_credentials_t *c); /* NULL is allowed */
 typedef struct {
     aml_principal_id_t principal;
     char name[AMLD_ACCOUNT_NAME_MAX + 1]; /* a label, and the subject */
-    const char *method;                   /* "password" */
+    const char *method;                   /* "password" or "pam" */
     const char *issuer;                   /* the namespace */
-    amld_account_t account;               /* what was checked */
+    amld_account_t account; /* what was checked; not of PAM, see `local` */
+    int local;
+    aml_principal_id_t *groups; /* what PAM brought, or NULL */
+    size_t group_count;
+    int groups_unknown;
 } amld_person_t;
 
 typedef enum {
@@ -38,14 +42,19 @@ typedef enum {
     AMLD_CHECK_FAILED /* it has been logged */
 } amld_check_t;
 
+/* Is there anybody who could sign in with a password? */
+int amld_credentials_any(const amld_config_t *config);
+
 /*
  * May take a while.  The password may be changed meanwhile: whoever issues
  * something for it checks with amld_account_same() in the transaction that
- * does.
+ * does.  amld_person_clear() is due in every case.
  */
 amld_check_t amld_credentials_check(amld_t *d, const amld_request_t *request,
                                     const char *name, const char *password,
                                     amld_person_t *person, unsigned *seconds);
+
+void amld_person_clear(amld_person_t *person);
 
 /*
  * Attempts at something else, such as codes, by what `account` names: 0, or how

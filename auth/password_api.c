@@ -31,9 +31,13 @@ password_begin(amld_t *d, const amld_request_t *request,
                            .method = person->method,
                            .issuer = person->issuer,
                            .subject = person->name,
-                           .sid = ""};
+                           .sid = "",
+                           .groups = person->groups,
+                           .group_count = person->group_count,
+                           .groups_unknown = person->groups_unknown};
 
-    return amld_sign_in_enter(d, request, &made, &person->account, secret);
+    return amld_sign_in_enter(d, request, &made,
+                              person->local ? &person->account : NULL, secret);
 }
 
 
@@ -52,42 +56,17 @@ password_later(amld_t *d, amld_response_t *response, const char *to,
 }
 
 
+/* The person is cleared by the caller. */
 static void
-password_submit(amld_t *d, const amld_request_t *request,
-                amld_response_t *response)
+password_sign_in(amld_t *d, const amld_request_t *request,
+                 amld_response_t *response, const char *name, const char *to,
+                 const amld_person_t *person)
 {
-    const char *name = amld_request_form(request, "name");
-    const char *password = amld_request_form(request, "password");
-    const char *to = amld_sign_in_local(amld_request_form(request, "to"));
     char secret[AMLD_SECRET_SIZE];
-    amld_person_t person;
     aml_registry_rc_t rc;
-    amld_check_t checked;
-    unsigned seconds;
 
-    if (!amld_site_studio(d, request, response)) {
-        return;
-    }
-
-    name = name != NULL ? name : "";
-    password = password != NULL ? password : "";
-
-    checked =
-        amld_credentials_check(d, request, name, password, &person, &seconds);
-
-    if (checked == AMLD_CHECK_FAILED) {
-        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
-                         AML_REASON_REGISTRY_UNAVAILABLE);
-        return;
-    }
-    if (checked == AMLD_CHECK_LATER) {
-        password_later(d, response, to, name, seconds);
-        return;
-    }
-
-    rc = checked == AMLD_CHECK_RIGHT
-             ? password_begin(d, request, &person, secret)
-             : AML_REGISTRY_DENIED;
+    rc = person != NULL ? password_begin(d, request, person, secret)
+                        : AML_REGISTRY_DENIED;
 
     if (rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
         amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s", name,
@@ -101,7 +80,7 @@ password_submit(amld_t *d, const amld_request_t *request,
         return;
     }
 
-    amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", person.name,
+    amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", person->name,
              request->client);
 
     amld_response_redirect(response, to);
@@ -111,13 +90,113 @@ password_submit(amld_t *d, const amld_request_t *request,
 }
 
 
+static void
+password_submit(amld_t *d, const amld_request_t *request,
+                amld_response_t *response)
+{
+    const char *name = amld_request_form(request, "name");
+    const char *password = amld_request_form(request, "password");
+    const char *to = amld_sign_in_local(amld_request_form(request, "to"));
+    amld_person_t person;
+    unsigned seconds;
+
+    if (!amld_site_studio(d, request, response)) {
+        return;
+    }
+
+    name = name != NULL ? name : "";
+    password = password != NULL ? password : "";
+
+    switch (
+        amld_credentials_check(d, request, name, password, &person, &seconds)) {
+    case AMLD_CHECK_RIGHT:
+        password_sign_in(d, request, response, name, to, &person);
+        break;
+    case AMLD_CHECK_WRONG:
+        password_sign_in(d, request, response, name, to, NULL);
+        break;
+    case AMLD_CHECK_LATER:
+        password_later(d, response, to, name, seconds);
+        break;
+    case AMLD_CHECK_FAILED:
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO,
+                         AML_REASON_ACCOUNTS_UNAVAILABLE);
+        break;
+    }
+
+    amld_person_clear(&person);
+}
+
+
 /* ---- tokens ---- */
 
-static amld_check_t
-password_mint(amld_t *d, const amld_person_t *person, char **token)
+/*
+ * What PAM has brought is a sign-in's, and so is the token: it lasts as long as
+ * that, and is among the person's sessions.
+ */
+static aml_registry_rc_t
+password_program(amld_t *d, const amld_request_t *request,
+                 const amld_person_t *person, aml_principal_id_t *sign_in)
 {
-    amld_mint_t mint = {person->principal, person->name, NULL,
-                        &person->account};
+    int64_t now = (int64_t) time(NULL);
+    const char *agent = amld_request_header(request, "User-Agent");
+    amld_sign_in_t made = {.principal = person->principal,
+                           .name = person->name,
+                           .method = person->method,
+                           .issuer = person->issuer,
+                           .subject = person->name,
+                           .sid = "",
+                           .address = request->client,
+                           .agent = agent != NULL ? agent : "",
+                           .created = now,
+                           .expires = now + d->config->token_lifetime,
+                           .groups = person->groups,
+                           .group_count = person->group_count,
+                           .groups_unknown = person->groups_unknown};
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+
+    if (aml_uuid_random(&made.id) != 0) {
+        return AML_REGISTRY_FAILED;
+    }
+
+    rc = aml_registry_write(d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    rc = amld_sign_in_begin(txn, &made);
+    if (rc != AML_REGISTRY_OK) {
+        aml_registry_end(txn);
+        return rc;
+    }
+
+    *sign_in = made.id;
+
+    return aml_registry_commit(txn);
+}
+
+
+static amld_check_t
+password_mint(amld_t *d, const amld_request_t *request,
+              const amld_person_t *person, char **token)
+{
+    amld_mint_t mint = {person->principal, person->name, NULL, NULL};
+    aml_principal_id_t sign_in;
+    aml_registry_rc_t rc;
+
+    if (person->local) {
+        mint.account = &person->account;
+
+    } else {
+        rc = password_program(d, request, person, &sign_in);
+        if (rc != AML_REGISTRY_OK) {
+            amld_log(AMLD_LOG_ERROR, "token: %s", aml_registry_strerror(rc));
+            return rc == AML_REGISTRY_DENIED ? AMLD_CHECK_WRONG
+                                             : AMLD_CHECK_FAILED;
+        }
+        mint.sign_in = &sign_in;
+    }
 
     switch (amld_issuer_mint(d->registry, d->config, &mint,
                              (int64_t) time(NULL), token)) {
@@ -147,8 +226,7 @@ password_token_refused(amld_t *d, const amld_request_t *request,
         amld_site_later(d, request, response, seconds);
 
     } else {
-        amld_response_error(response, 503, "registry_unavailable", NULL,
-                            "A token can't be made right now.");
+        amld_site_say(d, request, response, AML_REASON_ACCOUNTS_UNAVAILABLE);
     }
 }
 
@@ -179,8 +257,9 @@ password_token(amld_t *d, const amld_request_t *request,
         rc = amld_credentials_check(d, request, name, password, &person,
                                     &seconds);
         if (rc == AMLD_CHECK_RIGHT) {
-            rc = password_mint(d, &person, &token);
+            rc = password_mint(d, request, &person, &token);
         }
+        amld_person_clear(&person);
 
         amld_log(rc == AMLD_CHECK_RIGHT ? AMLD_LOG_INFO : AMLD_LOG_WARN,
                  "token: %s \"%.64s\" from %s",

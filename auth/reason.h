@@ -140,6 +140,11 @@
       "Signing in and changing instances is not possible right now. What "     \
       "runs goes on running.",                                                 \
       "Try again in a moment, or tell your administrator: amld is down.")      \
+    X(ACCOUNTS_UNAVAILABLE, accounts_unavailable, 503,                         \
+      "Passwords cannot be checked",                                           \
+      "Where accounts are looked up there is no answer right now.",            \
+      "Try again in a moment, or tell your administrator: the log of amld "    \
+      "says why.")                                                             \
     X(DAEMON_BUSY, daemon_busy, 503, "The control service is busy",            \
       "Too many requests wait for others right now, such as an identity "      \
       "provider.",                                                             \

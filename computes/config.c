@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "computes/config_issuer.h"
+#include "computes/config_pam.h"
 #include "computes/config_read.h"
 #include "computes/config_text.h"
 #include "computes/config_value.h"
@@ -69,6 +70,7 @@ static cfg_opt_t config_options[] = {
     CFG_SEC("application", application_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_BOOL("local_sign_in", cfg_true, CFGF_NONE),
+    CFG_SEC("pam", amld_config_pam_options, CFGF_NODEFAULT),
     CFG_SEC("issuer", amld_config_issuer_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END()};
@@ -358,6 +360,10 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     }
     amld_config_issuers_check(r, cfg, c);
 
+    if (cfg_size(cfg, "pam") > 0) {
+        c->pam = amld_config_pam(r, cfg_getsec(cfg, "pam"));
+    }
+
     c->local_sign_in = cfg_getbool(cfg, "local_sign_in");
 }
 
@@ -449,7 +455,9 @@ config_watch(cfg_t *cfg)
 {
     static const char *const nested[] = {
         "workspace|subscription", "workspace|resource_group",
-        "workspace|location", "workspace|share", "application|program"};
+        "workspace|location",     "workspace|share",
+        "application|program",    "pam|service",
+        "pam|directory",          "pam|allowed_groups"};
     char name[64];
     size_t i;
 
@@ -567,6 +575,7 @@ amld_config_free(amld_config_t *c)
 
     free(c->workspaces);
     free(c->applications);
+    amld_config_pam_free(c->pam);
     free(c->issuers);
     free(c->file);
     free(c->registry);

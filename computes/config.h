@@ -65,6 +65,13 @@ typedef struct {
 } amld_issuer_config_t;
 
 typedef struct {
+    char *service;   /* of PAM */
+    char *directory; /* of service files; NULL: the system's */
+    char **groups;   /* whose members are let in; none: everybody */
+    size_t group_count;
+} amld_pam_config_t;
+
+typedef struct {
     char *file;           /* where it was read from */
     char *registry;       /* directory of the LMDB environment */
     size_t registry_size; /* bytes that it may grow to */
@@ -97,7 +104,8 @@ typedef struct {
     size_t workspace_count;
     amld_application_config_t *applications;
     size_t application_count;
-    int local_sign_in; /* local accounts may sign in */
+    int local_sign_in;      /* local accounts may sign in */
+    amld_pam_config_t *pam; /* or NULL */
     amld_issuer_config_t *issuers;
     size_t issuer_count;
 } amld_config_t;

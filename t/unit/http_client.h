@@ -68,6 +68,7 @@ setup(void **state)
     s->config.session_lifetime = 3600;
     s->config.token_lifetime = 600;
     s->config.device_lifetime = 7200;
+    s->config.local_sign_in = 1;
     s->config.personal_token_lifetime = 90 * 86400;
     s->config.key_lifetime = 86400;
     s->amld.config = &s->config;

@@ -186,6 +186,15 @@ faults(void **state)
          "program: /nonexistent: "},
         {GOOD "application \"jupyter\" { program = \"/etc/passwd\" }\n",
          "program: /etc/passwd: not an executable file"},
+        {GOOD "pam {\n service = \"no-such-service\"\n}\n",
+         ":11: service: there is no PAM service \"no-such-service\""},
+        {GOOD "pam {\n service = \"../passwd\"\n}\n", ":11: service: "},
+        {GOOD "pam {\n directory = \"/nonexistent\"\n}\n",
+         "there is no PAM service \"aml\" in /nonexistent"},
+        {GOOD "pam {\n service = login\n allowed_groups = {\"\"}\n}\n",
+         ":12: allowed_groups: has an empty name"},
+        {HOSTS "backoff_first = 0\n" REST, ":3: backoff_first: "},
+        {HOSTS "session_idle = 31d\n" REST, ":3: session_idle: "},
         {"# one\n# two\n/* three\nfour */\n\n  // six\nthreads = 0 # x\n" GOOD,
          ":7: threads: "},
         {HOSTS "registry = 'a#\\'b'\nthreads = 0\n" REST, ":4: threads: "},
@@ -208,6 +217,41 @@ faults(void **state)
             fail();
         }
     }
+}
+
+
+static void
+pam(void **state)
+{
+    scratch_t *s = *state;
+    amld_config_t *c;
+    char err[4096], path[160];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/aml", s->dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fclose(f);
+
+    c = read_text(s, GOOD "pam { directory = \".\" }\n", err, sizeof(err));
+    assert_string_equal(err, "");
+    assert_non_null(c->pam);
+    assert_string_equal(c->pam->service, "aml");
+    assert_int_equal(c->pam->group_count, 0);
+    amld_config_free(c);
+
+    c = read_text(s,
+                  GOOD "pam {\n directory = \".\"\n"
+                       " allowed_groups = {a, \"b c\"}\n}\n",
+                  err, sizeof(err));
+    assert_string_equal(err, "");
+    assert_int_equal(c->pam->group_count, 2);
+    assert_string_equal(c->pam->groups[1], "b c");
+    amld_config_free(c);
+
+    c = read_text(s, GOOD, err, sizeof(err));
+    assert_null(c->pam);
+    amld_config_free(c);
 }
 
 
@@ -244,6 +288,7 @@ main(void)
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(values, scratch_setup,
                                         scratch_teardown),
+        cmocka_unit_test_setup_teardown(pam, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(faults, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(every_fault, scratch_setup,
