@@ -115,12 +115,12 @@ token_sorted(const json_t *array)
     size_t i, n = json_array_size(array);
     json_t **list, *sorted = json_array();
 
-    list = malloc((n + 1) * sizeof(*list));
+    list = malloc((n + 1) * sizeof(json_t *));
     for (i = 0; list != NULL && i < n; i++) {
         list[i] = json_array_get(array, i);
     }
     if (list != NULL) {
-        qsort(list, n, sizeof(*list), token_compare);
+        qsort(list, n, sizeof(json_t *), token_compare);
     }
     for (i = 0; list != NULL && i < n; i++) {
         (void) json_array_append(sorted, list[i]);

@@ -41,8 +41,8 @@ key_set(aml_str_t in)
         for (k = 0; k < i; k++) {
             assert(!aml_str_eq(set.keys[i].kid, set.keys[k].kid));
         }
-        assert(aml_public_key_encode(&set.keys[i].key, record,
-                                     sizeof(record)) > 0);
+        assert(aml_public_key_encode(&set.keys[i].key, record, sizeof(record)) >
+               0);
         assert(aml_verifier_new(&set.keys[i].key, &v) == AML_KEY_OK);
         aml_verifier_free(v);
     }

@@ -83,8 +83,9 @@ json(void **state)
         "{\"name\":\"x\",\"instances\":\"all\",\"expiresInDays\":\"7\"}",
         "{\"name\":\"x\",\"instances\":\"all\",\"expiresInDays\":1.5}",
         "{\"name\":\"x\",\"name\":\"y\",\"instances\":\"all\"}",
-        "{\"name\":\"x\",\"actions\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
-        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}"};
+        ("{\"name\":\"x\",\"actions\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+         "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]"
+         "}")};
     server_t *s = *state;
     char w[256], id[256], target[320];
     person_t p, bobs;
