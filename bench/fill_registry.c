@@ -5,10 +5,12 @@
  *   fill_registry --registry DIR --key KEY.pem --issuer ISS --audience AUD
  *                 --subject SUB --apps DOMAIN --address unix:PATH
  *                 [--instances N] [--own N] [--sessions N]
+ *                 [--each N] [--every]
  *   fill_registry --registry DIR --touch-keys
  *
  * Of the instances, `own` are asked for, spread evenly: SUB owns the first, and
- * a person each the others.  The rest belongs to other people, 100 each.  Names
+ * a person each the others.  The rest belongs to other people, --each of them
+ * (100).  With --every these have a session, too, which nobody uses.  Names
  * are scattered, so that neighbours in time are not neighbours in the store.
  * Every instance runs at the same address with the same generation: what
  * differs between a small and a large registry is the look-up alone, not
@@ -36,7 +38,6 @@
 #include "registry/registry.h"
 
 #define FILL_BATCH 50000 /* instances a transaction */
-#define FILL_PER_PERSON 100
 #define FILL_SPACE "urn:aml:bench"
 #define FILL_WORKSPACE                                                         \
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/"      \
@@ -56,6 +57,8 @@ typedef struct {
     unsigned long instances;
     unsigned long own;
     unsigned long sessions;
+    unsigned long each; /* instances of one person */
+    int every;
     int64_t now;
 } fill_t;
 
@@ -175,9 +178,10 @@ fill_issuer(fill_t *f, const char *file)
 }
 
 
-/* A session at `host`, and the line for the request. */
+/* A session at `host`, and the line for the request where one is asked for. */
 static void
-fill_session(fill_t *f, const char *host, const aml_principal_id_t *whose)
+fill_session(fill_t *f, const char *host, const aml_principal_id_t *whose,
+             int line)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], cookie[AML_SESSION_CHARS + 1];
     uint8_t secret[32], hash[32], buf[512];
@@ -199,7 +203,9 @@ fill_session(fill_t *f, const char *host, const aml_principal_id_t *whose)
     fill_put(f, key, aml_key_session(key, hash), buf,
              aml_session_encode(&s, buf, sizeof(buf)));
 
-    printf("%s %s\n", host, cookie);
+    if (line) {
+        printf("%s %s\n", host, cookie);
+    }
 }
 
 
@@ -231,11 +237,9 @@ fill_instance(fill_t *f, unsigned long number,
     fill_put(f, key, aml_key_route(key, r.name, 8888), buf,
              aml_route_encode(&r, buf, sizeof(buf)));
 
-    if (measured) {
-        snprintf(host, sizeof(host), "%s.%s", name, f->apps);
-        for (i = 0; i < f->sessions; i++) {
-            fill_session(f, host, creator);
-        }
+    snprintf(host, sizeof(host), "%s.%s", name, f->apps);
+    for (i = 0; i < (measured ? f->sessions : (unsigned long) f->every); i++) {
+        fill_session(f, host, creator, measured);
     }
 }
 
@@ -254,9 +258,8 @@ fill_all(fill_t *f, const char *key_file)
 
     step = f->instances / f->own;
     for (i = 0; i < f->instances; i++) {
-        if (i % FILL_PER_PERSON == 0) {
-            snprintf(subject, sizeof(subject), "person-%lu",
-                     i / FILL_PER_PERSON);
+        if (i % f->each == 0) {
+            snprintf(subject, sizeof(subject), "person-%lu", i / f->each);
             fill_principal(f, subject, &other);
         }
 
@@ -309,12 +312,17 @@ main(int argc, char **argv)
         {"instances", required_argument, NULL, 'n'},
         {"own", required_argument, NULL, 'o'},
         {"sessions", required_argument, NULL, 'S'},
+        {"each", required_argument, NULL, 'e'},
+        {"every", no_argument, NULL, 'E'},
         {"touch-keys", no_argument, NULL, 't'},
         {NULL, 0, NULL, 0}};
 
     int o, touch = 0;
-    fill_t f = {
-        .instances = 1, .own = 1, .sessions = 1, .now = (int64_t) time(NULL)};
+    fill_t f = {.instances = 1,
+                .own = 1,
+                .sessions = 1,
+                .each = 100,
+                .now = (int64_t) time(NULL)};
     const char *dir = NULL, *key = NULL;
     aml_registry_rc_t rc;
 
@@ -350,6 +358,12 @@ main(int argc, char **argv)
         case 'S':
             f.sessions = strtoul(optarg, NULL, 10);
             break;
+        case 'e':
+            f.each = strtoul(optarg, NULL, 10);
+            break;
+        case 'E':
+            f.every = 1;
+            break;
         case 't':
             touch = 1;
             break;
@@ -362,8 +376,9 @@ main(int argc, char **argv)
                                    f.apps == NULL || f.address == NULL))) {
         fill_die("an option is missing", AML_REGISTRY_OK);
     }
-    if (f.own == 0 || f.own > f.instances) {
-        fill_die("--own is between 1 and --instances", AML_REGISTRY_OK);
+    if (f.own == 0 || f.own > f.instances || f.each == 0) {
+        fill_die("--own is between 1 and --instances, --each 1 or more",
+                 AML_REGISTRY_OK);
     }
 
     rc = aml_registry_open_writer(dir, (size_t) 8 << 30, (gid_t) -1,

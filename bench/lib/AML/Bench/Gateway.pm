@@ -9,12 +9,47 @@ use warnings;
 
 use AML::Bench::Peers qw(write_file);
 use AML::Bench::Process qw(children free_port pinned read_command start
-    wait_for);
+    temporary wait_for);
+use AML::Bench::Report ();
+use Cwd ();
 use Exporter 'import';
 use File::Path qw(make_path);
 
-our @EXPORT_OK = qw(gateway hosts mint prepare registry request_file
-    service);
+our @EXPORT_OK = qw(bench build gateway hosts mint prepare registry
+    request_file service);
+
+# What a benchmark knows of itself; the program's options are part of it.
+sub bench {
+    my ($root, $option) = @_;
+
+    $root = Cwd::realpath($root);
+    chdir $root or die "$root: $!\n";
+
+    # Short paths: a socket's path has room for about a hundred bytes.
+    my $b = {
+        %{$option},
+        root     => $root,
+        out      => "$root/build/release/bench",
+        module   => "$root/build/release/nginx/ngx_http_aml_module.so",
+        npm      => "$root/bench",
+        dir      => temporary($option->{keep}),
+        studio   => 'bench.localhost',
+        apps     => 'instances.bench.localhost',
+        issuer   => 'https://bench.localhost',
+        audience => 'https://bench.localhost',
+    };
+    AML::Bench::Report::begin($b, $option->{only});
+    return $b;
+}
+
+sub build {
+    my ($b, @programs) = @_;
+    system('make', '-s', 'module', map {"build/release/bench/$_"} @programs)
+        == 0
+        or die "the build failed\n";
+    make_path('build/bench');
+    return;
+}
 
 sub prepare {
     my ($b) = @_;
@@ -82,13 +117,13 @@ sub mint {
 
 # Makes a registry; returns [host, cookie] for each session of the person.
 sub registry {
-    my ($b, $dir, $instances, $own, $sessions) = @_;
+    my ($b, $dir, $instances, $own, $sessions, @more) = @_;
     make_path($dir);
     my $lines = read_command("$b->{out}/fill_registry", '--registry', $dir,
         '--key', $b->{signing_key}, '--issuer', $b->{issuer}, '--audience',
         $b->{audience}, '--subject', 'me', '--apps', $b->{apps}, '--address',
         "unix:$b->{upstream}", '--instances', $instances, '--own', $own,
-        '--sessions', $sessions);
+        '--sessions', $sessions, @more);
     return map { [split / /] } split /\n/, $lines;
 }
 
@@ -245,10 +280,12 @@ sub gateway {
         "AMLD=$run/amld.sock"
     );
 
-    # one worker, no log on either side, connections that last
+    # one worker, room for thousands of websockets, no log on either side,
+    # connections that last
     my %change = (
         qr/^worker_processes 2;$/m => "worker_processes 1;\ndaemon off;",
-        qr/^    access_log .*;$/m  =>
+        qr/^    worker_connections \d+;$/m => '    worker_connections 12000;',
+        qr/^    access_log \S+ aml;$/m  =>
             "    access_log off;\n    keepalive_requests 1000000000;",
         qr/^}\s*\z/m => servers($b, $port) . "}\n",
     );
@@ -261,9 +298,10 @@ sub gateway {
         pinned(0, 'nginx', '-e', "$run/nginx/error.log", '-c', $conf));
     wait_for($pid, $port);
     return {
-        port => $port,
-        pids => [children($pid)],
-        log  => "$run/nginx/error.log"
+        port   => $port,
+        pids   => [children($pid)],
+        log    => "$run/nginx/error.log",
+        master => $pid
     };
 }
 

@@ -6,14 +6,36 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Path qw(remove_tree);
+use File::Temp ();
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(children cores free_port pinned read_command start
-    stop_all version_of wait_for);
+    temporary version_of wait_for);
 
-my %running;
+my (%running, @temporary);
+my $owner = $$;
+
+$SIG{INT} = $SIG{TERM} = sub { exit 130 };
+
+END {
+    if ($$ == $owner) {
+        my $status = $?;
+        stop(keys %running);
+        remove_tree(@temporary);
+        $? = $status;
+    }
+}
+
+# A directory that is gone when the program ends.
+sub temporary {
+    my ($keep) = @_;
+    my $dir = File::Temp::tempdir('aml-bench-XXXXXX', TMPDIR => 1);
+    push @temporary, $dir if !$keep;
+    return $dir;
+}
 
 sub cores {
     my ($n) = `nproc`;
@@ -72,6 +94,31 @@ sub wait_for {
     die "nothing listens at $where:\n" . tail($running{$pid});
 }
 
+# Until its log says so.
+sub until_says {
+    my ($pid, $log, $what, $seconds) = @_;
+
+    my $end = time + $seconds;
+    while (time < $end) {
+        return if join('', tail($log)) =~ $what;
+        if (waitpid($pid, 1) == $pid) {
+            delete $running{$pid};
+            die "it has ended:\n" . tail($log);
+        }
+        sleep 0.05;
+    }
+    die "it takes too long:\n" . tail($log);
+}
+
+# Waits for its end.
+sub finished {
+    my ($pid) = @_;
+    waitpid $pid, 0;
+    my $log = delete $running{$pid};
+    die "it failed:\n" . tail($log) if $?;
+    return;
+}
+
 sub tail {
     my ($log) = @_;
     open my $in, '<', $log or return "$log: $!\n";
@@ -105,11 +152,6 @@ sub stop {
         }
         delete $running{$pid};
     }
-    return;
-}
-
-sub stop_all {
-    stop(keys %running);
     return;
 }
 
