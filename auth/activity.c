@@ -4,6 +4,7 @@
 #include "upstreams/host.h"
 
 #define VERSION 1
+#define MISSING_KEY 2 /* its version, too */
 #define HEAD 4
 
 _Static_assert(AML_ACTIVITY_MAX >=
@@ -136,4 +137,34 @@ aml_activity_decode(aml_str_t datagram, aml_activity_t *list, unsigned *count)
     }
 
     return rc;
+}
+
+
+size_t
+aml_missing_key_encode(aml_str_t iss, uint8_t buf[AML_MISSING_KEY_MAX])
+{
+    out_t o = out(buf, AML_MISSING_KEY_MAX);
+
+    put_16(&o, MISSING_KEY);
+    put_str(&o, iss);
+
+    return iss.n > 0 ? end(&o) : 0;
+}
+
+
+aml_record_rc_t
+aml_missing_key_decode(aml_str_t datagram, aml_str_t *iss)
+{
+    in_t in = in_of(datagram);
+    aml_record_rc_t rc;
+
+    rc = get_version(&in, MISSING_KEY);
+    if (rc != AML_RECORD_OK) {
+        return rc;
+    }
+
+    *iss = get_str(&in);
+    rc = length_rc(&in);
+
+    return rc == AML_RECORD_OK && iss->n == 0 ? AML_RECORD_INVALID : rc;
 }

@@ -1,11 +1,13 @@
 /*
- * Which credentials are in use: what workers of nginx tell amld, in datagrams
- * that they never wait with.  One that is lost is lost; use goes on and is told
- * of again.
+ * Which credentials are in use, and whose keys are missing: what workers of
+ * nginx tell amld, in datagrams that they never wait with.  One that is lost is
+ * lost; use goes on and is told of again.
  *
- * A datagram, little-endian: version (16 bits), count (16 bits), then records:
- * kind and length of the name (8 bits each), port and age (16), requests,
- * frames in, frames out (32), 32 bytes of the credential, the name.
+ * A datagram, little-endian, begins with a number (16 bits) for what it is, and
+ * in which version: 1, activity: count (16 bits), then records: kind and length
+ * of the name (8 bits each), port and age (16), requests, frames in, frames out
+ * (32), 32 bytes of the credential, the name.  2, a token named a key that is
+ * not known: its issuer, as 16-bit length and bytes.
  */
 
 #ifndef AML_ACTIVITY_H
@@ -57,5 +59,14 @@ int aml_activity_add(aml_activity_batch_t *batch, const aml_activity_t *a);
  */
 aml_record_rc_t
 aml_activity_decode(aml_str_t datagram, aml_activity_t *list, unsigned *count);
+
+
+#define AML_MISSING_KEY_MAX 516 /* bytes of such a datagram */
+
+/* Writes one; the bytes, or 0 when `iss` is empty or longer than the registry
+ * could have. */
+size_t aml_missing_key_encode(aml_str_t iss, uint8_t buf[AML_MISSING_KEY_MAX]);
+/* `iss` points into the datagram. */
+aml_record_rc_t aml_missing_key_decode(aml_str_t datagram, aml_str_t *iss);
 
 #endif /* AML_ACTIVITY_H */

@@ -464,6 +464,13 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
 }
 
 
+aml_str_t
+aml_decider_unknown_key(const aml_decider_t *d)
+{
+    return aml_key_source_unknown(d->keys);
+}
+
+
 aml_reason_t
 aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
                    int64_t now)

@@ -70,7 +70,9 @@ fetch_is_good(const char *what, const char *url, amld_fetch_rc_t rc,
     }
 
     if (f->status != 200) {
-        r->why = "it answers with an error";
+        r->why = f->status / 100 == 3
+                     ? "it sends us elsewhere; redirects are not followed"
+                     : "it answers with an error";
         r->what =
             f->status / 100 == 5 ? "look whether it runs" : LOOK_AT_ADDRESSES;
         (void) snprintf(r->detail, sizeof(r->detail), "%s: %ld from %.140s",

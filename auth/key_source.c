@@ -25,6 +25,8 @@ struct aml_key_source {
     uint64_t clock;      /* one tick a look-up */
     aml_jwt_header_t header;
     held_verifier_t held[VERIFIERS];
+    size_t unknown_len;
+    char unknown[AML_REGISTRY_KEY_MAX];
 };
 
 /* What the source needs to know of the token that is verified. */
@@ -205,6 +207,26 @@ hold(lookup_t *l, held_verifier_t *h, const char *key, size_t n)
 }
 
 
+/* A key that is not there, of an issuer that is. */
+static aml_reason_t
+missing(aml_key_source_t *s, aml_str_t iss)
+{
+    if (iss.n <= sizeof(s->unknown)) {
+        memcpy(s->unknown, iss.p, iss.n);
+        s->unknown_len = iss.n;
+    }
+
+    return AML_REASON_TOKEN_KEY;
+}
+
+
+aml_str_t
+aml_key_source_unknown(const aml_key_source_t *s)
+{
+    return (aml_str_t){s->unknown, s->unknown_len};
+}
+
+
 static aml_reason_t
 source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
 {
@@ -226,7 +248,7 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
         case AML_FOUND:
             break;
         case AML_ABSENT:
-            return AML_REASON_TOKEN_KEY;
+            return missing(s, iss);
         default:
             return AML_REASON_REGISTRY_UNAVAILABLE;
         }
@@ -236,12 +258,12 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
     if (h->verifier == NULL || h->key_len != n || memcmp(h->key, key, n) != 0) {
         rc = hold(l, h, key, n);
         if (rc != AML_REASON_OK) {
-            return rc;
+            return rc == AML_REASON_TOKEN_KEY ? missing(s, iss) : rc;
         }
     }
 
     if (h->expires != 0 && l->now >= h->expires) {
-        return AML_REASON_TOKEN_KEY;
+        return missing(s, iss);
     }
 
     h->used = ++s->clock;
@@ -295,6 +317,8 @@ aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
     aml_jwt_source_t source = {&l, source_issuer, source_key, &s->header};
     uint64_t generation = aml_registry_key_generation(txn);
     aml_reason_t rc;
+
+    s->unknown_len = 0;
 
     if (s->generation != generation) {
         drop_verifiers(s);

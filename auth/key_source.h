@@ -24,6 +24,13 @@ aml_reason_t aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
                                    aml_jwt_identity_t *identity);
 
 /*
+ * The issuer of the token that aml_key_source_verify() was last asked about,
+ * when that is known but the key is not, or has ended: somebody may want to
+ * look for it.  Empty otherwise.  Valid until the next call.
+ */
+aml_str_t aml_key_source_unknown(const aml_key_source_t *s);
+
+/*
  * Is the key of identity->key, and its issuer, still there?  OK, TOKEN_KEY,
  * TOKEN_ISSUER or REGISTRY_UNAVAILABLE.
  */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "auth/activity.h"
+#include "auth/key_keeper.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 #include "computes/listener.h"
@@ -178,11 +179,32 @@ hear_one(amld_activity_t *a, const aml_activity_t *record, int64_t now)
 
 
 static void
+missing_key(amld_activity_t *a, aml_str_t iss)
+{
+    amld_log(AMLD_LOG_DEBUG,
+             "keys: a token of %.*s names a key that is not "
+             "known",
+             (int) iss.n, iss.p);
+
+    if (a->amld->keys != NULL) {
+        amld_key_keeper_unknown_kid(a->amld->keys, iss);
+    }
+}
+
+
+static void
 hear(amld_activity_t *a, const uint8_t *datagram, size_t n)
 {
     aml_activity_t list[AML_ACTIVITY_RECORDS];
     int64_t now = (int64_t) time(NULL);
     unsigned i, count;
+    aml_str_t iss;
+
+    if (aml_missing_key_decode((aml_str_t){(const char *) datagram, n}, &iss) ==
+        AML_RECORD_OK) {
+        missing_key(a, iss);
+        return;
+    }
 
     if (aml_activity_decode((aml_str_t){(const char *) datagram, n}, list,
                             &count) != AML_RECORD_OK) {

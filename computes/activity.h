@@ -1,6 +1,7 @@
 /*
  * What the gateway's workers tell of credentials in use (auth/activity.h): one
- * thread hears it, another writes it down, many at a time.
+ * thread hears it, another writes it down, many at a time.  Of keys that are
+ * missing they tell the key keeper.
  *
  * A use of a session, or of a token that belongs to a sign-in, goes into the
  * sign-in's document (amld_sign_in_seen()); that of a personal token under

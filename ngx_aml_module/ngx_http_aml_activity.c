@@ -19,6 +19,7 @@
 #define NGX_HTTP_AML_ACTIVITY_WAYS 4
 #define NGX_HTTP_AML_ACTIVITY_ROUND 25  /* ticks to see all of the table */
 #define NGX_HTTP_AML_ACTIVITY_CONNECT 5 /* ticks between attempts */
+#define NGX_HTTP_AML_ACTIVITY_ISSUERS 16
 
 
 typedef struct {
@@ -41,6 +42,7 @@ struct ngx_http_aml_activity_s {
     ngx_uint_t ticks;
     ngx_uint_t position; /* set that the next tick looks at first */
     aml_activity_batch_t batch;
+    uint32_t missing[NGX_HTTP_AML_ACTIVITY_ISSUERS]; /* seconds, when told */
     ngx_http_aml_active_t sets[NGX_HTTP_AML_ACTIVITY_SETS]
                               [NGX_HTTP_AML_ACTIVITY_WAYS];
 };
@@ -56,7 +58,10 @@ static void ngx_http_aml_active_tell(ngx_http_aml_main_conf_t *amcf,
 static void ngx_http_aml_activity_connect(ngx_http_aml_main_conf_t *amcf);
 static void ngx_http_aml_activity_close(ngx_http_aml_activity_t *activity);
 static void ngx_http_aml_activity_send(ngx_http_aml_main_conf_t *amcf);
-static ssize_t ngx_http_aml_activity_write(ngx_http_aml_activity_t *activity);
+static ssize_t ngx_http_aml_activity_write(ngx_http_aml_activity_t *activity,
+                                           const uint8_t *bytes, size_t n);
+static ssize_t ngx_http_aml_activity_datagram(ngx_http_aml_main_conf_t *amcf,
+                                              const uint8_t *bytes, size_t n);
 
 
 #define ngx_http_aml_seconds() ((uint32_t) (ngx_current_msec / 1000))
@@ -400,31 +405,15 @@ ngx_http_aml_activity_close(ngx_http_aml_activity_t *activity)
 static void
 ngx_http_aml_activity_send(ngx_http_aml_main_conf_t *amcf)
 {
-    ssize_t n;
     aml_activity_batch_t *batch;
-    ngx_http_aml_activity_t *activity;
 
-    activity = amcf->worker->activity;
-    batch = &activity->batch;
+    batch = &amcf->worker->activity->batch;
 
     if (batch->count == 0) {
         return;
     }
 
-    n = -1;
-
-    if (activity->fd != (ngx_socket_t) -1) {
-        n = ngx_http_aml_activity_write(activity);
-
-        /* amld may be another by now, and listen again */
-
-        if (activity->fd == (ngx_socket_t) -1) {
-            ngx_http_aml_activity_connect(amcf);
-            n = ngx_http_aml_activity_write(activity);
-        }
-    }
-
-    if (n == -1) {
+    if (ngx_http_aml_activity_datagram(amcf, batch->bytes, batch->n) == -1) {
         (void) ngx_atomic_fetch_add(&amcf->counters->activity_dropped,
                                     batch->count);
     }
@@ -434,23 +423,85 @@ ngx_http_aml_activity_send(ngx_http_aml_main_conf_t *amcf)
 }
 
 
-/* Closes the socket where it is no good any more. */
 static ssize_t
-ngx_http_aml_activity_write(ngx_http_aml_activity_t *activity)
+ngx_http_aml_activity_datagram(ngx_http_aml_main_conf_t *amcf,
+                               const uint8_t *bytes, size_t n)
 {
-    ssize_t n;
+    ssize_t sent;
+    ngx_http_aml_activity_t *activity;
+
+    activity = amcf->worker->activity;
 
     if (activity->fd == (ngx_socket_t) -1) {
         return -1;
     }
 
-    n = send(activity->fd, activity->batch.bytes, activity->batch.n,
-             MSG_DONTWAIT | MSG_NOSIGNAL);
+    sent = ngx_http_aml_activity_write(activity, bytes, n);
 
-    if (n == -1 && ngx_socket_errno != NGX_EAGAIN &&
+    /* amld may be another by now, and listen again */
+
+    if (activity->fd == (ngx_socket_t) -1) {
+        ngx_http_aml_activity_connect(amcf);
+        sent = ngx_http_aml_activity_write(activity, bytes, n);
+    }
+
+    return sent;
+}
+
+
+/* Closes the socket where it is no good any more. */
+static ssize_t
+ngx_http_aml_activity_write(ngx_http_aml_activity_t *activity,
+                            const uint8_t *bytes, size_t n)
+{
+    ssize_t sent;
+
+    if (activity->fd == (ngx_socket_t) -1) {
+        return -1;
+    }
+
+    sent = send(activity->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (sent == -1 && ngx_socket_errno != NGX_EAGAIN &&
         ngx_socket_errno != ENOBUFS && ngx_socket_errno != NGX_EINTR) {
         ngx_http_aml_activity_close(activity);
     }
 
-    return n;
+    return sent;
+}
+
+
+/*
+ * Anybody can make tokens that name keys that there are not: amld is told once
+ * a second of an issuer, and does with it what it likes.
+ */
+void
+ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf, aml_str_t iss)
+{
+    size_t n;
+    uint8_t bytes[AML_MISSING_KEY_MAX];
+    uint32_t now, *told;
+    ngx_http_aml_activity_t *activity;
+
+    activity = amcf->worker->activity;
+
+    if (activity == NULL || iss.n == 0) {
+        return;
+    }
+
+    now = ngx_http_aml_seconds();
+    told = &activity->missing[ngx_crc32_short((u_char *) iss.p, iss.n) %
+                              NGX_HTTP_AML_ACTIVITY_ISSUERS];
+
+    if (*told == now) {
+        return;
+    }
+
+    *told = now;
+
+    n = aml_missing_key_encode(iss, bytes);
+
+    if (n != 0 && ngx_http_aml_activity_datagram(amcf, bytes, n) == -1) {
+        (void) ngx_atomic_fetch_add(&amcf->counters->activity_dropped, 1);
+    }
 }

@@ -1,6 +1,6 @@
 /*
  * Datagrams of activity, as a stranger could send them: what is taken for one
- * says the same when it is written again.
+ * says the same when it is written again.  Likewise of missing keys.
  */
 
 #include <assert.h>
@@ -17,7 +17,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     aml_activity_t list[AML_ACTIVITY_RECORDS];
     aml_activity_batch_t again = {.n = 0};
+    uint8_t missing[AML_MISSING_KEY_MAX];
     unsigned i, count;
+    aml_str_t iss;
 
     /* a copy of exactly that size, so that one byte too far is seen */
     char *copy = malloc(n > 0 ? n : 1);
@@ -34,6 +36,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         assert(again.n == n && memcmp(again.bytes, data, n) == 0);
     } else {
         assert(count == 0);
+    }
+    if (aml_missing_key_decode((aml_str_t){copy, n}, &iss) == AML_RECORD_OK) {
+        assert(count == 0);
+        assert(iss.n == n - 4);
+        assert(n > sizeof(missing) ||
+               (aml_missing_key_encode(iss, missing) == n &&
+                memcmp(missing, data, n) == 0));
     }
     free(copy);
     return 0;

@@ -188,14 +188,60 @@ test_bad(void **state)
 }
 
 
+static void
+test_missing_key(void **state)
+{
+    char longest[AML_MISSING_KEY_MAX];
+    uint8_t buf[AML_MISSING_KEY_MAX];
+    aml_activity_t list[AML_ACTIVITY_RECORDS];
+    aml_activity_batch_t batch = {.n = 0};
+    aml_activity_t a = sample(1);
+    unsigned count;
+    aml_str_t iss;
+    size_t n, i;
+
+    (void) state;
+
+    n = aml_missing_key_encode(aml_str("https://id.example"), buf);
+    assert_int_equal(n, 4 + strlen("https://id.example"));
+    for (i = 0; i <= n; i++) {
+        assert_int_equal(
+            aml_missing_key_decode((aml_str_t){(char *) buf, i}, &iss),
+            i == n ? AML_RECORD_OK : AML_RECORD_TRUNCATED);
+    }
+    assert_true(aml_str_eq(iss, aml_str("https://id.example")));
+
+    /* neither is taken for the other */
+    assert_int_equal(
+        aml_activity_decode((aml_str_t){(char *) buf, n}, list, &count),
+        AML_RECORD_VERSION);
+    assert_int_equal(aml_activity_add(&batch, &a), 0);
+    assert_int_equal(aml_missing_key_decode(
+                         (aml_str_t){(char *) batch.bytes, batch.n}, &iss),
+                     AML_RECORD_VERSION);
+
+    memset(longest, 'i', sizeof(longest));
+    assert_int_equal(
+        aml_missing_key_encode((aml_str_t){longest, sizeof(longest) - 4}, buf),
+        AML_MISSING_KEY_MAX);
+    assert_int_equal(
+        aml_missing_key_encode((aml_str_t){longest, sizeof(longest) - 3}, buf),
+        0);
+    assert_int_equal(aml_missing_key_encode(aml_str(""), buf), 0);
+    assert_int_equal(aml_missing_key_decode((aml_str_t){"\2\0\0\0", 4}, &iss),
+                     AML_RECORD_INVALID);
+    assert_int_equal(aml_missing_key_decode((aml_str_t){"\2\0\1\0ab", 6}, &iss),
+                     AML_RECORD_TRUNCATED);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_age),
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_round),       cmocka_unit_test(test_full),
+        cmocka_unit_test(test_age),         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_missing_key),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -315,6 +315,45 @@ keys_change(void **state)
 }
 
 
+/* Whose key is missing is told when it is, and of known issuers only. */
+static void
+missing_keys(void **state)
+{
+    env_t *e = *state;
+    EVP_PKEY *one = EVP_EC_gen("P-256");
+    char *good, *bad, *nameless, *stranger;
+    aml_identity_t who;
+
+    put_issuer(e, ISS);
+    good = mint(one, ISS, "k1", "carol", "");
+    bad = mint(one, ISS, "k2", "carol", "");
+    nameless = mint(one, ISS, NULL, "carol", "");
+    stranger = mint(one, ISS "/other", "k1", "carol", "");
+
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+    assert_int_equal(by_token(e, nameless, NOW, &who), AML_REASON_TOKEN_KEY);
+    assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
+
+    put_key(e, ISS, "k1", one, NOW + 60);
+    assert_int_equal(by_token(e, good, NOW, &who), AML_REASON_OK);
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+    assert_int_equal(by_token(e, bad, NOW, &who), AML_REASON_TOKEN_KEY);
+    assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
+    assert_int_equal(by_token(e, stranger, NOW, &who), AML_REASON_TOKEN_ISSUER);
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+
+    /* one that has ended may have got a new end */
+    assert_int_equal(by_token(e, good, NOW + 60, &who), AML_REASON_TOKEN_KEY);
+    assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
+
+    free(good);
+    free(bad);
+    free(nameless);
+    free(stranger);
+    EVP_PKEY_free(one);
+}
+
+
 static void
 key_names(void **state)
 {
@@ -450,8 +489,9 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(hashes_cookies), T(sessions),  T(labels),    T(tokens),
-        T(keys_change),    T(key_names), T(many_keys), T(identities_hold),
+        T(hashes_cookies), T(sessions),        T(labels),
+        T(tokens),         T(keys_change),     T(missing_keys),
+        T(many_keys),      T(identities_hold), T(key_names),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
