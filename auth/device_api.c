@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/audit.h"
 #include "auth/credentials.h"
 #include "auth/device.h"
 #include "auth/role_definition.h"
@@ -299,6 +300,10 @@ device_answer(amld_t *d, const amld_request_t *request,
 
     amld_log(AMLD_LOG_INFO, "device: %s %s one from %s", request->name,
              approved ? "approved" : "denied", request->client);
+    amld_audit_request(
+        d, request,
+        &(amld_audit_event_t){.event = "device-answer",
+                              .target = approved ? "approved" : "denied"});
     amld_page_message(
         d, response, AMLD_SITE_STUDIO, 200,
         approved ? "Your device is signed in" : "Denied",

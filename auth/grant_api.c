@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/audit.h"
 #include "auth/credentials.h"
 #include "auth/device.h"
 #include "auth/device_api.h"
@@ -101,6 +102,12 @@ grant_device(amld_t *d, const amld_request_t *request,
     case AMLD_DEVICE_APPROVED:
         amld_log(AMLD_LOG_INFO, "device: %s is signed in from %s", grant.name,
                  request->client);
+        amld_audit_request(d, request,
+                           &(amld_audit_event_t){.event = "sign-in",
+                                                 .principal = &grant.principal,
+                                                 .name = grant.name,
+                                                 .method = "device",
+                                                 .id = &grant.sign_in});
         grant_answer(d, response, &grant.principal, grant.name, &grant.sign_in,
                      grant.refresh);
         break;
@@ -162,6 +169,12 @@ grant_refresh(amld_t *d, const amld_request_t *request,
             "device: sign-in %s has ended: a refresh token was used twice, "
             "from %s",
             id, request->client);
+        amld_audit_request(
+            d, request,
+            &(amld_audit_event_t){.event = "session-end",
+                                  .reason = "refresh_token_reused",
+                                  .method = "device",
+                                  .id = &sign_in});
     }
 
     if (rc == AML_REGISTRY_OK) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/audit.h"
 #include "auth/cookie.h"
 #include "auth/credentials.h"
 #include "auth/device_api.h"
@@ -20,11 +21,53 @@
 #define WRONG "Name or password is wrong."
 
 
+/* What is logged of a name that was refused: only what could be one, as people
+ * type passwords there. */
+static const char *
+password_label(const char *name)
+{
+    return amld_account_name_valid(name) ? name : "";
+}
+
+
+/* One line of the audit log: of `person`, or of a name that was refused. */
+static void
+password_audit(amld_t *d, const amld_request_t *request, const char *event,
+               const char *name, const amld_person_t *person,
+               const aml_principal_id_t *sign_in, const char *refused)
+{
+    amld_audit_event_t e = {.event = event,
+                            .refused = refused != NULL,
+                            .reason = refused,
+                            .id = sign_in,
+                            .method = "password"};
+
+    if (person != NULL) {
+        e.principal = &person->principal;
+        e.name = person->name;
+        e.method = person->method;
+    } else {
+        e.name = password_label(name);
+    }
+    amld_audit_request(d, request, &e);
+}
+
+
+static const char *
+password_reason(amld_check_t why)
+{
+    return why == AMLD_CHECK_LATER    ? "try_later"
+           : why == AMLD_CHECK_FAILED ? "accounts_unavailable"
+                                      : "wrong_password";
+}
+
+
 /* ---- the form ---- */
 
 static aml_registry_rc_t
 password_begin(amld_t *d, const amld_request_t *request,
-               const amld_person_t *person, char secret[AMLD_SECRET_SIZE])
+               const amld_person_t *person, char secret[AMLD_SECRET_SIZE],
+               aml_principal_id_t *sign_in)
 {
     amld_sign_in_t made = {.principal = person->principal,
                            .name = person->name,
@@ -36,8 +79,13 @@ password_begin(amld_t *d, const amld_request_t *request,
                            .group_count = person->group_count,
                            .groups_unknown = person->groups_unknown};
 
-    return amld_sign_in_enter(d, request, &made,
-                              person->local ? &person->account : NULL, secret);
+    aml_registry_rc_t rc;
+
+    rc = amld_sign_in_enter(d, request, &made,
+                            person->local ? &person->account : NULL, secret);
+    *sign_in = made.id;
+
+    return rc;
 }
 
 
@@ -63,14 +111,17 @@ password_sign_in(amld_t *d, const amld_request_t *request,
                  const amld_person_t *person)
 {
     char secret[AMLD_SECRET_SIZE];
+    aml_principal_id_t sign_in;
     aml_registry_rc_t rc;
 
-    rc = person != NULL ? password_begin(d, request, person, secret)
+    rc = person != NULL ? password_begin(d, request, person, secret, &sign_in)
                         : AML_REGISTRY_DENIED;
 
     if (rc == AML_REGISTRY_DENIED || rc == AML_REGISTRY_NOTFOUND) {
-        amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s", name,
-                 request->client);
+        amld_log(AMLD_LOG_WARN, "sign-in: refused \"%.64s\" from %s",
+                 password_label(name), request->client);
+        password_audit(d, request, "sign-in", name, person, NULL,
+                       person != NULL ? "principal_revoked" : "wrong_password");
         amld_page_sign_in(d, response, 403, to, name, WRONG);
         return;
     }
@@ -82,6 +133,7 @@ password_sign_in(amld_t *d, const amld_request_t *request,
 
     amld_log(AMLD_LOG_INFO, "sign-in: %s from %s", person->name,
              request->client);
+    password_audit(d, request, "sign-in", name, person, &sign_in, NULL);
 
     amld_response_redirect(response, to);
     amld_response_header(response, "Set-Cookie", "%s=%s; %s",
@@ -116,9 +168,12 @@ password_submit(amld_t *d, const amld_request_t *request,
         password_sign_in(d, request, response, name, to, NULL);
         break;
     case AMLD_CHECK_LATER:
+        password_audit(d, request, "sign-in", name, NULL, NULL, "try_later");
         password_later(d, response, to, name, seconds);
         break;
     case AMLD_CHECK_FAILED:
+        password_audit(d, request, "sign-in", name, NULL, NULL,
+                       "accounts_unavailable");
         amld_site_refuse(d, response, AMLD_SITE_STUDIO,
                          AML_REASON_ACCOUNTS_UNAVAILABLE);
         break;
@@ -259,12 +314,15 @@ password_token(amld_t *d, const amld_request_t *request,
         if (rc == AMLD_CHECK_RIGHT) {
             rc = password_mint(d, request, &person, &token);
         }
+        password_audit(d, request, "token", name,
+                       rc == AMLD_CHECK_RIGHT ? &person : NULL, NULL,
+                       rc == AMLD_CHECK_RIGHT ? NULL : password_reason(rc));
         amld_person_clear(&person);
 
         amld_log(rc == AMLD_CHECK_RIGHT ? AMLD_LOG_INFO : AMLD_LOG_WARN,
                  "token: %s \"%.64s\" from %s",
-                 rc == AMLD_CHECK_RIGHT ? "for" : "refused", name,
-                 request->client);
+                 rc == AMLD_CHECK_RIGHT ? "for" : "refused",
+                 password_label(name), request->client);
         OPENSSL_cleanse(room, sizeof(room));
     }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "auth/accounts.h"
+#include "auth/audit.h"
 #include "auth/principals.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
@@ -629,6 +630,14 @@ assignment_log(const amld_role_call_t *call, const amld_assignment_t *a,
              "roles: assignment %s %s: role %s at %s to %s, by "
              "%s (%s)",
              id, what, role, a->scope, principal, by, call->arm.request->name);
+    amld_audit_request(
+        call->arm.d, call->arm.request,
+        &(amld_audit_event_t){.event = "role",
+                              .of = &a->principal,
+                              .id = &a->id,
+                              .target = role,
+                              .action = call->arm.request->action,
+                              .scope = a->scope});
 }
 
 

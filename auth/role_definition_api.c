@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/audit.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
 #include "auth/roles.h"
@@ -275,6 +276,19 @@ definition_commit(amld_role_call_t *call, amld_role_rc_t answer,
 
 
 static void
+definition_audit(const amld_role_call_t *call, const json_t *role)
+{
+    amld_audit_request(
+        call->arm.d, call->arm.request,
+        &(amld_audit_event_t){.event = "role",
+                              .id = &call->id,
+                              .target = amld_role_name(role),
+                              .action = call->arm.request->action,
+                              .scope = call->scope});
+}
+
+
+static void
 definition_put(amld_role_call_t *call)
 {
     char by[AML_UUID_TEXT + 1];
@@ -298,6 +312,7 @@ definition_put(amld_role_call_t *call)
         amld_log(AMLD_LOG_INFO, "roles: \"%s\" defined at %s by %s (%s)",
                  amld_role_name(role), call->scope, by,
                  call->arm.request->name);
+        definition_audit(call, role);
 
         /* 201 also for a change: SDKs take nothing else */
         amld_response_json(call->arm.response, 201,
@@ -344,6 +359,7 @@ amld_role_definition_delete(amld_t *d, const amld_request_t *request,
             aml_uuid_format(&request->principal, by);
             amld_log(AMLD_LOG_INFO, "roles: \"%s\" deleted by %s (%s)",
                      amld_role_name(role), by, request->name);
+            definition_audit(&call, role);
             amld_response_json(response, 200, definition_at(role, call.scope));
         }
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/audit.h"
 #include "auth/label.h"
 #include "auth/sign_ins.h"
 #include "auth/site.h"
@@ -317,6 +318,22 @@ session_end_all(amld_t *d, const aml_principal_id_t *principal,
 }
 
 
+/* `id` NULL: all of theirs, or but for the one that asks. */
+static void
+session_audit(amld_t *d, const amld_request_t *request,
+              const aml_principal_id_t *of, const aml_principal_id_t *id,
+              int but_one)
+{
+    amld_audit_request(d, request,
+                       &(amld_audit_event_t){.event = "session-end",
+                                             .of = of,
+                                             .id = id,
+                                             .target = id != NULL ? NULL
+                                                       : but_one  ? "others"
+                                                                  : "all"});
+}
+
+
 static void
 session_not_found(amld_response_t *response)
 {
@@ -342,6 +359,7 @@ session_delete_named(amld_t *d, const amld_request_t *request,
     if (rc == AML_REGISTRY_OK) {
         amld_log(AMLD_LOG_INFO, "sessions: %s ended one from %s", request->name,
                  request->client);
+        session_audit(d, request, principal, &id, 0);
         amld_response_empty(response, 204);
 
     } else if (rc == AML_REGISTRY_NOTFOUND) {
@@ -370,6 +388,7 @@ session_delete_all(amld_t *d, const amld_request_t *request,
 
     amld_log(AMLD_LOG_INFO, "sessions: %s ended %zu from %s", request->name,
              ended, request->client);
+    session_audit(d, request, principal, NULL, except != NULL);
     amld_response_json(response, 200,
                        json_pack("{s:I}", "ended", (json_int_t) ended));
 }
@@ -408,7 +427,8 @@ static void
 session_post(amld_t *d, const amld_request_t *request,
              amld_response_t *response)
 {
-    const char *end = amld_request_form(request, "end");
+    int others = amld_request_form(request, "others") != NULL;
+    const char *end = others ? NULL : amld_request_form(request, "end");
     aml_registry_rc_t rc = AML_REGISTRY_OK;
     const char *to = PAGE;
     aml_principal_id_t id;
@@ -418,7 +438,7 @@ session_post(amld_t *d, const amld_request_t *request,
         return;
     }
 
-    if (amld_request_form(request, "others") != NULL) {
+    if (others) {
         rc = session_end_all(d, &request->principal, session_own(request),
                              &ended);
 
@@ -436,8 +456,12 @@ session_post(amld_t *d, const amld_request_t *request,
         return;
     }
 
-    amld_log(AMLD_LOG_INFO, "sessions: %s ended %zu from %s", request->name,
-             ended, request->client);
+    if (ended > 0) {
+        amld_log(AMLD_LOG_INFO, "sessions: %s ended %zu from %s", request->name,
+                 ended, request->client);
+        session_audit(d, request, &request->principal, end != NULL ? &id : NULL,
+                      1);
+    }
     amld_response_redirect(response, to);
     if (strcmp(to, PAGE) != 0) {
         amld_site_clear_cookie(response);

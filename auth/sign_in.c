@@ -13,6 +13,7 @@
 
 #include "auth/accounts.h"
 #include "auth/assets.h"
+#include "auth/audit.h"
 #include "auth/cookie.h"
 #include "auth/pages.h"
 #include "auth/sessions.h"
@@ -181,6 +182,9 @@ sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
 
         amld_log(AMLD_LOG_INFO, "sign-out: %s from %s", request->name,
                  request->client);
+        amld_audit_request(d, request,
+                           &(amld_audit_event_t){.event = "sign-out",
+                                                 .id = &request->sign_in});
     }
 
     (void) snprintf(url, sizeof(url), "%s/auth/signed-out", d->config->studio);

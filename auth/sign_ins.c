@@ -458,9 +458,6 @@ typedef struct {
     size_t n, size;
     int failed;
     const aml_principal_id_t *except;
-    int64_t now, idle; /* for sweeps */
-    size_t looked_at, most;
-    char *from;
 } sign_in_ids_t;
 
 
@@ -636,42 +633,64 @@ amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now)
 }
 
 
+/* What is over, collected before anything is deleted. */
+typedef struct {
+    aml_principal_id_t id;
+    aml_principal_id_t principal;
+    int idle;
+} sweep_over_t;
+
+typedef struct {
+    sweep_over_t *over;
+    size_t n, looked_at, most;
+    char *from;
+    int64_t now, idle;
+} sweep_t;
+
+
 static int
 sweep_each(void *data, aml_str_t key, aml_str_t value)
 {
-    sign_in_ids_t *ids = data;
+    sweep_over_t *o;
+    sweep_t *sweep = data;
     amld_sign_in_t s;
     json_t *json;
-    int over;
+    int expired;
 
-    if (ids->looked_at++ == ids->most) {
-        memcpy(ids->from, key.p, key.n);
-        ids->from[key.n] = '\0';
+    if (sweep->looked_at++ == sweep->most) {
+        memcpy(sweep->from, key.p, key.n);
+        sweep->from[key.n] = '\0';
         return 1;
     }
 
+    o = &sweep->over[sweep->n];
+
+    /* of what can't be read, the key says enough */
     json = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
-    over = document_read(json, &s) != 0 || s.expires <= ids->now ||
-           (ids->idle != 0 && strcmp(s.method, "device") != 0 &&
-            s.seen + ids->idle <= ids->now);
+    expired = document_read(json, &s) != 0 || s.expires <= sweep->now;
+    o->idle = !expired && sweep->idle != 0 && strcmp(s.method, "device") != 0 &&
+              s.seen + sweep->idle <= sweep->now;
     json_decref(json);
 
-    return over ? ids_add_key(ids, key, value) : 0;
+    if ((expired || o->idle) &&
+        key.n == sizeof(PREFIX) - 1 + 2 * AML_UUID_TEXT + 1 &&
+        aml_uuid_parse((aml_str_t){key.p + sizeof(PREFIX) - 1, AML_UUID_TEXT},
+                       &o->principal) == 0 &&
+        aml_uuid_parse(
+            (aml_str_t){key.p + key.n - AML_UUID_TEXT, AML_UUID_TEXT},
+            &o->id) == 0) {
+        sweep->n++;
+    }
+
+    return 0;
 }
 
 
-aml_registry_rc_t
-amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
-                    size_t most, char *from, size_t *ended)
+static aml_registry_rc_t
+sweep_collect(aml_registry_t *registry, sweep_t *sweep, const char *start)
 {
-    char start[AML_REGISTRY_KEY_MAX + 1];
-    sign_in_ids_t ids = {.now = now, .idle = idle, .most = most, .from = from};
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
-
-    *ended = 0;
-    strcpy(start, from);
-    from[0] = '\0';
 
     rc = aml_registry_read(registry, &txn);
     if (rc != AML_REGISTRY_OK) {
@@ -679,26 +698,72 @@ amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
     }
 
     rc = gone(aml_registry_each(txn, aml_str(PREFIX), aml_str_of(start),
-                                sweep_each, &ids));
+                                sweep_each, sweep));
     aml_registry_end(txn);
 
-    if (rc != AML_REGISTRY_OK || ids.n == 0) {
-        free(ids.id);
-        return rc;
-    }
+    return rc;
+}
 
-    /* what was used meanwhile is noted by the next use again */
+
+/* What was used meanwhile has its use noted by the next one again. */
+static aml_registry_rc_t
+sweep_end(aml_registry_t *registry, const sweep_t *sweep)
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+    size_t i;
+
     rc = aml_registry_write(registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        free(ids.id);
         return rc;
     }
 
-    rc = ids_end(txn, &ids, rc, ended);
+    for (i = 0; i < sweep->n && rc == AML_REGISTRY_OK; i++) {
+        rc = amld_sign_in_end(txn, &sweep->over[i].id);
+    }
+
     if (rc != AML_REGISTRY_OK) {
         aml_registry_end(txn);
         return rc;
     }
 
     return aml_registry_commit(txn);
+}
+
+
+aml_registry_rc_t
+amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
+                    size_t most, char *from, size_t *ended,
+                    amld_sign_in_over_pt over, void *data)
+{
+    char start[AML_REGISTRY_KEY_MAX + 1];
+    sweep_t sweep = {.now = now, .idle = idle, .most = most, .from = from};
+    aml_registry_rc_t rc;
+    size_t i;
+
+    *ended = 0;
+    strcpy(start, from);
+    from[0] = '\0';
+
+    sweep.over = calloc(most + 1, sizeof(*sweep.over));
+    if (sweep.over == NULL) {
+        errno = ENOMEM;
+        return AML_REGISTRY_FAILED;
+    }
+
+    rc = sweep_collect(registry, &sweep, start);
+    if (rc == AML_REGISTRY_OK && sweep.n > 0) {
+        rc = sweep_end(registry, &sweep);
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        *ended = sweep.n;
+        for (i = 0; i < sweep.n && over != NULL; i++) {
+            over(data, &sweep.over[i].id, &sweep.over[i].principal,
+                 sweep.over[i].idle);
+        }
+    }
+    free(sweep.over);
+
+    return rc;
 }

@@ -92,6 +92,11 @@ amld_sign_ins_each(aml_registry_txn_t *txn, const aml_principal_id_t *principal,
 aml_registry_rc_t amld_sign_in_seen(aml_registry_txn_t *txn,
                                     const aml_principal_id_t *id, int64_t when);
 
+/* What a sweep has ended, once it has; `idle` when it was not used. */
+typedef void (*amld_sign_in_over_pt)(void *data, const aml_principal_id_t *id,
+                                     const aml_principal_id_t *principal,
+                                     int idle);
+
 /*
  * How long unused is too long now, in seconds, for amld_sign_ins_sweep(), where
  * `idle` is what the configuration says and uses are heard of since `since`.
@@ -106,10 +111,11 @@ int64_t amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now);
  * `idle` seconds (0: however long), but for command lines, method "device".
  * Looks at no more than `most` documents, from where `from`
  * (AML_REGISTRY_KEY_MAX + 1 bytes, "" at first) says; it is
- * "" again once the end was reached.
+ * "" again once the end was reached.  `over`, unless NULL, is told of each.
  */
 aml_registry_rc_t
 amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
-                    size_t most, char *from, size_t *ended);
+                    size_t most, char *from, size_t *ended,
+                    amld_sign_in_over_pt over, void *data);
 
 #endif /* AMLD_SIGN_INS_H */

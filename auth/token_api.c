@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "auth/audit.h"
 #include "auth/label.h"
 #include "auth/sessions.h"
 #include "auth/site.h"
@@ -309,10 +310,18 @@ static void
 token_made(amld_t *d, const amld_request_t *request, amld_response_t *response,
            int form, const amld_token_ask_t *ask, const char *text)
 {
+    char label[AMLD_TOKEN_LABEL_MAX + 1];
     json_t *json;
+
+    memcpy(label, ask->token.label.p, ask->token.label.n);
+    label[ask->token.label.n] = '\0';
 
     amld_log(AMLD_LOG_INFO, "tokens: %s made one from %s", request->name,
              request->client);
+    amld_audit_request(d, request,
+                       &(amld_audit_event_t){.event = "token-new",
+                                             .id = &ask->token.id,
+                                             .target = label});
 
     if (form) {
         token_show(d, request, response, 200,
@@ -405,6 +414,9 @@ token_revoke(amld_t *d, const amld_request_t *request, const char *text)
     if (rc == AML_REGISTRY_OK) {
         amld_log(AMLD_LOG_INFO, "tokens: %s revoked one from %s", request->name,
                  request->client);
+        amld_audit_request(
+            d, request,
+            &(amld_audit_event_t){.event = "token-revoke", .id = &id});
     }
 
     return rc;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "auth/activity.h"
+#include "auth/audit.h"
 #include "auth/key_keeper.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
@@ -43,6 +44,7 @@ typedef struct {
     int64_t when;
     int64_t written; /* the `when` that the registry has been told of */
     activity_kind_t kind;
+    unsigned first : 1; /* of a copy: it was never written before */
 } use_t;
 
 struct amld_activity {
@@ -329,17 +331,20 @@ seen_read(aml_registry_txn_t *txn, const uint8_t hash[32])
 
 
 static aml_registry_rc_t
-write_personal(aml_registry_txn_t *txn, const use_t *u)
+write_personal(aml_registry_txn_t *txn, use_t *u)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], text[64];
     aml_registry_rc_t rc;
     aml_str_t value;
+    int64_t seen;
     int n;
 
     rc = aml_registry_get(txn, key, aml_key_token(key, u->key), &value);
-    if (rc != AML_REGISTRY_OK || seen_read(txn, u->key) >= u->when) {
+    seen = seen_read(txn, u->key);
+    if (rc != AML_REGISTRY_OK || seen >= u->when) {
         return rc;
     }
+    u->first = seen == 0;
 
     n = snprintf(text, sizeof(text), "{\"seen\":%lld}", (long long) u->when);
 
@@ -349,7 +354,7 @@ write_personal(aml_registry_txn_t *txn, const use_t *u)
 
 /* What has ended meanwhile is no fault. */
 static aml_registry_rc_t
-write_use(aml_registry_txn_t *txn, const use_t *u)
+write_use(aml_registry_txn_t *txn, use_t *u)
 {
     aml_principal_id_t sign_in;
     aml_registry_rc_t rc;
@@ -378,8 +383,39 @@ write_use(aml_registry_txn_t *txn, const use_t *u)
 }
 
 
+/* A token's first use is a line of the audit log: whoever has it, has it now.
+ */
+static void
+audit_first(amld_activity_t *a, const use_t *u)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1], label[256] = "";
+    aml_personal_token_t token;
+    aml_registry_txn_t *txn;
+    aml_str_t value;
+
+    if (aml_registry_read(a->amld->registry, &txn) != AML_REGISTRY_OK) {
+        return;
+    }
+
+    if (aml_registry_get(txn, key, aml_key_token(key, u->key), &value) ==
+            AML_REGISTRY_OK &&
+        aml_personal_token_decode(value, &token) == AML_RECORD_OK) {
+        (void) snprintf(label, sizeof(label), "%.*s",
+                        (int) (token.label.n < 200 ? token.label.n : 200),
+                        token.label.p);
+        amld_audit(a->amld->audit,
+                   &(amld_audit_event_t){.event = "token-first-use",
+                                         .principal = &token.principal,
+                                         .method = "personal-token",
+                                         .id = &token.id,
+                                         .target = label});
+    }
+    aml_registry_end(txn);
+}
+
+
 static aml_registry_rc_t
-write_chunk(amld_activity_t *a, const use_t *uses, size_t n)
+write_chunk(amld_activity_t *a, use_t *uses, size_t n)
 {
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
@@ -413,6 +449,12 @@ write_chunk(amld_activity_t *a, const use_t *uses, size_t n)
         }
     }
     pthread_mutex_unlock(&a->mutex);
+
+    for (i = 0; i < n; i++) {
+        if (uses[i].first) {
+            audit_first(a, &uses[i]);
+        }
+    }
 
     return AML_REGISTRY_OK;
 }

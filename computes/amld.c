@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "auth/assignments.h"
+#include "auth/audit.h"
 #include "auth/credentials.h"
 #include "auth/device_api.h"
 #include "auth/fetch.h"
@@ -145,17 +146,19 @@ amld_run(const char *file, int argc, char **argv)
     }
 
     if (d.registry != NULL) {
+        d.audit = amld_audit_open(d.config->audit, AMLD_SYSLOG_SOCKET);
         d.credentials = amld_credentials_new(d.config);
         d.polls = amld_polls_new();
     }
 
-    if (d.credentials != NULL && d.polls != NULL && d.wake >= 0 &&
-        amld_roles_load(d.registry, d.config->roles) == 0 &&
+    if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&
+        d.wake >= 0 && amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
         rc = run_serve(&d);
     }
 
+    amld_audit_close(d.audit);
     amld_credentials_free(d.credentials);
     amld_polls_free(d.polls);
     if (d.registry != NULL) {

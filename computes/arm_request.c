@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "auth/action.h"
+#include "auth/audit.h"
 #include "computes/arm.h"
 #include "computes/operations.h"
 #include "upstreams/host.h"
@@ -129,6 +130,21 @@ amld_arm_load(amld_arm_t *arm, int write)
 }
 
 
+static void
+arm_audit(const amld_arm_t *arm)
+{
+    char scope[AMLD_PATH_MAX];
+
+    (void) snprintf(scope, sizeof(scope), "%.*s", (int) arm->scope.n,
+                    arm->scope.p);
+    amld_audit_request(arm->d, arm->request,
+                       &(amld_audit_event_t){.event = "compute",
+                                             .target = arm->name,
+                                             .action = arm->request->action,
+                                             .scope = scope});
+}
+
+
 int
 amld_arm_commit(amld_arm_t *arm)
 {
@@ -152,6 +168,7 @@ amld_arm_commit(amld_arm_t *arm)
     }
 
     amld_wake(arm->d);
+    arm_audit(arm);
 
     return 0;
 }

@@ -90,6 +90,13 @@ amld_cli_close(amld_cli_t *cli)
 }
 
 
+void
+amld_cli_audit(const amld_cli_t *cli, const amld_audit_event_t *event)
+{
+    amld_audit_command(cli->config->audit, event);
+}
+
+
 int
 amld_cli_fail(int status, const char *format, ...)
 {

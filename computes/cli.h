@@ -10,6 +10,7 @@
 #ifndef AMLD_CLI_H
 #define AMLD_CLI_H
 
+#include "auth/audit.h"
 #include "auth/principal.h"
 #include "computes/config.h"
 #include "registry/registry.h"
@@ -49,6 +50,9 @@ typedef struct {
 /* Runs the command that argv[1] names; `usage` on --help or a wrong name. */
 int amld_cli_dispatch(const amld_cli_command_t *commands, const char *usage,
                       const char *file, int argc, char **argv);
+
+/* A line of the audit log, by whoever runs the command. */
+void amld_cli_audit(const amld_cli_t *cli, const amld_audit_event_t *event);
 
 /* Prints "amld: …" and, on standard error, nothing else. */
 int amld_cli_fail(int status, const char *format, ...)

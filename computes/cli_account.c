@@ -201,6 +201,16 @@ account_done(const account_args_t *args, amld_account_rc_t rc, const char *done)
 }
 
 
+static void
+account_audit(const amld_cli_t *cli, const account_args_t *args,
+              const char *action)
+{
+    amld_cli_audit(cli, &(amld_audit_event_t){.event = "account",
+                                              .action = action,
+                                              .target = args->name});
+}
+
+
 static int
 account_with_password(const char *file, int argc, char **argv, int add)
 {
@@ -227,6 +237,9 @@ account_with_password(const char *file, int argc, char **argv, int add)
                                              args.password,
                                              (int64_t) time(NULL));
         status = account_done(&args, rc, add ? "added" : "has a new password");
+        if (rc == AMLD_ACCOUNT_OK) {
+            account_audit(&cli, &args, add ? "add" : "password");
+        }
     }
 
     OPENSSL_cleanse(args.password, sizeof(args.password));
@@ -268,6 +281,9 @@ account_remove(const char *file, int argc, char **argv)
             &args,
             amld_account_remove(cli.registry, args.name, (int64_t) time(NULL)),
             "removed");
+        if (status == AMLD_EXIT_OK) {
+            account_audit(&cli, &args, "remove");
+        }
         amld_cli_close(&cli);
     }
 

@@ -103,6 +103,11 @@ key_rotate(const char *file, int argc, char **argv)
                            revoke, kid) != 0 ||
         printf("%s\n", kid) < 0 || fflush(stdout) != 0) {
         status = AMLD_EXIT_FAILED;
+    } else {
+        amld_cli_audit(
+            &cli, &(amld_audit_event_t){.event = "key",
+                                        .action = revoke ? "revoke" : "rotate",
+                                        .target = kid});
     }
     amld_cli_close(&cli);
 

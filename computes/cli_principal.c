@@ -235,6 +235,7 @@ principal_apply(amld_cli_t *cli, const amld_cli_who_t *who,
 {
     static const char *const done[] = {"is disabled", "is enabled",
                                        "has to sign in again"};
+    static const char *const actions[] = {"disable", "enable", "revoke"};
     char text[AML_UUID_TEXT + 1];
     aml_registry_txn_t *txn;
     amld_cli_whom_t whom;
@@ -269,6 +270,10 @@ principal_apply(amld_cli_t *cli, const amld_cli_who_t *who,
 
     aml_uuid_format(&whom.id, text);
     fprintf(stderr, "amld: %s (%s) %s\n", whom.label, text, done[change]);
+    amld_cli_audit(cli, &(amld_audit_event_t){.event = "principal",
+                                              .action = actions[change],
+                                              .of = &whom.id,
+                                              .target = whom.label});
 
     return AMLD_EXIT_OK;
 }

@@ -171,13 +171,16 @@ amld_cli_role_begin(amld_cli_t *cli, const char *file, aml_registry_txn_t **txn)
 
 
 int
-amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status)
+amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status,
+                  const amld_audit_event_t *event)
 {
     aml_registry_rc_t rc;
 
     if (status == AMLD_EXIT_OK) {
         rc = aml_registry_commit(txn);
-        if (rc != AML_REGISTRY_OK) {
+        if (rc == AML_REGISTRY_OK) {
+            amld_cli_audit(cli, event);
+        } else {
             status = amld_cli_registry_fail(rc);
         }
     } else {
@@ -379,6 +382,8 @@ static int
 role_change(const char *file, const role_args_t *args, int assign)
 {
     char id[AML_UUID_TEXT + 1], principal[AML_UUID_TEXT + 1], name[160];
+    amld_audit_event_t event = {.event = "role",
+                                .action = assign ? "assign" : "remove"};
     aml_registry_txn_t *txn;
     amld_assignment_t a;
     amld_cli_t cli;
@@ -392,9 +397,13 @@ role_change(const char *file, const role_args_t *args, int assign)
     status = assign ? assign_one(txn, args, &a) : remove_one(txn, args, &a);
     if (status == AMLD_EXIT_OK) {
         amld_role_label(txn, &a.role, name, sizeof(name));
+        event.of = &a.principal;
+        event.id = &a.id;
+        event.target = name;
+        event.scope = a.scope;
     }
 
-    status = amld_cli_role_end(&cli, txn, status);
+    status = amld_cli_role_end(&cli, txn, status, &event);
     if (status == AMLD_EXIT_OK) {
         aml_uuid_format(&a.id, id);
         aml_uuid_format(&a.principal, principal);

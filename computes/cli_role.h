@@ -22,7 +22,8 @@ int amld_cli_role_undefine(const char *file, int argc, char **argv);
 int amld_cli_role_begin(amld_cli_t *cli, const char *file,
                         aml_registry_txn_t **txn);
 /* Commits where `status` is 0, and closes; the status to exit with. */
-int amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status);
+int amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status,
+                      const amld_audit_event_t *event);
 
 /* By name or UUID; 0, or an exit status after saying what is wrong. */
 int amld_cli_role_find(aml_registry_txn_t *txn, const char *text,

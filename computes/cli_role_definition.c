@@ -159,7 +159,10 @@ amld_cli_role_define(const char *file, int argc, char **argv)
                                 json_is_array(json) ? json_array_get(json, i)
                                                     : json);
         }
-        status = amld_cli_role_end(&cli, txn, status);
+        status = amld_cli_role_end(&cli, txn, status,
+                                   &(amld_audit_event_t){.event = "role",
+                                                         .action = "define",
+                                                         .target = name});
     }
     json_decref(json);
 
@@ -199,5 +202,8 @@ amld_cli_role_undefine(const char *file, int argc, char **argv)
         }
     }
 
-    return amld_cli_role_end(&cli, txn, status);
+    return amld_cli_role_end(&cli, txn, status,
+                             &(amld_audit_event_t){.event = "role",
+                                                   .action = "undefine",
+                                                   .target = name});
 }

@@ -39,6 +39,7 @@ typedef struct {
 
 typedef struct {
     aml_principal_id_t *id;
+    aml_principal_id_t *whose;
     size_t n, size;
     int failed;
 } session_ids_t;
@@ -193,15 +194,21 @@ session_collect(void *data, const amld_sign_in_t *s)
 
     if (ids->n == ids->size) {
         size = ids->size == 0 ? 64 : ids->size * 2;
+
         grown = realloc(ids->id, size * sizeof(*ids->id));
+        if (grown != NULL) {
+            ids->id = grown;
+            grown = realloc(ids->whose, size * sizeof(*ids->whose));
+        }
         if (grown == NULL) {
             ids->failed = 1;
             return 1;
         }
-        ids->id = grown;
+        ids->whose = grown;
         ids->size = size;
     }
-    ids->id[ids->n++] = s->id;
+    ids->id[ids->n] = s->id;
+    ids->whose[ids->n++] = s->principal;
 
     return 0;
 }
@@ -233,6 +240,20 @@ session_end_some(aml_registry_t *registry, const aml_principal_id_t *id,
 }
 
 
+/* One line each. */
+static void
+session_audit(const amld_cli_t *cli, const session_ids_t *ids)
+{
+    size_t i;
+
+    for (i = 0; i < ids->n; i++) {
+        amld_cli_audit(cli, &(amld_audit_event_t){.event = "session-end",
+                                                  .of = &ids->whose[i],
+                                                  .id = &ids->id[i]});
+    }
+}
+
+
 static int
 session_end_ids(amld_cli_t *cli, const session_ids_t *ids)
 {
@@ -248,6 +269,7 @@ session_end_ids(amld_cli_t *cli, const session_ids_t *ids)
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
+    session_audit(cli, ids);
     fprintf(stderr, "amld: %zu session%s ended\n", ids->n,
             ids->n == 1 ? "" : "s");
 
@@ -319,6 +341,7 @@ session_end(const char *file, int argc, char **argv)
     }
 
     free(ids.id);
+    free(ids.whose);
     amld_cli_close(&cli);
 
     return status;

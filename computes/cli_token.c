@@ -249,6 +249,22 @@ token_revoke_in(amld_cli_t *cli, const token_args_t *args,
 }
 
 
+/* Of one, or of all of somebody's. */
+static void
+token_audit(const amld_cli_t *cli, const token_args_t *args,
+            const aml_principal_id_t *id)
+{
+    const char *whose = args->who.account != NULL     ? args->who.account
+                        : args->who.principal != NULL ? args->who.principal
+                                                      : args->who.subject;
+
+    amld_cli_audit(
+        cli, &(amld_audit_event_t){.event = "token-revoke",
+                                   .id = args->id != NULL ? id : NULL,
+                                   .target = args->id != NULL ? NULL : whose});
+}
+
+
 static int
 token_revoke(const char *file, int argc, char **argv)
 {
@@ -273,6 +289,9 @@ token_revoke(const char *file, int argc, char **argv)
     }
 
     status = token_revoke_in(&cli, &args, &id, &n);
+    if (status == AMLD_EXIT_OK && n > 0) {
+        token_audit(&cli, &args, &id);
+    }
     amld_cli_close(&cli);
 
     if (status != AMLD_EXIT_OK) {

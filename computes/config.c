@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "auth/audit.h"
 #include "computes/config_issuer.h"
 #include "computes/config_pam.h"
 #include "computes/config_read.h"
@@ -52,6 +53,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("state", "/var/lib/aml/state", CFGF_NONE),
     CFG_STR("roles", "/usr/share/aml/builtin-roles.json", CFGF_NONE),
     CFG_STR("engine", "process", CFGF_NONE),
+    CFG_STR("audit", "", CFGF_NONE),
     CFG_STR("threads", "4", CFGF_NONE),
     CFG_STR("session_lifetime", "12h", CFGF_NONE),
     CFG_STR("session_idle", "8h", CFGF_NONE),
@@ -394,6 +396,12 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
                           c->engine);
     }
 
+    c->audit = amld_config_copy(r, cfg_getstr(cfg, "audit"));
+    if (c->audit != NULL && amld_audit_spec_fault(c->audit) != NULL) {
+        amld_config_fault(r, cfg, "audit", "\"%s\" %s", c->audit,
+                          amld_audit_spec_fault(c->audit));
+    }
+
     c->threads = amld_config_number(r, cfg, "threads", 1, 64);
     c->session_lifetime =
         amld_config_duration(r, cfg, "session_lifetime", 60, 30 * 86400);
@@ -590,6 +598,7 @@ amld_config_free(amld_config_t *c)
     free(c->apps_port);
     free(c->roles);
     free(c->engine);
+    free(c->audit);
     free(c);
 }
 

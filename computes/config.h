@@ -87,6 +87,7 @@ typedef struct {
     char *apps_port;   /* ":8443", or "" for 443 */
     char *roles;       /* file of the built-in role definitions */
     char *engine;      /* "process" */
+    char *audit;       /* "file:/path", "syslog:facility" or "" */
     unsigned threads;
     unsigned session_lifetime;        /* seconds */
     unsigned session_idle;            /* seconds without use, 0: any */

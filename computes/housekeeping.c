@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/audit.h"
 #include "auth/device.h"
 #include "auth/local_issuer.h"
 #include "auth/personal_tokens.h"
@@ -38,13 +39,29 @@ struct amld_housekeeping {
 };
 
 
+static void
+sweep_over(void *data, const aml_principal_id_t *id,
+           const aml_principal_id_t *principal, int idle)
+{
+    const amld_t *d = data;
+
+    amld_audit(d->audit,
+               &(amld_audit_event_t){.event = "session-end",
+                                     .reason = idle ? "session_idle"
+                                                    : "session_expired",
+                                     .of = principal,
+                                     .id = id});
+}
+
+
 static aml_registry_rc_t
 sweep_sign_ins(amld_t *d, int64_t now, char *from, size_t *ended)
 {
     int64_t idle = amld_sign_ins_idle(d->config->session_idle,
                                       amld_activity_since(d->activity), now);
 
-    return amld_sign_ins_sweep(d->registry, now, idle, SWEEP_STEP, from, ended);
+    return amld_sign_ins_sweep(d->registry, now, idle, SWEEP_STEP, from, ended,
+                               sweep_over, d);
 }
 
 

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/audit.h"
 #include "computes/files.h"
 #include "computes/instance.h"
 #include "computes/operations.h"
@@ -164,6 +165,7 @@ supervisor_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGHUP);
 
     /* For the threads of others that is done already. */
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
@@ -466,6 +468,9 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
     ends = 0;
     while (read(signals, &info, sizeof(info)) == sizeof(info)) {
         ends |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
+        if (info.ssi_signo == SIGHUP) {
+            amld_audit_reopen(s->d->audit);
+        }
     }
 
     if (read(s->d->wake, &count, sizeof(count)) == sizeof(count)) {

@@ -28,6 +28,7 @@ defaults(void **state)
     assert_string_equal(c->activity, "/run/aml/activity.sock");
     assert_string_equal(c->state, "/var/lib/aml/state");
     assert_string_equal(c->engine, "process");
+    assert_string_equal(c->audit, "");
     assert_int_equal(c->gateway_uid_count, 1);
     assert_int_equal(c->gateway_uids[0], 0);
     assert_int_equal(c->threads, 4);
@@ -193,6 +194,7 @@ faults(void **state)
          "there is no PAM service \"aml\" in /nonexistent"},
         {GOOD "pam {\n service = login\n allowed_groups = {\"\"}\n}\n",
          ":12: allowed_groups: has an empty name"},
+        {HOSTS "audit = \"file:log\"\n" REST, ":3: audit: \"file:log\" is"},
         {HOSTS "backoff_first = 0\n" REST, ":3: backoff_first: "},
         {HOSTS "session_idle = 31d\n" REST, ":3: session_idle: "},
         {"# one\n# two\n/* three\nfour */\n\n  // six\nthreads = 0 # x\n" GOOD,

@@ -362,6 +362,17 @@ test_update(void **state)
 
 
 static void
+over_each(void *data, const aml_principal_id_t *id,
+          const aml_principal_id_t *principal, int idle)
+{
+    (void) id;
+    assert_true(aml_principal_eq(principal, &alice) ||
+                aml_principal_eq(principal, &bob));
+    ((unsigned *) data)[idle]++;
+}
+
+
+static void
 test_sweep(void **state)
 {
     scratch_t *s = *state;
@@ -369,15 +380,16 @@ test_sweep(void **state)
     amld_sign_in_t made[5];
     aml_registry_txn_t *txn;
     size_t i, ended, total = 0, rounds = 0;
+    unsigned seen[2] = {0};
 
     for (i = 0; i < 5; i++) {
         made[i] = begin(s, i % 2 == 0 ? &alice : &bob, "", secret);
     }
 
     /* not yet */
-    assert_int_equal(
-        amld_sign_ins_sweep(s->registry, NOW + 99, 0, 100, from, &ended),
-        AML_REGISTRY_OK);
+    assert_int_equal(amld_sign_ins_sweep(s->registry, NOW + 99, 0, 100, from,
+                                         &ended, over_each, seen),
+                     AML_REGISTRY_OK);
     assert_int_equal(ended, 0);
     assert_string_equal(from, "");
 
@@ -389,9 +401,9 @@ test_sweep(void **state)
                      AML_REGISTRY_OK);
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
     do {
-        assert_int_equal(
-            amld_sign_ins_sweep(s->registry, NOW + 60, 50, 2, from, &ended),
-            AML_REGISTRY_OK);
+        assert_int_equal(amld_sign_ins_sweep(s->registry, NOW + 60, 50, 2, from,
+                                             &ended, over_each, seen),
+                         AML_REGISTRY_OK);
         assert_true(ended <= 2);
         total += ended;
         rounds++;
@@ -401,11 +413,15 @@ test_sweep(void **state)
     assert_int_equal(count(s, &alice), 1);
 
     /* past its end, however lively */
-    assert_int_equal(
-        amld_sign_ins_sweep(s->registry, NOW + 100, 0, 100, from, &ended),
-        AML_REGISTRY_OK);
+    assert_int_equal(amld_sign_ins_sweep(s->registry, NOW + 100, 0, 100, from,
+                                         &ended, over_each, seen),
+                     AML_REGISTRY_OK);
     assert_int_equal(ended, 1);
     nothing_left(s);
+
+    /* each was told of, and why */
+    assert_int_equal(seen[0], 1);
+    assert_int_equal(seen[1], 4);
 }
 
 
