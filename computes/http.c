@@ -209,12 +209,17 @@ http_dispatch(amld_http_t *http, amld_exchange_t *e)
 
     if (handler != NULL) {
         handler(http->amld, &e->request, &e->response);
+        slow = e->response.later;
+    }
 
-    } else if (slow != NULL) {
+    if (slow != NULL) {
         if (amld_http_slow_run(http->slow, e, slow) == 0) {
             return 1;
         }
         http_busy(http, e);
+
+    } else if (handler != NULL) {
+        return 0;
 
     } else if (*allow != '\0') {
         http_nothing(http, e, 405, "MethodNotAllowed",
@@ -438,10 +443,12 @@ static void
 http_completed(void *data, struct MHD_Connection *connection, void **state,
                enum MHD_RequestTerminationCode code)
 {
-    (void) data;
+    const amld_http_t *http = data;
+
     (void) connection;
     (void) code;
 
+    amld_http_slow_over(http->slow, *state);
     http_free(*state);
     *state = NULL;
 }
@@ -526,7 +533,7 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SECONDS,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
-        http_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL,
+        http_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, http_completed, http,
         MHD_OPTION_NOTIFY_CONNECTION, http_connected, http, MHD_OPTION_END);
 
     if (http->daemon == NULL) {
@@ -540,6 +547,13 @@ amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
     }
 
     return http;
+}
+
+
+size_t
+amld_http_waiting(amld_http_t *http)
+{
+    return amld_http_slow_waiting(http->slow);
 }
 
 

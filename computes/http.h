@@ -56,6 +56,9 @@ amld_http_t *amld_http_start(amld_t *d, const amld_http_route_t *const *tables,
                              const amld_http_route_t *const *slow);
 void amld_http_stop(amld_http_t *http);
 
+/* How many requests wait for a thread of those that wait for others. */
+size_t amld_http_waiting(amld_http_t *http);
+
 
 /* ---- what a handler asks ---- */
 
@@ -109,6 +112,9 @@ void amld_response_content(amld_response_t *response, unsigned status,
                            const char *type, const char *body, size_t n);
 /* 302 to a GET or HEAD, 303 to anything else. */
 void amld_response_redirect(amld_response_t *response, const char *location);
+/* The answer is to be `handler`'s, which waits for others: it is run as those
+ * of `slow` tables are, once this one has returned. */
+void amld_response_later(amld_response_t *response, amld_handler_pt handler);
 /* Changes the status only. */
 void amld_response_status(amld_response_t *response, unsigned status);
 /* Refused when name or value has a control character. */

@@ -27,9 +27,10 @@ typedef struct {
 } amld_http_pairs_t;
 
 struct amld_response {
-    unsigned status; /* 0: the handler gave no answer */
-    int safe;        /* asked with GET or HEAD */
-    int failed;      /* no memory, or a header that can't be sent */
+    unsigned status;       /* 0: the handler gave no answer */
+    amld_handler_pt later; /* it is this one's */
+    int safe;              /* asked with GET or HEAD */
+    int failed;            /* no memory, or a header that can't be sent */
     char *body;
     size_t body_len;
     const char *type; /* static */
@@ -45,7 +46,8 @@ typedef struct {
     amld_response_t response;
     struct MHD_Connection *connection;
     int started;    /* the headers have been looked at */
-    int done;       /* a slow handler has run, see http_slow.h */
+    int slowed;     /* its handler is one that waits, see http_slow.h */
+    int done;       /* and has run */
     int overlong;   /* the body is larger than AMLD_BODY_MAX */
     size_t dropped; /* bytes of it that were read and thrown away */
     char *target;   /* as it was sent */

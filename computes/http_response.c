@@ -76,6 +76,13 @@ amld_response_empty(amld_response_t *response, unsigned status)
 
 
 void
+amld_response_later(amld_response_t *response, amld_handler_pt handler)
+{
+    response->later = handler;
+}
+
+
+void
 amld_response_status(amld_response_t *response, unsigned status)
 {
     response->status = status;

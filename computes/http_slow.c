@@ -4,9 +4,11 @@
 
 #include "computes/http_slow.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct {
     amld_exchange_t *exchange;
@@ -17,6 +19,8 @@ struct amld_http_slow {
     amld_t *amld;
     pthread_mutex_t mutex;
     pthread_cond_t more;
+    pthread_cond_t over;
+    unsigned open; /* exchanges that were taken and are not over */
     pthread_t threads[AMLD_HTTP_SLOW_THREADS];
     unsigned thread_count;
     unsigned idle;
@@ -39,6 +43,7 @@ amld_http_slow_new(amld_t *d)
     slow->amld = d;
     pthread_mutex_init(&slow->mutex, NULL);
     pthread_cond_init(&slow->more, NULL);
+    pthread_cond_init(&slow->over, NULL);
 
     return slow;
 }
@@ -137,6 +142,8 @@ amld_http_slow_run(amld_http_slow_t *slow, amld_exchange_t *e,
         slow->queue[(slow->first + slow->count) % AMLD_HTTP_SLOW_QUEUE] =
             (slow_job_t){e, handler};
         slow->count++;
+        slow->open++;
+        e->slowed = 1;
         pthread_cond_signal(&slow->more);
         rc = 0;
     }
@@ -147,9 +154,38 @@ amld_http_slow_run(amld_http_slow_t *slow, amld_exchange_t *e,
 }
 
 
+size_t
+amld_http_slow_waiting(amld_http_slow_t *slow)
+{
+    size_t n;
+
+    pthread_mutex_lock(&slow->mutex);
+    n = slow->count;
+    pthread_mutex_unlock(&slow->mutex);
+
+    return n;
+}
+
+
+void
+amld_http_slow_over(amld_http_slow_t *slow, const amld_exchange_t *e)
+{
+    if (e == NULL || !e->slowed) {
+        return;
+    }
+
+    pthread_mutex_lock(&slow->mutex);
+    if (--slow->open == 0) {
+        pthread_cond_signal(&slow->over);
+    }
+    pthread_mutex_unlock(&slow->mutex);
+}
+
+
 void
 amld_http_slow_stop(amld_http_slow_t *slow)
 {
+    struct timespec until;
     unsigned i, n;
 
     pthread_mutex_lock(&slow->mutex);
@@ -165,6 +201,16 @@ amld_http_slow_stop(amld_http_slow_t *slow)
     while (slow->count > 0) {
         slow_done(slow_take(slow).exchange);
     }
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += AMLD_HTTP_SLOW_LINGER;
+
+    pthread_mutex_lock(&slow->mutex);
+    while (slow->open > 0 && pthread_cond_timedwait(&slow->over, &slow->mutex,
+                                                    &until) != ETIMEDOUT) {
+        /* void */
+    }
+    pthread_mutex_unlock(&slow->mutex);
 }
 
 
@@ -175,6 +221,7 @@ amld_http_slow_free(amld_http_slow_t *slow)
         return;
     }
 
+    pthread_cond_destroy(&slow->over);
     pthread_cond_destroy(&slow->more);
     pthread_mutex_destroy(&slow->mutex);
     free(slow);

@@ -63,14 +63,26 @@ silent(amld_t *d, const amld_request_t *r, amld_response_t *response)
 }
 
 
+static void wait_at_gate(amld_t *d, const amld_request_t *request,
+                         amld_response_t *response);
+
+/* Goes on as one that waits, unless it is told not to. */
+static void
+later(amld_t *d, const amld_request_t *request, amld_response_t *response)
+{
+    if (amld_request_query(request, "now") != NULL) {
+        echo(d, request, response);
+    } else {
+        amld_response_later(response, wait_at_gate);
+    }
+}
+
+
 static const amld_http_route_t routes[] = {
-    {"GET", "/echo/{name}", echo},
-    {"POST", "/echo/{name}", echo},
-    {"GET", "/tail/*", echo},
-    {"PUT", "/echo/{name}/x", echo},
-    {"GET", "/inject", inject},
-    {"GET", "/silent", silent},
-    {NULL, NULL, NULL},
+    {"POST", "/later/{name}", later}, {"GET", "/echo/{name}", echo},
+    {"POST", "/echo/{name}", echo},   {"GET", "/tail/*", echo},
+    {"PUT", "/echo/{name}/x", echo},  {"GET", "/inject", inject},
+    {"GET", "/silent", silent},       {NULL, NULL, NULL},
 };
 
 const amld_http_route_t *const http_tables[] = {routes, NULL};
@@ -511,7 +523,8 @@ slow(void **state)
     gate_open(0);
     for (i = 0; i < MANY; i++) {
         askers[i].server = s;
-        snprintf(askers[i].path, sizeof(askers[i].path), "/wait/n%zu", i);
+        snprintf(askers[i].path, sizeof(askers[i].path), "/%s/n%zu",
+                 i % 2 ? "wait" : "later", i);
         assert_int_equal(
             pthread_create(&askers[i].thread, NULL, asker_run, &askers[i]), 0);
     }
@@ -519,6 +532,8 @@ slow(void **state)
 
     for (i = 0; i < 50; i++) {
         assert_int_equal(get(s, "/echo/a", NULL).status, 200);
+        assert_int_equal(ask(s, "POST", "/later/a?now=1", NULL, "", 0).status,
+                         200);
     }
     assert_int_equal(ask(s, "PUT", "/wait/a", NULL, NULL, 0).status, 405);
 
@@ -568,6 +583,9 @@ slow_stop(void **state)
             pthread_create(&askers[i].thread, NULL, asker_run, &askers[i]), 0);
     }
     gate_wait(AMLD_HTTP_SLOW_THREADS);
+    while (amld_http_waiting(s->http) < MANY - AMLD_HTTP_SLOW_THREADS) {
+        usleep(1000);
+    }
 
     assert_int_equal(pthread_create(&stopper, NULL, stop_run, s->http), 0);
     s->http = NULL;
