@@ -6,12 +6,16 @@
 
 #include <curl/curl.h>
 #include <openssl/crypto.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define CONNECT_SECONDS 5L
+#define IDLE_HANDLES 8
+#define CA_SECONDS 300L /* that authorities are kept in memory */
 
 typedef struct {
     const amld_fetch_t *fetch;
@@ -179,6 +183,64 @@ fetch_progress(void *context, curl_off_t down_total, curl_off_t down,
 
 /* ---- what goes ---- */
 
+/*
+ * Handles are used again for what each remembers of authorities: reading the
+ * system's takes longer than all the rest.  Connections are not used again: a
+ * request on one that was closed meanwhile would be sent twice, and a code is
+ * good once.
+ */
+static struct {
+    pthread_mutex_t mutex;
+    CURL *handle[IDLE_HANDLES];
+    size_t n;
+} fetch_idle = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+
+static CURL *
+fetch_take(void)
+{
+    CURL *curl = NULL;
+
+    pthread_mutex_lock(&fetch_idle.mutex);
+    if (fetch_idle.n > 0) {
+        curl = fetch_idle.handle[--fetch_idle.n];
+    }
+    pthread_mutex_unlock(&fetch_idle.mutex);
+
+    return curl != NULL ? curl : curl_easy_init();
+}
+
+
+static void
+fetch_give(CURL *curl)
+{
+    if (curl == NULL) {
+        return;
+    }
+
+    curl_easy_reset(curl);
+
+    pthread_mutex_lock(&fetch_idle.mutex);
+    if (fetch_idle.n < IDLE_HANDLES) {
+        fetch_idle.handle[fetch_idle.n++] = curl;
+        curl = NULL;
+    }
+    pthread_mutex_unlock(&fetch_idle.mutex);
+
+    curl_easy_cleanup(curl);
+}
+
+
+/* curl keeps authorities of a file only, not beside those of a directory. */
+static int
+fetch_has_file(void)
+{
+    const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+    return file != NULL && access(file, R_OK) == 0;
+}
+
+
 /* Nothing of it is curl's default to be relied on. */
 static int
 fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
@@ -212,8 +274,15 @@ fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_ERRORBUFFER, s->error);
 
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_FORBID_REUSE, 1L);
+    SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    SET(CURLOPT_CA_CACHE_TIMEOUT, CA_SECONDS);
+
     if (f->ca != NULL) {
         SET(CURLOPT_CAINFO, f->ca);
+    }
+    if (f->ca != NULL || fetch_has_file()) {
         SET(CURLOPT_CAPATH, NULL);
     }
     if (f->form != NULL) {
@@ -315,7 +384,7 @@ amld_fetch(const amld_fetch_t *fetch, amld_fetched_t *fetched)
         return AMLD_FETCH_REFUSED;
     }
 
-    curl = curl_easy_init();
+    curl = fetch_take();
     headers = curl_slist_append(NULL, "Accept: application/json");
 
     if (curl != NULL && headers != NULL &&
@@ -338,7 +407,7 @@ amld_fetch(const amld_fetch_t *fetch, amld_fetched_t *fetched)
     }
 
     curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
+    fetch_give(curl);
 
     return answer;
 }
