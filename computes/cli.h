@@ -71,10 +71,11 @@ const char *amld_cli_time(int64_t seconds, char text[AMLD_CLI_TIME_SIZE]);
 typedef struct {
     const char *account;   /* --account NAME */
     const char *principal; /* --principal UUID */
-    const char *subject;   /* --subject TEXT, with a space */
-    const char *group;     /* --group NAME, with a space */
-    const char *app_role;  /* --app-role NAME, with a space */
+    const char *subject;   /* --subject TEXT, with a space or an issuer */
+    const char *group;     /* --group NAME, likewise */
+    const char *app_role;  /* --app-role NAME, likewise */
     const char *space;     /* --space TEXT */
+    const char *issuer;    /* --issuer NAME, of a section */
 } amld_cli_who_t;
 
 /* getopt's, to be put first; each returns its letter. */
@@ -84,8 +85,9 @@ typedef struct {
         {"subject", required_argument, NULL, 'S'},                             \
         {"group", required_argument, NULL, 'g'},                               \
         {"app-role", required_argument, NULL, 'R'},                            \
+        {"space", required_argument, NULL, 'n'},                               \
     {                                                                          \
-        "space", required_argument, NULL, 'n'                                  \
+        "issuer", required_argument, NULL, 'I'                                 \
     }
 
 /* 1 when `letter` was one of these and was taken. */
@@ -96,8 +98,9 @@ int amld_cli_who_named(const amld_cli_who_t *who);
 
 /*
  * Whom the options name: `id`, and `label` for messages, which is one of the
- * arguments.  `space` and `group` say what a record of theirs has.  0, or an
- * exit status after saying what is wrong.
+ * arguments.  `space` and `group` say what a record of theirs has; `space` is
+ * one of the arguments or of `config`.  `txn` may be NULL unless it is an
+ * account.  0, or an exit status after saying what is wrong.
  */
 typedef struct {
     aml_principal_id_t id;
@@ -106,8 +109,8 @@ typedef struct {
     int group;
 } amld_cli_whom_t;
 
-int amld_cli_who_find(aml_registry_txn_t *txn, const amld_cli_who_t *who,
-                      amld_cli_whom_t *whom);
+int amld_cli_who_find(const amld_config_t *config, aml_registry_txn_t *txn,
+                      const amld_cli_who_t *who, amld_cli_whom_t *whom);
 
 /* Prints `text`, or what can be printed of it: no control characters. */
 void amld_cli_print(const char *text, size_t n);

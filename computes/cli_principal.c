@@ -24,11 +24,12 @@ static const char principal_usage[] =
     "WHO is one of\n"
     "  --account NAME                    a local account\n"
     "  --principal UUID, or UUID alone   a principal\n"
-    "  --subject TEXT --space TEXT       who an issuer calls so\n"
-    "  --group NAME --space TEXT         a group of an issuer\n"
-    "  --app-role NAME --space TEXT      an app role of an issuer\n"
+    "  --subject TEXT --issuer NAME      who an issuer calls so\n"
+    "  --group NAME --issuer NAME        a group of an issuer\n"
+    "  --app-role NAME --issuer NAME     an app role of an issuer\n"
     "\n"
-    "The space is an issuer's namespace; for Entra, the tenant.\n"
+    "The issuer is a section of the configuration; --space TEXT in its place\n"
+    "is its namespace, for Entra the tenant.\n"
     "\n"
     "  id        prints the UUID\n"
     "  list      prints those that have a record\n"
@@ -86,8 +87,8 @@ principal_id(const char *file, int argc, char **argv)
     }
 
     /* what is derived needs no registry */
-    if (who.account == NULL) {
-        status = amld_cli_who_find(NULL, &who, &whom);
+    if (who.account == NULL && who.issuer == NULL) {
+        status = amld_cli_who_find(NULL, NULL, &who, &whom);
 
     } else {
         status = amld_cli_open(&cli, file, 0);
@@ -99,7 +100,7 @@ principal_id(const char *file, int argc, char **argv)
             status = amld_cli_fail(AMLD_EXIT_FAILED, "%s",
                                    aml_registry_strerror(rc));
         } else {
-            status = amld_cli_who_find(txn, &who, &whom);
+            status = amld_cli_who_find(cli.config, txn, &who, &whom);
             aml_registry_end(txn);
         }
         amld_cli_close(&cli);
@@ -247,7 +248,7 @@ principal_apply(amld_cli_t *cli, const amld_cli_who_t *who,
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
-    status = amld_cli_who_find(txn, who, &whom);
+    status = amld_cli_who_find(cli->config, txn, who, &whom);
     if (status != AMLD_EXIT_OK) {
         aml_registry_end(txn);
         return status;

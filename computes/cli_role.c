@@ -31,13 +31,13 @@ const char amld_cli_role_usage[] =
     "Who may do what.  WHO is one of\n"
     "  --account NAME                 a local account\n"
     "  --principal UUID               a principal\n"
-    "  --group NAME --space TEXT      a group of an issuer\n"
-    "  --app-role NAME --space TEXT   an app role of an issuer\n"
+    "  --group NAME --issuer NAME     a group of an issuer\n"
+    "  --app-role NAME --issuer NAME  an app role of an issuer\n"
     "\n"
-    "The space is an issuer's namespace; for Entra, the tenant.  Groups and "
-    "app\n"
-    "roles need not have been seen before.  A principal that was not needs a\n"
-    "TYPE: User, Group or ServicePrincipal.\n"
+    "The issuer is a section of the configuration; --space TEXT in its place\n"
+    "is its namespace, for Entra the tenant.  Groups and app roles need not\n"
+    "have been seen before.  A principal that was not needs a TYPE: User,\n"
+    "Group or ServicePrincipal.\n"
     "\n"
     "ROLE is a role's name, such as Contributor, or its UUID.  SCOPE is the\n"
     "path where it holds, and below: \"/\", or /subscriptions/… down to a\n"
@@ -270,8 +270,8 @@ assign_principal(aml_registry_txn_t *txn, const role_args_t *args,
 
 
 static int
-assign_one(aml_registry_txn_t *txn, const role_args_t *args,
-           amld_assignment_t *a)
+assign_one(const amld_config_t *config, aml_registry_txn_t *txn,
+           const role_args_t *args, amld_assignment_t *a)
 {
     char err[64], key[AML_REGISTRY_KEY_MAX + 1];
     amld_principal_type_t type = AMLD_TYPE_USER;
@@ -283,7 +283,7 @@ assign_one(aml_registry_txn_t *txn, const role_args_t *args,
 
     memset(a, 0, sizeof(*a));
 
-    status = amld_cli_who_find(txn, &args->who, &whom);
+    status = amld_cli_who_find(config, txn, &args->who, &whom);
     if (status == AMLD_EXIT_OK) {
         status = amld_cli_role_find(txn, args->role, &a->role);
     }
@@ -332,8 +332,8 @@ assign_one(aml_registry_txn_t *txn, const role_args_t *args,
 
 
 static int
-remove_one(aml_registry_txn_t *txn, const role_args_t *args,
-           amld_assignment_t *a)
+remove_one(const amld_config_t *config, aml_registry_txn_t *txn,
+           const role_args_t *args, amld_assignment_t *a)
 {
     aml_principal_id_t id;
     amld_cli_whom_t whom;
@@ -352,7 +352,7 @@ remove_one(aml_registry_txn_t *txn, const role_args_t *args,
         }
 
     } else {
-        status = amld_cli_who_find(txn, &args->who, &whom);
+        status = amld_cli_who_find(config, txn, &args->who, &whom);
         if (status == AMLD_EXIT_OK) {
             /* A role that has no definition any more can be taken away. */
             status = aml_uuid_parse(aml_str_of(args->role), &id) == 0
@@ -394,7 +394,7 @@ role_change(const char *file, const role_args_t *args, int assign)
         return status;
     }
 
-    status = assign ? assign_one(txn, args, &a) : remove_one(txn, args, &a);
+    status = (assign ? assign_one : remove_one)(cli.config, txn, args, &a);
     if (status == AMLD_EXIT_OK) {
         amld_role_label(txn, &a.role, name, sizeof(name));
         event.of = &a.principal;
@@ -548,7 +548,8 @@ list_each(void *data, aml_str_t key, aml_str_t value)
 
 
 static int
-list_one(aml_registry_txn_t *txn, const amld_cli_who_t *who)
+list_one(const amld_config_t *config, aml_registry_txn_t *txn,
+         const amld_cli_who_t *who)
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     amld_cli_whom_t whom;
@@ -556,7 +557,7 @@ list_one(aml_registry_txn_t *txn, const amld_cli_who_t *who)
     aml_str_t value;
     int status;
 
-    status = amld_cli_who_find(txn, who, &whom);
+    status = amld_cli_who_find(config, txn, who, &whom);
     if (status != AMLD_EXIT_OK) {
         return status;
     }
@@ -601,7 +602,7 @@ role_list(const char *file, int argc, char **argv)
     rc = aml_registry_read(cli.registry, &txn);
     if (rc == AML_REGISTRY_OK) {
         if (named) {
-            status = list_one(txn, &args.who);
+            status = list_one(cli.config, txn, &args.who);
         } else {
             rc = aml_registry_each(txn, aml_str("principal/"),
                                    (aml_str_t){NULL, 0}, list_each, txn);
@@ -828,7 +829,7 @@ role_check(const char *file, int argc, char **argv)
     if (rc != AML_REGISTRY_OK) {
         status = amld_cli_registry_fail(rc);
     } else {
-        status = amld_cli_who_find(txn, &args.who, &whom);
+        status = amld_cli_who_find(cli.config, txn, &args.who, &whom);
         if (status == AMLD_EXIT_OK) {
             status = check_principal(txn, &args, &whom.id);
         }

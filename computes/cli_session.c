@@ -26,7 +26,8 @@ static const char session_usage[] =
     "WHO is one of\n"
     "  --account NAME                a local account\n"
     "  --principal UUID              a principal\n"
-    "  --subject TEXT --space TEXT   who an issuer calls so\n"
+    "  --subject TEXT --issuer NAME  who an issuer calls so; or --space TEXT,\n"
+    "                                its namespace\n"
     "\n"
     "  --id UUID   the one that list prints first\n"
     "  --all       everybody's\n";
@@ -116,8 +117,9 @@ session_print(void *data, const amld_sign_in_t *s)
 
 /* Whose: NULL for everybody's. */
 static int
-session_whose(aml_registry_txn_t *txn, const session_args_t *args,
-              aml_principal_id_t *room, const aml_principal_id_t **whose)
+session_whose(const amld_config_t *config, aml_registry_txn_t *txn,
+              const session_args_t *args, aml_principal_id_t *room,
+              const aml_principal_id_t **whose)
 {
     amld_cli_whom_t whom;
     int status;
@@ -127,7 +129,7 @@ session_whose(aml_registry_txn_t *txn, const session_args_t *args,
         return AMLD_EXIT_OK;
     }
 
-    status = amld_cli_who_find(txn, &args->who, &whom);
+    status = amld_cli_who_find(config, txn, &args->who, &whom);
     *room = whom.id;
     *whose = room;
 
@@ -151,7 +153,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
-    status = session_whose(txn, args, &room, &whose);
+    status = session_whose(cli->config, txn, args, &room, &whose);
     if (status == AMLD_EXIT_OK) {
         rc = amld_sign_ins_each(txn, whose, each, data);
     }

@@ -23,7 +23,8 @@ static const char token_usage[] =
     "WHO is one of\n"
     "  --account NAME                a local account\n"
     "  --principal UUID              a principal\n"
-    "  --subject TEXT --space TEXT   who an issuer calls so\n"
+    "  --subject TEXT --issuer NAME  who an issuer calls so; or --space TEXT,\n"
+    "                                its namespace\n"
     "\n"
     "  --id UUID   the one that list prints first\n";
 
@@ -114,8 +115,9 @@ token_print(void *data, const aml_personal_token_t *t, const uint8_t hash[32])
 
 /* Whose: NULL for everybody's. */
 static int
-token_whose(aml_registry_txn_t *txn, const token_args_t *args,
-            aml_principal_id_t *room, const aml_principal_id_t **whose)
+token_whose(const amld_config_t *config, aml_registry_txn_t *txn,
+            const token_args_t *args, aml_principal_id_t *room,
+            const aml_principal_id_t **whose)
 {
     amld_cli_whom_t whom;
     int status;
@@ -125,7 +127,7 @@ token_whose(aml_registry_txn_t *txn, const token_args_t *args,
         return AMLD_EXIT_OK;
     }
 
-    status = amld_cli_who_find(txn, &args->who, &whom);
+    status = amld_cli_who_find(config, txn, &args->who, &whom);
     *room = whom.id;
     *whose = room;
 
@@ -156,7 +158,7 @@ token_list(const char *file, int argc, char **argv)
 
     rc = aml_registry_read(cli.registry, &txn);
     if (rc == AML_REGISTRY_OK) {
-        status = token_whose(txn, &args, &room, &whose);
+        status = token_whose(cli.config, txn, &args, &room, &whose);
         if (status == AMLD_EXIT_OK) {
             rc = amld_personal_tokens_each(txn, whose, token_print, txn);
         }
@@ -229,7 +231,7 @@ token_revoke_in(amld_cli_t *cli, const token_args_t *args,
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
-    status = token_whose(txn, args, &room, &whose);
+    status = token_whose(cli->config, txn, args, &room, &whose);
     if (status != AMLD_EXIT_OK) {
         aml_registry_end(txn);
         return status;

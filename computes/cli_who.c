@@ -32,6 +32,9 @@ amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value)
     case 'n':
         who->space = value;
         return 1;
+    case 'I':
+        who->issuer = value;
+        return 1;
     default:
         return 0;
     }
@@ -41,18 +44,18 @@ amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value)
 int
 amld_cli_who_named(const amld_cli_who_t *who)
 {
-    int alone, spaced;
+    int alone, spaced, spaces;
 
     alone = (who->account != NULL) + (who->principal != NULL);
     spaced =
         (who->subject != NULL) + (who->group != NULL) + (who->app_role != NULL);
+    spaces = (who->space != NULL) + (who->issuer != NULL);
 
     if (alone + spaced == 0) {
-        return who->space == NULL ? 0 : -1;
+        return spaces == 0 ? 0 : -1;
     }
 
-    return alone + spaced == 1 && (spaced == 1) == (who->space != NULL) ? 1
-                                                                        : -1;
+    return alone + spaced == 1 && spaced == spaces ? 1 : -1;
 }
 
 
@@ -76,14 +79,49 @@ who_account(aml_registry_txn_t *txn, const char *name, amld_cli_whom_t *whom)
 }
 
 
+/* The namespace of a section: one, but for Entra's tenants. */
 static int
-who_derived(const amld_cli_who_t *who, amld_cli_whom_t *whom)
+who_issuer(const amld_config_t *config, const char *name, const char **space)
 {
-    aml_str_t space = aml_str_of(who->space);
+    const amld_issuer_config_t *issuer = amld_issuer_find(config, name);
+    size_t i;
+
+    if (issuer == NULL) {
+        return amld_cli_fail(AMLD_EXIT_FAILED,
+                             "%s: the configuration has no such issuer", name);
+    }
+
+    for (i = 1; i < issuer->iss_count; i++) {
+        if (strcmp(issuer->iss[i].space, issuer->iss[0].space) != 0) {
+            return amld_cli_fail(AMLD_EXIT_FAILED,
+                                 "%s: has several tenants; name one by --space",
+                                 name);
+        }
+    }
+
+    *space = issuer->iss[0].space;
+
+    return AMLD_EXIT_OK;
+}
+
+
+static int
+who_derived(const amld_config_t *config, const amld_cli_who_t *who,
+            amld_cli_whom_t *whom)
+{
+    aml_str_t space;
     int rc;
 
-    whom->group = who->subject == NULL;
     whom->space = who->space;
+    if (who->issuer != NULL) {
+        rc = who_issuer(config, who->issuer, &whom->space);
+        if (rc != AMLD_EXIT_OK) {
+            return rc;
+        }
+    }
+
+    space = aml_str_of(whom->space);
+    whom->group = who->subject == NULL;
     whom->label = who->subject != NULL ? who->subject
                   : who->group != NULL ? who->group
                                        : who->app_role;
@@ -101,8 +139,8 @@ who_derived(const amld_cli_who_t *who, amld_cli_whom_t *whom)
 
 
 int
-amld_cli_who_find(aml_registry_txn_t *txn, const amld_cli_who_t *who,
-                  amld_cli_whom_t *whom)
+amld_cli_who_find(const amld_config_t *config, aml_registry_txn_t *txn,
+                  const amld_cli_who_t *who, amld_cli_whom_t *whom)
 {
     memset(whom, 0, sizeof(*whom));
 
@@ -119,7 +157,7 @@ amld_cli_who_find(aml_registry_txn_t *txn, const amld_cli_who_t *who,
                                    who->principal);
     }
 
-    return who_derived(who, whom);
+    return who_derived(config, who, whom);
 }
 
 

@@ -86,6 +86,8 @@ subtest 'groups and app roles' => sub {
         'it has a record';
     fails $gw->amld(qw(role assign --role Reader --scope), $W, @group,
         '--type', 'User'), qr/is a group/, 'it is no user';
+    fails $gw->amld(qw(principal id --group Admins --issuer nowhere)),
+        qr/no such issuer/, 'an issuer that is not configured';
     $gw->amld_ok(qw(role remove --role Reader --scope), $W, @group);
     is $gw->amld_ok(qw(role list), @group), '', 'removed';
 };
@@ -270,6 +272,8 @@ subtest 'arguments' => sub {
         [qw(role define)], [qw(role define a b)], [qw(role undefine)],
         [qw(role definitions x)], [qw(principal)], [qw(principal id)],
         [qw(principal id --space x)], [qw(principal id --subject x)],
+        [qw(principal id --issuer x)], [qw(principal id --account erin
+            --issuer x)], [qw(principal id --group g --issuer x --space x)],
         [qw(principal disable x)], [qw(principal list x)],
     ) {
         my $r = $gw->amld(@$words);
