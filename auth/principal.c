@@ -1,6 +1,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <string.h>
 
+#include "auth/hex.h"
 #include "auth/principal.h"
 
 #define SPACE_MAX 2048
@@ -75,15 +77,15 @@ aml_group_derive(aml_group_kind_t kind, aml_str_t space, aml_str_t value,
 void
 aml_uuid_format(const aml_principal_id_t *id, char *text)
 {
-    static const char hex[] = "0123456789abcdef";
-    static const uint8_t at[] = {0,  2,  4,  6,  9,  11, 14, 16,
-                                 19, 21, 24, 26, 28, 30, 32, 34};
-    size_t i;
+    char hex[2 * sizeof(id->b)];
 
-    for (i = 0; i < sizeof(id->b); i++) {
-        text[at[i]] = hex[id->b[i] >> 4];
-        text[at[i] + 1] = hex[id->b[i] & 0x0f];
-    }
+    aml_hex_encode(hex, id->b, sizeof(id->b));
+
+    memcpy(text, hex, 8);
+    memcpy(text + 9, hex + 8, 4);
+    memcpy(text + 14, hex + 12, 4);
+    memcpy(text + 19, hex + 16, 4);
+    memcpy(text + 24, hex + 20, 12);
 
     text[8] = text[13] = text[18] = text[23] = '-';
     text[AML_UUID_TEXT] = '\0';

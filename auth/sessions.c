@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "auth/base64url.h"
+#include "auth/hex.h"
 #include "auth/principals.h"
 
 #define SWEEP_BATCH 512 /* deletions a transaction: others write too */
@@ -59,11 +60,8 @@ amld_secret_hash(const char *secret, uint8_t hash[32])
 void
 amld_hash_format(const uint8_t hash[32], char hex[AMLD_HASH_HEX_SIZE])
 {
-    size_t i;
-
-    for (i = 0; i < 32; i++) {
-        (void) snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-    }
+    aml_hex_encode(hex, hash, 32);
+    hex[AMLD_HASH_HEX_SIZE - 1] = '\0';
 }
 
 

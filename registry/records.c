@@ -3,6 +3,7 @@
  */
 
 #include "registry/records.h"
+#include "auth/hex.h"
 #include "auth/key.h"
 #include "registry/codec.h"
 #include "registry/registry.h"
@@ -36,19 +37,6 @@ key_add(key_out_t *k, const char *p, size_t n)
 }
 
 
-static void
-key_add_hex(key_out_t *k, const uint8_t *p, size_t n, const char *digits)
-{
-    char two[2];
-
-    for (; n != 0; n--, p++) {
-        two[0] = digits[*p >> 4];
-        two[1] = digits[*p & 0x0f];
-        key_add(k, two, 2);
-    }
-}
-
-
 /*
  * A part that others choose, such as a key ID out of a token: with '/' in it,
  * the keys of one issuer could be asked for as if they were another's.
@@ -56,7 +44,8 @@ key_add_hex(key_out_t *k, const uint8_t *p, size_t n, const char *digits)
 static void
 key_add_part(key_out_t *k, aml_str_t part)
 {
-    char c;
+    static const char digits[] = "0123456789ABCDEF";
+    char c, escape[3];
     size_t i, from;
 
     for (i = 0, from = 0; i < part.n; i++) {
@@ -64,8 +53,10 @@ key_add_part(key_out_t *k, aml_str_t part)
 
         if (c <= ' ' || c >= 0x7f || c == '/' || c == '%') {
             key_add(k, part.p + from, i - from);
-            key_add(k, "%", 1);
-            key_add_hex(k, (const uint8_t *) &c, 1, "0123456789ABCDEF");
+            escape[0] = '%';
+            escape[1] = digits[(uint8_t) c >> 4];
+            escape[2] = digits[(uint8_t) c & 0x0f];
+            key_add(k, escape, sizeof(escape));
             from = i + 1;
         }
     }
@@ -162,10 +153,13 @@ aml_key_issuer(char *key, aml_str_t issuer)
 static size_t
 key_of_hash(char *key, aml_str_t family, const uint8_t hash[32])
 {
+    char hex[64];
     key_out_t k = {key, 0, 0};
 
+    aml_hex_encode(hex, hash, 32);
+
     key_add(&k, family.p, family.n);
-    key_add_hex(&k, hash, 32, "0123456789abcdef");
+    key_add(&k, hex, sizeof(hex));
 
     return key_end(&k);
 }

@@ -1,0 +1,48 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "auth/hex.h"
+
+
+/* Every value at every place of texts of all lengths, and nothing behind. */
+static void
+test_all(void **state)
+{
+    uint8_t bytes[37];
+    char text[2 * sizeof(bytes) + 1], expected[2 * sizeof(bytes) + 1];
+    unsigned value;
+    size_t i, n;
+
+    (void) state;
+
+    for (n = 0; n <= sizeof(bytes); n++) {
+        for (value = 0; value < 256; value++) {
+            for (i = 0; i < n; i++) {
+                bytes[i] = (uint8_t) (value + i * 7);
+                snprintf(expected + 2 * i, 3, "%02x", bytes[i]);
+            }
+
+            memset(text, '#', sizeof(text));
+            aml_hex_encode(text, bytes, n);
+            assert_memory_equal(text, expected, 2 * n);
+            assert_int_equal(text[2 * n], '#');
+        }
+    }
+}
+
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_all)};
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("hex", tests, NULL, NULL);
+}
