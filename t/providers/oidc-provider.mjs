@@ -350,6 +350,7 @@ async function endSessions(req, res) {
 async function handle(req, res) {
   const { pathname } = new URL(req.url, config.issuer);
   const [, first, uid, step] = pathname.split('/');
+  console.log(`request: ${req.method} ${pathname}`);
   try {
     if (first === 'interaction') await interact(req, res, uid, step);
     else if (pathname === '/control/end-sessions') await endSessions(req, res);

@@ -214,17 +214,30 @@ sub new_key ($self, $alg) {
     return {%$jwk, alg => $alg, use => 'sig', kid => 'k-' . random(10)};
 }
 
+# Publishes the keys that the next rotate_keys signs with.
+sub announce_keys ($self) {
+    $self->{next} = [map { $self->new_key($_) } @{$self->algs}];
+    $self->publish(@{$self->keys}, @{$self->{next}});
+}
+
 # A new key of each algorithm signs from now on.  keep: how many generations
 # of old ones stay published, one by default.
 sub rotate_keys ($self, %o) {
-    my $n   = @{$self->algs};
-    my @old = @{$self->keys};
+    my $n    = @{$self->algs};
+    my $next = delete $self->{next};
+    my @old  = @{$self->keys};
+    splice @old, -$n if $next;
     splice @old, $n * ($o{keep} // 1) if @old > $n * ($o{keep} // 1);
-    $self->keys([(map { $self->new_key($_) } @{$self->algs}), @old]);
+    $self->publish(
+        $next ? @$next : (map { $self->new_key($_) } @{$self->algs}), @old);
+    return $self->keys->[0]{kid};
+}
+
+sub publish ($self, @keys) {
+    $self->keys(\@keys);
     $self->reload;
     wait_for(sub { $self->published eq $self->kids })
         or $self->give_up('does not publish its new keys');
-    return $self->keys->[0]{kid};
 }
 
 sub kids ($self) { join ' ', sort map { $_->{kid} } @{$self->keys} }

@@ -126,4 +126,17 @@ sub sign_in ($self, $user, $browser = $self->browser, %o) {
     };
 }
 
+# A new access token for the API, of who signs in with `browser`.
+sub access_token ($self, $user, $browser = $self->browser, %o) {
+    my %flow;
+    my $tx = $browser->navigate($self->authorize_url(\%flow,
+        resource => $self->idp->audience,
+        scope => 'openid groups user_impersonation', %o));
+    $tx = $self->idp->sign_in($browser, $tx, $user)
+        unless $self->answer($tx)->{code};
+    my $res = $self->code_for_tokens(\%flow, $self->answer($tx)->{code});
+    return $res->json('/access_token') // die "$user: no token: "
+        . $res->body . "\n";
+}
+
 1;

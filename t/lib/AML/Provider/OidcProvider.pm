@@ -120,6 +120,11 @@ sub reload ($self) {
         or $self->give_up('does not read its files');
 }
 
+# How many requests for a path there were.
+sub requests ($self, $path) {
+    return scalar(() = $self->log_text =~ m{^request: \w+ \Q$path\E$}mg);
+}
+
 sub write_user ($self, $user) { $self->reload }
 
 # Signs somebody out everywhere, as an administrator does; their clients are
