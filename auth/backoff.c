@@ -5,7 +5,6 @@
 
 #include "auth/backoff.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
@@ -14,8 +13,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/address.h"
+
 #define KEY_SIZE 16
-#define ADDRESS_SIZE 17
 #define KIND_MAX 16
 #define ACCOUNT_MAX 256
 #define NONE UINT32_MAX
@@ -172,45 +172,13 @@ table_touch(table_t *t, const uint8_t key[KEY_SIZE])
 
 /* ---- who and where ---- */
 
-/* 4 bytes, the first 8, or what cannot be read as it is. */
-static size_t
-address_of(const char *text, uint8_t bytes[ADDRESS_SIZE])
-{
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
-    struct in6_addr six;
-    struct in_addr four;
-    size_t n;
-
-    if (inet_pton(AF_INET, text, &four) == 1) {
-        memcpy(bytes, &four, 4);
-        return 4;
-    }
-
-    if (inet_pton(AF_INET6, text, &six) == 1) {
-        if (memcmp(&six, mapped, sizeof(mapped)) == 0) {
-            memcpy(bytes, (const uint8_t *) &six + 12, 4);
-            return 4;
-        }
-        memcpy(bytes, &six, 8);
-        return 8;
-    }
-
-    /* a unix socket, in tests */
-    n = strnlen(text, ADDRESS_SIZE - 1);
-    bytes[0] = 0;
-    memcpy(bytes + 1, text, n);
-
-    return n + 1;
-}
-
-
 int
 amld_backoff_same_address(const char *a, const char *b)
 {
-    uint8_t one[ADDRESS_SIZE], other[ADDRESS_SIZE];
-    size_t n = address_of(a, one);
+    uint8_t one[AMLD_ADDRESS_SIZE], other[AMLD_ADDRESS_SIZE];
+    size_t n = amld_address(a, one);
 
-    return n == address_of(b, other) && memcmp(one, other, n) == 0;
+    return n == amld_address(b, other) && memcmp(one, other, n) == 0;
 }
 
 
@@ -218,7 +186,8 @@ static void
 key_of(const amld_backoff_t *b, const amld_attempt_t *a, unsigned by,
        uint8_t key[KEY_SIZE])
 {
-    uint8_t text[sizeof(b->secret) + 1 + KIND_MAX + ACCOUNT_MAX + ADDRESS_SIZE];
+    uint8_t text[sizeof(b->secret) + 1 + KIND_MAX + ACCOUNT_MAX +
+                 AMLD_ADDRESS_SIZE];
     size_t n, i, end;
     uint8_t hash[32];
 
@@ -240,7 +209,7 @@ key_of(const amld_backoff_t *b, const amld_attempt_t *a, unsigned by,
     n += ACCOUNT_MAX;
 
     if (by != BY_ACCOUNT) {
-        n += address_of(a->address, text + n);
+        n += amld_address(a->address, text + n);
     }
 
     (void) SHA256(text, n, hash);

@@ -11,6 +11,7 @@
 
 #include "auth/principals.h"
 #include "auth/sessions.h"
+#include "auth/sign_in_secrets.h"
 #include "registry/records.h"
 
 #define PREFIX "sign-in-of/"
@@ -558,6 +559,7 @@ aml_registry_rc_t
 amld_sign_in_end(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
 {
     sign_in_key_t k = key_of_grant(sign_in);
+    char secret[AMLD_SECRET_KEY_SIZE];
     aml_principal_id_t principal;
     aml_registry_rc_t rc;
 
@@ -571,6 +573,10 @@ amld_sign_in_end(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
 
     if (gone(rc) == AML_REGISTRY_OK) {
         rc = gone(aml_registry_del(txn, k.text, k.n));
+    }
+    if (rc == AML_REGISTRY_OK) {
+        rc = gone(aml_registry_del(txn, secret,
+                                   amld_sign_in_secret_key(sign_in, secret)));
     }
 
     return rc != AML_REGISTRY_OK ? rc : amld_sessions_end_in(txn, sign_in);

@@ -7,6 +7,7 @@
  *   grant/<principal>                 the groups of the person's last sign-in
  *   sign-in/<sign-in>/<hash>          its sessions, see sessions.h
  *   sid/<issuer>/<sid>/<sign-in>      by the provider's session, for logout
+ *   sign-in-secret/<sign-in>          the provider's tokens, sign_in_secrets.h
  *
  * All functions are within a transaction and leave it open.
  */
