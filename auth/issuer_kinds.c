@@ -66,7 +66,8 @@ const amld_issuer_kind_t amld_issuer_kinds[] = {
      .groups_claim = "groups",
      .roles_claim = "roles",
      .scopes = "openid profile email",
-     .algs = RS256 | ES256 | PS256 | EDDSA},
+     .algs = RS256 | ES256 | PS256 | EDDSA,
+     .consent = 1},
 
     {.name = NULL}};
 

@@ -49,6 +49,29 @@ del(aml_registry_txn_t *txn, const char *key, size_t klen, int *changed)
 
 /* ---- issuers ---- */
 
+void
+amld_keys_issuer(const amld_issuer_config_t *issuer, size_t n,
+                 aml_issuer_t *record)
+{
+    size_t i;
+
+    memset(record, 0, sizeof(*record));
+    record->algs = issuer->algs;
+    record->leeway = issuer->leeway;
+    record->identity = issuer->kind->identity;
+    record->flags = issuer->kind->flags;
+    record->space = aml_str_of(issuer->iss[n].space);
+    record->identity_claim = aml_str_of(issuer->identity_claim);
+    record->name_claim = aml_str_of(issuer->iss[n].name_claim);
+    record->groups_claim = aml_str_of(issuer->groups_claim);
+    record->roles_claim = aml_str_of(issuer->roles_claim);
+    record->audience_count = (uint16_t) issuer->audience_count;
+    for (i = 0; i < issuer->audience_count; i++) {
+        record->audiences[i] = aml_str_of(issuer->audiences[i]);
+    }
+}
+
+
 aml_registry_rc_t
 amld_keys_publish_issuer(aml_registry_txn_t *txn,
                          const amld_issuer_config_t *issuer, int *changed)
@@ -59,21 +82,7 @@ amld_keys_publish_issuer(aml_registry_txn_t *txn,
     size_t i, n;
 
     for (n = 0; n < issuer->iss_count && rc == AML_REGISTRY_OK; n++) {
-        memset(&record, 0, sizeof(record));
-        record.algs = issuer->algs;
-        record.leeway = issuer->leeway;
-        record.identity = issuer->kind->identity;
-        record.flags = issuer->kind->flags;
-        record.space = aml_str_of(issuer->iss[n].space);
-        record.identity_claim = aml_str_of(issuer->identity_claim);
-        record.name_claim = aml_str_of(issuer->iss[n].name_claim);
-        record.groups_claim = aml_str_of(issuer->groups_claim);
-        record.roles_claim = aml_str_of(issuer->roles_claim);
-        record.audience_count = (uint16_t) issuer->audience_count;
-        for (i = 0; i < issuer->audience_count; i++) {
-            record.audiences[i] = aml_str_of(issuer->audiences[i]);
-        }
-
+        amld_keys_issuer(issuer, n, &record);
         i = aml_key_issuer(key, aml_str_of(issuer->iss[n].iss));
 
         /* no audience: it is for sign-in, and its tokens are not taken */

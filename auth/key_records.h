@@ -10,6 +10,11 @@
 #include "computes/config.h"
 #include "registry/registry.h"
 
+/* What is asked of tokens of the section's n-th `iss`; strings are the
+ * section's. */
+void amld_keys_issuer(const amld_issuer_config_t *issuer, size_t n,
+                      aml_issuer_t *record);
+
 /* Writes issuer/<iss> of a section where it differs; *changed grows. */
 aml_registry_rc_t
 amld_keys_publish_issuer(aml_registry_txn_t *txn,

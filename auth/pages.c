@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/sign_in.h"
+
 
 /* ---- putting a page together ---- */
 
@@ -223,26 +225,51 @@ amld_page_time(amld_html_t *html, const char *label, const char *time,
 
 /* ---- pages ---- */
 
-void
-amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
-                  const char *to, const char *name, const char *alert)
+/* A link for each provider: links, as the policy for forms knows none. */
+static size_t
+page_providers(const amld_t *d, amld_html_t *html, const char *to)
 {
-    amld_html_t html = {0};
+    const amld_issuer_config_t *issuer;
+    char encoded[8192];
+    size_t i, n = 0;
 
-    amld_page_begin(&html, AMLD_SITE_STUDIO, "Sign in", NULL);
-    amld_html(&html,
-              "<main class=\"narrow\">\n"
-              "<h1>Sign in</h1>\n"
-              "<form class=\"card\" method=\"post\" action=\"/auth/sign-in\">"
-              "\n");
+    if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0) {
+        (void) snprintf(encoded, sizeof(encoded), "/");
+    }
+
+    for (i = 0; i < d->config->issuer_count; i++) {
+        issuer = &d->config->issuers[i];
+        if (!issuer->sign_in) {
+            continue;
+        }
+
+        amld_html(html, n++ == 0 ? "<div class=\"card ways\">\n" : "");
+        amld_html(html,
+                  "<a class=\"button main wide\" "
+                  "href=\"/auth/oidc/%s?to=%s\">%s</a>\n",
+                  issuer->name, encoded, issuer->label);
+    }
+
+    amld_html(html, n > 0 ? "</div>\n" : "");
+
+    return n;
+}
+
+
+static void
+page_password(amld_html_t *html, const char *to, const char *name,
+              const char *alert)
+{
+    amld_html(html, "<form class=\"card\" method=\"post\" "
+                    "action=\"/auth/sign-in\">\n");
 
     if (alert != NULL) {
-        amld_html(&html,
+        amld_html(html,
                   "<p class=\"alert\" role=\"alert\" id=\"alert\">%s</p>\n",
                   alert);
     }
 
-    amld_html(&html,
+    amld_html(html,
               "<input type=\"hidden\" name=\"to\" value=\"%s\">\n"
               "<label>Name\n"
               "<input type=\"text\" name=\"name\" value=\"%s\" "
@@ -250,17 +277,40 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
               "autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"64\" "
               "required",
               to, name);
-    amld_html(&html, *name == '\0' ? " autofocus>" : ">");
-    amld_html(&html,
+    amld_html(html, *name == '\0' ? " autofocus>" : ">");
+    amld_html(html,
               "</label>\n"
               "<label>Password\n"
               "<input type=\"password\" name=\"password\" "
               "autocomplete=\"current-password\" maxlength=\"511\" required");
-    amld_html(&html, *name == '\0' ? ">" : " autofocus>");
+    amld_html(html, *name == '\0' ? ">" : " autofocus>");
+    amld_html(html, "</label>\n"
+                    "<button class=\"main wide\">Sign in</button>\n"
+                    "</form>\n");
+}
+
+
+void
+amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
+                  const char *to, const char *name, const char *alert)
+{
+    amld_html_t html = {0};
+    size_t providers;
+
+    amld_page_begin(&html, AMLD_SITE_STUDIO, "Sign in", NULL);
+    amld_html(&html, "<main class=\"narrow\">\n"
+                     "<h1>Sign in</h1>\n");
+
+    providers = page_providers(d, &html, to);
+
+    if (d->config->local_sign_in) {
+        page_password(&html, to, name, alert);
+    } else if (providers == 0) {
+        amld_html(&html, "<p class=\"card\">There is no way to sign in: amld's "
+                         "configuration has none.</p>\n");
+    }
+
     amld_html(&html,
-              "</label>\n"
-              "<button class=\"main wide\">Sign in</button>\n"
-              "</form>\n"
               "<p class=\"soft\">AML Gateway at %s</p>\n"
               "</main>\n",
               d->config->studio_host);

@@ -135,6 +135,29 @@
       "The application took too long",                                         \
       "The application was reached, but did not answer in time.",              \
       "Try again in a moment.")                                                \
+    X(PROVIDER_UNREACHABLE, provider_unreachable, 502,                         \
+      "The identity provider does not answer",                                 \
+      "Your organisation's identity provider cannot be asked right "           \
+      "now. Who is signed in stays so.",                                       \
+      "Try again in a moment, or tell your administrator.")                    \
+    X(PROVIDER_ANSWER, provider_answer, 502,                                   \
+      "The identity provider's answer is not accepted",                        \
+      "What the identity provider answered is not as it must be; "             \
+      "nobody was signed in.",                                                 \
+      "Try again, or tell your administrator: amld's log says what "           \
+      "is wrong.")                                                             \
+    X(PROVIDER_REFUSED, provider_refused, 403,                                 \
+      "The identity provider did not sign you in",                             \
+      "The sign-in was cancelled, or the identity provider does not "          \
+      "let you in here.",                                                      \
+      "Try again, or ask your administrator.")                                 \
+    X(SIGN_IN_STALE, sign_in_stale, 400, "This sign-in is over",               \
+      "It was finished before, or it took too long.", "Begin again.")          \
+    X(SIGN_IN_ELSEWHERE, sign_in_elsewhere, 400,                               \
+      "This sign-in was begun elsewhere",                                      \
+      "It was begun in another browser, or this one keeps no "                 \
+      "cookies of this site.",                                                 \
+      "Begin again here.")                                                     \
     X(DAEMON_UNAVAILABLE, daemon_unavailable, 503,                             \
       "The control service does not answer",                                   \
       "Signing in and changing instances is not possible right now. What "     \

@@ -15,6 +15,7 @@
 #include "auth/assets.h"
 #include "auth/audit.h"
 #include "auth/cookie.h"
+#include "auth/oidc.h"
 #include "auth/pages.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
@@ -90,6 +91,8 @@ sign_in_form(amld_t *d, const amld_request_t *request,
              amld_response_t *response)
 {
     const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+    const amld_issuer_config_t *only = amld_oidc_only_way(d->config);
+    char prefix[64];
 
     if (!amld_site_studio(d, request, response)) {
         return;
@@ -100,18 +103,25 @@ sign_in_form(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    if (only != NULL) {
+        (void) snprintf(prefix, sizeof(prefix),
+                        "/auth/oidc/%s?to=", only->name);
+        amld_site_go(response, prefix, to);
+        return;
+    }
+
     amld_page_sign_in(d, response, 200, to, "", NULL);
 }
 
 
 aml_registry_rc_t
-amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
-                   const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
+amld_sign_in_enter_within(amld_t *d, aml_registry_txn_t *txn,
+                          const amld_request_t *request, amld_sign_in_t *s,
+                          char secret[AMLD_SECRET_SIZE])
 {
     int64_t now = (int64_t) time(NULL);
     const char *agent = amld_request_header(request, "User-Agent");
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
 
     s->address = request->client;
     s->agent = agent != NULL ? agent : "";
@@ -122,16 +132,7 @@ amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
         return AML_REGISTRY_FAILED;
     }
 
-    rc = aml_registry_write(d->registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    if (account != NULL && !amld_account_same(txn, account)) {
-        rc = AML_REGISTRY_DENIED;
-    }
-
-    if (rc == AML_REGISTRY_OK && request->identified && request->by_session) {
+    if (request->identified && request->by_session) {
         rc = sign_in_end(txn, request);
     }
 
@@ -139,11 +140,29 @@ amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
         rc = amld_sign_in_begin(txn, s);
     }
 
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_session_create(txn, &s->principal, &s->id,
-                                 d->config->studio_host, now, s->expires,
-                                 secret);
+    return rc != AML_REGISTRY_OK
+               ? rc
+               : amld_session_create(txn, &s->principal, &s->id,
+                                     d->config->studio_host, now, s->expires,
+                                     secret);
+}
+
+
+aml_registry_rc_t
+amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
+                   const amld_account_t *account, char secret[AMLD_SECRET_SIZE])
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_write(d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
     }
+
+    rc = account != NULL && !amld_account_same(txn, account)
+             ? AML_REGISTRY_DENIED
+             : amld_sign_in_enter_within(d, txn, request, s, secret);
 
     if (rc != AML_REGISTRY_OK) {
         aml_registry_end(txn);
@@ -160,14 +179,17 @@ static void
 sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
             amld_site_t site)
 {
-    char url[AMLD_AUTHORITY_SIZE + 32];
+    char url[AMLD_AUTHORITY_SIZE + 96], code[AMLD_SECRET_SIZE] = "";
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
 
     if (request->identified && request->by_session) {
         rc = aml_registry_write(d->registry, &txn);
         if (rc == AML_REGISTRY_OK) {
-            rc = sign_in_end(txn, request);
+            rc = amld_oidc_leaves(d, txn, request, code);
+            if (rc == AML_REGISTRY_OK) {
+                rc = sign_in_end(txn, request);
+            }
             if (rc == AML_REGISTRY_OK) {
                 rc = aml_registry_commit(txn);
             } else {
@@ -187,7 +209,9 @@ sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
                                                  .id = &request->sign_in});
     }
 
-    (void) snprintf(url, sizeof(url), "%s/auth/signed-out", d->config->studio);
+    (void) snprintf(url, sizeof(url), "%s%s%s", d->config->studio,
+                    *code != '\0' ? "/auth/leave?code=" : "/auth/signed-out",
+                    code);
     amld_response_redirect(response, url);
     amld_site_clear_cookie(response);
 }
@@ -230,34 +254,11 @@ sign_in_signed_out(amld_t *d, const amld_request_t *request,
 
     amld_page_signed_out(d, response);
     amld_site_clear_cookie(response);
+    amld_oidc_returned(request, response);
 }
 
 
 /* ---- from the studio's origin to an instance's ---- */
-
-/* The browser's cookie of this origin, made where there is none. */
-static int
-sign_in_browser(const amld_request_t *request, amld_response_t *response,
-                uint8_t hash[32])
-{
-    char cookie[AMLD_SECRET_SIZE];
-
-    if (amld_request_cookie(request, AML_COOKIE_BROWSER, cookie,
-                            sizeof(cookie)) == 0 &&
-        amld_secret_hash(cookie, hash) == 0) {
-        return 0;
-    }
-
-    if (amld_secret_new(cookie, hash) != 0) {
-        return -1;
-    }
-
-    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                         AML_COOKIE_BROWSER, cookie, AMLD_COOKIE_FLAGS);
-
-    return 0;
-}
-
 
 static void
 sign_in_at(amld_t *d, const amld_request_t *request, amld_response_t *response)
@@ -285,7 +286,7 @@ sign_in_at(amld_t *d, const amld_request_t *request, amld_response_t *response)
         return;
     }
 
-    if (sign_in_browser(request, response, hash) != 0) {
+    if (amld_site_browser(request, response, hash) < 0) {
         sign_in_failed(d, response, AMLD_SITE_INSTANCE, "sign-in",
                        AML_REGISTRY_FAILED);
         return;

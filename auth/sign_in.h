@@ -37,6 +37,11 @@ aml_registry_rc_t
 amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
                    const amld_account_t *account,
                    char secret[AMLD_SECRET_SIZE]);
+/* The same within a transaction, which stays open, without an account. */
+aml_registry_rc_t
+amld_sign_in_enter_within(amld_t *d, aml_registry_txn_t *txn,
+                          const amld_request_t *request, amld_sign_in_t *s,
+                          char secret[AMLD_SECRET_SIZE]);
 
 /*
  * Where to go after signing in: `to` when it is a local path of printable

@@ -272,3 +272,26 @@ amld_site_clear_cookie(amld_response_t *response)
     amld_response_header(response, "Set-Cookie", "%s=; Max-Age=0; %s",
                          AML_COOKIE_SESSION, AMLD_COOKIE_FLAGS);
 }
+
+
+int
+amld_site_browser(const amld_request_t *request, amld_response_t *response,
+                  uint8_t hash[32])
+{
+    char cookie[AMLD_SECRET_SIZE];
+
+    if (amld_request_cookie(request, AML_COOKIE_BROWSER, cookie,
+                            sizeof(cookie)) == 0 &&
+        amld_secret_hash(cookie, hash) == 0) {
+        return 0;
+    }
+
+    if (amld_secret_new(cookie, hash) != 0) {
+        return -1;
+    }
+
+    amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                         AML_COOKIE_BROWSER, cookie, AMLD_COOKIE_FLAGS);
+
+    return 1;
+}

@@ -71,4 +71,11 @@ amld_site_go(amld_response_t *response, const char *prefix, const char *to);
 
 void amld_site_clear_cookie(amld_response_t *response);
 
+/*
+ * The hash of the cookie by which a browser is known at this origin while it
+ * signs in: 0, or 1 when it had none and was given one, or -1.
+ */
+int amld_site_browser(const amld_request_t *request, amld_response_t *response,
+                      uint8_t hash[32]);
+
 #endif /* AMLD_SITE_H */

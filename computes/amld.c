@@ -21,6 +21,7 @@
 #include "auth/fetch.h"
 #include "auth/key_keeper.h"
 #include "auth/local_issuer.h"
+#include "auth/oidc.h"
 #include "auth/polls.h"
 #include "auth/role_api.h"
 #include "auth/role_store.h"
@@ -87,20 +88,20 @@ run_signals(void)
 static int
 run_serve(amld_t *d)
 {
-    static const amld_http_route_t *const tables[] = {amld_sign_in_routes,
-                                                      amld_session_routes,
-                                                      amld_token_routes,
-                                                      amld_device_routes,
-                                                      amld_arm_routes,
-                                                      amld_role_routes,
-                                                      NULL};
-    static const amld_http_route_t *const slow[] = {amld_password_routes, NULL};
+    static const amld_http_route_t *const tables[] = {
+        amld_sign_in_routes, amld_session_routes,
+        amld_token_routes,   amld_device_routes,
+        amld_oidc_routes,    amld_arm_routes,
+        amld_role_routes,    NULL};
+    static const amld_http_route_t *const slow[] = {
+        amld_password_routes, amld_oidc_slow_routes, NULL};
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
 
     d->keys = amld_key_keeper_start(d);
-    d->activity = d->keys != NULL ? amld_activity_start(d) : NULL;
+    d->oidc = d->keys != NULL ? amld_oidc_start(d) : NULL;
+    d->activity = d->oidc != NULL ? amld_activity_start(d) : NULL;
     housekeeping = d->activity != NULL ? amld_housekeeping_start(d) : NULL;
     http = housekeeping != NULL ? amld_http_start(d, tables, slow) : NULL;
 
@@ -112,9 +113,11 @@ run_serve(amld_t *d)
         amld_log(AMLD_LOG_INFO, "amld ends");
     }
 
+    amld_oidc_cancel(d->oidc);
     amld_http_stop(http);
     amld_housekeeping_stop(housekeeping);
     amld_activity_stop(d->activity);
+    amld_oidc_stop(d->oidc);
     amld_key_keeper_stop(d->keys);
 
     return rc;

@@ -28,6 +28,7 @@ typedef struct {
     struct amld_audit *audit;             /* see audit.h */
     struct amld_credentials *credentials; /* see credentials.h */
     struct amld_polls *polls;             /* see polls.h */
+    struct amld_oidc *oidc;               /* see oidc.h; NULL as keys */
     volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;
 

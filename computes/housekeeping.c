@@ -15,6 +15,7 @@
 #include "auth/audit.h"
 #include "auth/device.h"
 #include "auth/local_issuer.h"
+#include "auth/oidc.h"
 #include "auth/personal_tokens.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
@@ -133,6 +134,11 @@ housekeeping_once(amld_housekeeping_t *h)
     housekeeping_sweep(d, "refresh tokens", h->refresh_from, now,
                        sweep_refresh);
     housekeeping_sweep(d, "devices", all, now, sweep_devices);
+
+    rc = amld_oidc_sweep(d->registry, now, &removed);
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "oidc: %s", aml_registry_strerror(rc));
+    }
 
     /* it logs itself; the keys that there are go on being good */
     (void) amld_issuer_tend(d->registry, d->config, now);

@@ -65,6 +65,7 @@ setup(void **state)
     s->config.studio_host = host;
     s->config.apps = apps;
     s->config.apps_port = port;
+    s->config.local_sign_in = 1;
     s->config.session_lifetime = 3600;
     s->config.token_lifetime = 600;
     s->config.device_lifetime = 7200;

@@ -34,6 +34,7 @@ settings(void)
     c.studio_host = host;
     c.apps = apps;
     c.apps_port = port;
+    c.local_sign_in = 1;
 
     return &c;
 }

@@ -94,13 +94,20 @@ sub count ($self, $end) {
 
 sub start ($self, %o) {
     $self->dir($o{gw}->dir . '/' . $self->folder);
-    my $tls = path($self->dir, 'tls')->make_path;
-    path($o{gw}->dir, 'tls', $_)->copy_to($tls) for qw(ca.pem ca-key.pem);
-    system("sh $ROOT/tls/dev-ca.sh $tls @{[$self->host]} > /dev/null") == 0
-        or die "dev-ca.sh: $?\n";
+    $self->certify($o{gw}, 'tls', $self->host);
     $self->set;
     return $self->up;
 }
+
+# A directory with a certificate for `host` of the gateway's authority.
+sub certify ($self, $gw, $name, $host) {
+    my $tls = path($self->dir, $name)->make_path;
+    path($gw->dir, 'tls', $_)->copy_to($tls) for qw(ca.pem ca-key.pem);
+    system("sh $ROOT/tls/dev-ca.sh $tls $host > /dev/null") == 0
+        or die "dev-ca.sh: $?\n";
+}
+
+sub certificates ($self) { $self->dir . '/tls' }
 
 sub up ($self) {
     my $pid = fork // die "fork: $!";
@@ -164,42 +171,60 @@ sub serve ($self) {
         my $client = IO::Socket::SSL->start_SSL(
             $plain,
             SSL_server    => 1,
-            SSL_cert_file => $self->dir . '/tls/server.pem',
-            SSL_key_file  => $self->dir . '/tls/server-key.pem'
+            SSL_cert_file => $self->certificates . '/server.pem',
+            SSL_key_file  => $self->certificates . '/server-key.pem'
         );
         $self->answer($client) if $client;
         POSIX::_exit(0);
     }
 }
 
-sub answer ($self, $client) {
+# Method, path with its query, and body; nothing when it is cut short.
+sub read_request ($self, $client) {
     my $in = '';
     until ($in =~ /\r\n\r\n/) {
         sysread $client, $in, 4096, length $in or return;
     }
-    my ($path) = $in =~ m{^GET (\S+) HTTP/1} or return;
+    my ($method, $path) = $in =~ m{^(GET|POST) (\S+) HTTP/1} or return;
+    my ($head, $body) = split /\r\n\r\n/, $in, 2;
+    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
+    while (length $body < ($length // 0)) {
+        sysread $client, $body, 4096, length $body or return;
+    }
     open my $log, '>>', $self->dir . '/requests' or return;
     syswrite $log, "$path\n";
     close $log;
+    return ($method, $path, $body, $head);
+}
 
-    my $state = decode_json(path($self->dir, 'state.json')->slurp);
-    my $is_keys = $path =~ m{/keys$};
-    my $body = encode_json(
-        $is_keys ? {keys => [values %{$state->{keys}}]}
-        : {
-            issuer   => $state->{says} // $self->issuer,
-            jwks_uri => $self->issuer . '/keys'
-        }
+# Status, body, headers of what is asked for.
+sub document ($self, $state, $method, $path, $form, $head) {
+    return (
+        200,
+        encode_json(
+            $path =~ m{/keys$} ? {keys => [values %{$state->{keys}}]}
+            : {
+                issuer   => $state->{says} // $self->issuer,
+                jwks_uri => $self->issuer . '/keys'
+            }
+        )
     );
+}
+
+sub answer ($self, $client) {
+    my ($method, $path, $form, $in) = $self->read_request($client) or return;
+    my $state = decode_json(path($self->dir, 'state.json')->slurp);
+    my ($status, $body, %more) =
+        $self->document($state, $method, $path, $form, $in);
     my $mode = $state->{mode} // 'good';
-    $mode = 'good' if ($state->{only} // '') eq 'keys' && !$is_keys;
+    $mode = 'good'
+        if defined $state->{only} && $path !~ m{/\Q$state->{only}\E(?:\?|$)};
     my %head = (
-        'Content-Type'   => 'application/json',
-        'Content-Length' => length $body,
-        Connection       => 'close',
+        'Content-Type' => 'application/json',
+        Connection     => 'close',
+        %more,
         %{$state->{headers} // {}}
     );
-    my $status = 200;
 
     if ($mode eq 'hang') {
         sleep 600;
@@ -217,9 +242,9 @@ sub answer ($self, $client) {
         $status = 302;
         $head{Location} = $self->issuer . '/elsewhere/keys';
     }
-    elsif ($mode eq 'cut') { $body = substr $body, 0, length($body) - 5 }
 
-    $head{'Content-Length'} = length $body unless $mode eq 'cut';
+    $head{'Content-Length'} = length $body;
+    $body = substr $body, 0, length($body) - 5 if $mode eq 'cut';
     print $client join("\r\n", "HTTP/1.1 $status X",
         (map {"$_: $head{$_}"} sort keys %head), '', $body);
     $client->close;

@@ -7,7 +7,7 @@ package AML::Provider;
 #     my $idp = AML::Provider->make('glewlwyd');       # knows its issuer
 #     my $gw  = AML::Test->start(
 #         providers => [$idp],                         # starts it before amld
-#         amld => sub ($text) { … $idp->issuer, $idp->client_id … });
+#         amld => sub ($text) { $text . $idp->section });
 #     my $tx = $browser->navigate($gw->studio_url('/…'));
 #     $tx = $idp->sign_in($browser, $tx, 'alice');     # and back at the gateway
 #
@@ -24,6 +24,7 @@ use File::Temp ();
 use IO::Socket::IP;
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json);
+use Mojo::URL;
 use Mojo::Util qw(sha1_sum);
 use POSIX      qw(:sys_wait_h);
 use AML::Browser;
@@ -104,6 +105,7 @@ sub start ($self, %o) {
     }
     $self->run('sh', "$ROOT/tls/dev-ca.sh", $self->dir . '/tls', $self->host);
     $self->keys([map { $self->new_key($_) } @{$self->algs}]);
+    $self->write_secret;
     $self->prepare;
     $self->up;
     $self->configure;
@@ -117,6 +119,34 @@ sub take_addresses ($self, $gw) {
         or $self->post_logout_uris([$gw->studio_url('/auth/signed-out')]);
     $self->backchannel_uri
         // $self->backchannel_uri($gw->studio_url('/auth/backchannel-logout'));
+}
+
+# The provider in amld's configuration, for a gateway that starts it.  Options
+# are further ones of the section, as they stand in the file.
+sub section ($self, %o) {
+    my $dir     = 'idp-' . $self->kind;
+    my %options = (
+        issuer             => $self->issuer,
+        client_id          => $self->client_id,
+        client_secret_file => "$dir/client.secret",
+        ca                 => 'tls/ca.pem',
+        label              => 'Sign in at ' . $self->kind,
+        $self->options,
+        %o
+    );
+    return join '', qq(\nissuer "@{[$self->kind]}" {\n),
+        (map { "    $_ = " . value($options{$_}) . "\n" } sort keys %options),
+        "}\n";
+}
+
+sub value ($value) {
+    return $value =~ /^(?:true|false|\d\w*)$|^\{/ ? $value : qq("$value");
+}
+
+sub write_secret ($self) {
+    my $file = path($self->dir, 'client.secret');
+    $file->spurt($self->client_secret . "\n");
+    chmod 0600, $file;
 }
 
 # What kinds add to files before the process starts, and to the process after.
@@ -258,6 +288,23 @@ sub jwks ($self)     { $self->fetch($self->metadata->{jwks_uri}) }
 
 
 # ---- people ----
+
+# Opens an address of the gateway, chooses this provider where there is a
+# choice, and signs in where it asks for that: as far as redirects lead.
+sub enter ($self, $browser, $user, $url) {
+    my $tx   = $browser->navigate($url);
+    my $link = $tx->res->dom->at(
+        'a[href^="/auth/oidc/' . $self->kind . '?"]');
+    if ($link) {
+        my $from = $tx->req->url;
+        $tx = $browser->navigate(
+            Mojo::URL->new($link->{href})->to_abs($from)->to_string,
+            from => AML::Browser::origin_of($from)
+        );
+    }
+    return $tx unless lc $tx->req->url->host eq $self->host;
+    return $self->sign_in($browser, $tx, $user);
+}
 
 # Changes what the provider knows of somebody: name, email, groups, password,
 # or disabled => 1.

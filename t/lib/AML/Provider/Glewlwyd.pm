@@ -48,6 +48,7 @@ sub missing ($class) {
 }
 
 sub issuer ($self) { $self->api('/oidc') }
+sub options ($self) { (kind => 'glewlwyd') }
 sub api ($self, $path) { $self->origin . '/api' . $path }
 
 sub command ($self) {

@@ -27,6 +27,10 @@ sub missing ($class) {
 
 sub issuer ($self) { $self->origin }
 
+sub options ($self) {
+    return (scopes => 'openid profile email groups offline_access');
+}
+
 # An account's `sub`, which is no name.
 sub subject ($self, $user) {
     return $self->users->{$user}{sub} //= join '-',

@@ -1,0 +1,204 @@
+/*
+ * What signing in and out with providers shares.
+ */
+
+#include "auth/oidc.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/expiring.h"
+#include "auth/oidc_flows.h"
+#include "auth/oidc_logout.h"
+#include "auth/oidc_renew.h"
+#include "auth/sessions.h"
+#include "computes/files.h"
+
+#define KEYS_FILE "sealing-keys"
+#define SWEEP_MOST 32768 /* records of a kind at a time */
+
+struct amld_oidc {
+    amld_sealer_t *sealer;
+    amld_oidc_renewer_t *renewer;
+    atomic_int waiters;
+    atomic_int ends;
+};
+
+
+static int
+oidc_is_used(const amld_config_t *config)
+{
+    size_t i;
+
+    for (i = 0; i < config->issuer_count; i++) {
+        if (config->issuers[i].sign_in) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+amld_oidc_t *
+amld_oidc_start(amld_t *d)
+{
+    char file[4096];
+    amld_oidc_t *o;
+
+    o = calloc(1, sizeof(*o));
+    if (o == NULL) {
+        amld_log(AMLD_LOG_ERROR, "oidc: no memory");
+        return NULL;
+    }
+
+    if (!oidc_is_used(d->config)) {
+        return o;
+    }
+
+    if (amld_files_mkdir(d->config->state, 0755) != 0 ||
+        snprintf(file, sizeof(file), "%s/" KEYS_FILE, d->config->state) >=
+            (int) sizeof(file)) {
+        amld_log(AMLD_LOG_ERROR, "%s: can't be made", d->config->state);
+        free(o);
+        return NULL;
+    }
+
+    o->sealer = amld_sealer_new(file);
+    o->renewer =
+        o->sealer != NULL ? amld_oidc_renewer_start(d, o->sealer) : NULL;
+
+    if (o->renewer == NULL) {
+        amld_oidc_stop(o);
+        return NULL;
+    }
+
+    return o;
+}
+
+
+void
+amld_oidc_stop(amld_oidc_t *o)
+{
+    if (o != NULL) {
+        amld_oidc_renewer_stop(o->renewer);
+        amld_sealer_free(o->sealer);
+        free(o);
+    }
+}
+
+
+void
+amld_oidc_cancel(amld_oidc_t *o)
+{
+    if (o != NULL) {
+        atomic_store(&o->ends, 1);
+    }
+}
+
+
+const atomic_int *
+amld_oidc_cancelled(const amld_oidc_t *o)
+{
+    return o != NULL ? &o->ends : NULL;
+}
+
+
+const amld_sealer_t *
+amld_oidc_sealer(const amld_oidc_t *o)
+{
+    return o != NULL ? o->sealer : NULL;
+}
+
+
+amld_oidc_renewer_t *
+amld_oidc_renewer(const amld_oidc_t *o)
+{
+    return o != NULL ? o->renewer : NULL;
+}
+
+
+int
+amld_oidc_wait_begin(amld_oidc_t *o)
+{
+    if (atomic_fetch_add(&o->waiters, 1) >= AMLD_OIDC_WAITERS) {
+        atomic_fetch_sub(&o->waiters, 1);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+void
+amld_oidc_wait_end(amld_oidc_t *o)
+{
+    atomic_fetch_sub(&o->waiters, 1);
+}
+
+
+/* ---- ways to sign in ---- */
+
+const amld_issuer_config_t *
+amld_oidc_issuer(const amld_config_t *config, const char *iss)
+{
+    const amld_issuer_config_t *issuer;
+    size_t i, j;
+
+    for (i = 0; i < config->issuer_count; i++) {
+        issuer = &config->issuers[i];
+        for (j = 0; j < issuer->iss_count && issuer->sign_in; j++) {
+            if (strcmp(issuer->iss[j].iss, iss) == 0) {
+                return issuer;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+const amld_issuer_config_t *
+amld_oidc_only_way(const amld_config_t *config)
+{
+    const amld_issuer_config_t *only = NULL;
+    size_t i;
+
+    if (config->local_sign_in) {
+        return NULL;
+    }
+
+    for (i = 0; i < config->issuer_count; i++) {
+        if (config->issuers[i].sign_in) {
+            if (only != NULL) {
+                return NULL;
+            }
+            only = &config->issuers[i];
+        }
+    }
+
+    return only;
+}
+
+
+/* ---- what is over ---- */
+
+aml_registry_rc_t
+amld_oidc_sweep(aml_registry_t *registry, int64_t now, size_t *removed)
+{
+    static const char *const families[] = {AMLD_FLOW_PREFIX, AMLD_LOGOUT_PREFIX,
+                                           AMLD_LEAVE_PREFIX};
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
+    size_t i, n;
+
+    *removed = 0;
+
+    for (i = 0; i < 3 && rc == AML_REGISTRY_OK; i++) {
+        rc = amld_expiring_sweep(registry, families[i], now, SWEEP_MOST, &n);
+        *removed += n;
+    }
+
+    return rc;
+}

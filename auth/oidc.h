@@ -1,0 +1,87 @@
+/*
+ * Signing in and out with an identity provider, OpenID Connect Core 1.0.
+ *
+ *   GET  /auth/oidc/{issuer}?to=…    to the provider: oidc_sign_in.c
+ *   GET  /auth/callback              and back
+ *   GET  /auth/leave?code=…          to sign out there, too: oidc_sign_out.c
+ *   POST /auth/backchannel-logout    the provider tells of one
+ *
+ * {issuer} is the name of its section.
+ */
+
+#ifndef AMLD_OIDC_H
+#define AMLD_OIDC_H
+
+#include <stdatomic.h>
+
+#include "auth/sealed.h"
+#include "computes/http.h"
+
+#define AMLD_OIDC_CALLBACK "/auth/callback"
+
+/* Answered at once, and those that ask providers. */
+extern const amld_http_route_t amld_oidc_routes[];
+extern const amld_http_route_t amld_oidc_slow_routes[];
+
+/* What the handlers share; d->oidc. */
+typedef struct amld_oidc amld_oidc_t;
+
+/* NULL after the reason was logged.  Without an issuer to sign in with there is
+ * nothing to be kept, but the routes are there. */
+amld_oidc_t *amld_oidc_start(amld_t *d);
+/* Has requests to providers end soon; NULL is allowed, as below. */
+void amld_oidc_cancel(amld_oidc_t *o);
+void amld_oidc_stop(amld_oidc_t *o);
+
+const atomic_int *amld_oidc_cancelled(const amld_oidc_t *o);
+
+const amld_sealer_t *amld_oidc_sealer(const amld_oidc_t *o);
+struct amld_oidc_renewer *amld_oidc_renewer(const amld_oidc_t *o);
+
+/* The section whose `iss` that may be, and with which people sign in; NULL. */
+const amld_issuer_config_t *
+amld_oidc_issuer(const amld_config_t *config, const char *iss);
+
+/* The one that people have to sign in with, where there is no other way; NULL.
+ */
+const amld_issuer_config_t *amld_oidc_only_way(const amld_config_t *config);
+
+/*
+ * Before the sign-in of the session that asks is ended, within the transaction
+ * that does: `code` is what its person brings to /auth/leave, "" when that
+ * was none of a provider.
+ */
+aml_registry_rc_t amld_oidc_leaves(amld_t *d, aml_registry_txn_t *txn,
+                                   const amld_request_t *request,
+                                   char *code); /* AMLD_SECRET_SIZE */
+
+/* For the page that the provider sends people back to: forgets that they have
+ * to sign in there again, if it is they who have signed out there. */
+void
+amld_oidc_returned(const amld_request_t *request, amld_response_t *response);
+
+/* Deletes what is over. */
+aml_registry_rc_t
+amld_oidc_sweep(aml_registry_t *registry, int64_t now, size_t *removed);
+
+
+/* ---- what its files share ---- */
+
+/*
+ * The cookie of a browser that has signed out here, and not yet at the
+ * provider: the next sign-in asks for the password there, else signing out
+ * would be none.
+ */
+#define AMLD_COOKIE_LEFT "__Host-aml-left"
+#define AMLD_COOKIE_LEFT_LIFETIME 86400
+
+void amld_oidc_leave(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+
+/* Requests that anybody can send and that wait for keys: 0, or -1 when there
+ * are enough of them. */
+#define AMLD_OIDC_WAITERS 4
+int amld_oidc_wait_begin(amld_oidc_t *o);
+void amld_oidc_wait_end(amld_oidc_t *o);
+
+#endif /* AMLD_OIDC_H */
