@@ -33,21 +33,33 @@
 
 /* ---- where people are led on ---- */
 
-/* A page with the reason, and a way on. */
+/* A page with the reason, and a way on; `text` instead of the reason's own, and
+ * what the provider calls it, may be NULL. */
 static void
-oidc_page(amld_t *d, amld_response_t *response, aml_reason_t reason,
-          const char *detail, const char *link, const char *label)
+oidc_page(amld_t *d, const amld_request_t *request, amld_response_t *response,
+          aml_reason_t reason, const char *text, const char *detail,
+          const char *link, const char *label)
 {
     const aml_reason_info_t *info = aml_reason_info(reason);
-    int some = detail != NULL && *detail != '\0';
-    char text[640];
+    amld_html_t html = {0};
 
-    (void) snprintf(text, sizeof(text), "%s %s%s%s%s", info->text.p,
-                    info->next.p, some ? " (" : "", some ? detail : "",
-                    some ? ")" : "");
-
-    amld_page_message(d, response, AMLD_SITE_STUDIO, info->status,
-                      info->title.p, text, link, label);
+    amld_page_begin(&html, AMLD_SITE_STUDIO, info->title.p, NULL);
+    amld_html(&html,
+              "<main class=\"narrow\">\n"
+              "<h1>%s</h1>\n"
+              "<div class=\"card\">\n"
+              "<p>%s %s</p>\n"
+              "<p><a class=\"button main\" href=\"%s\">%s</a></p>\n"
+              "</div>\n",
+              info->title.p, text != NULL ? text : info->text.p,
+              text != NULL ? "" : info->next.p, link, label);
+    amld_html(&html, "<p class=\"soft\">Reason: <code>%s</code>", info->code.p);
+    if (detail != NULL) {
+        amld_html(&html, " (<code>%s</code>)", detail);
+    }
+    amld_html(&html, "<br>Request: <code>%s</code></p>\n</main>\n",
+              request->id);
+    amld_page_end(d, response, info->status, &html);
     amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
 }
 
@@ -67,13 +79,13 @@ oidc_sign_in_url(char url[URL_SIZE], const char *to)
 
 
 static void
-oidc_fail(amld_t *d, amld_response_t *response, aml_reason_t reason,
-          const char *detail, const char *to)
+oidc_fail(amld_t *d, const amld_request_t *request, amld_response_t *response,
+          aml_reason_t reason, const char *detail, const char *to)
 {
     char url[URL_SIZE];
 
     oidc_sign_in_url(url, to);
-    oidc_page(d, response, reason, detail, url, "Try again");
+    oidc_page(d, request, response, reason, NULL, detail, url, "Try again");
 }
 
 
@@ -117,7 +129,7 @@ oidc_failed(amld_t *d, const amld_request_t *request, amld_response_t *response,
     amld_oidc_fault_text(fault, text, sizeof(text));
     amld_log(AMLD_LOG_WARN, "sign-in: from %s by \"%s\": %s", request->client,
              issuer->name, text);
-    oidc_fail(d, response, fault->reason, NULL, to);
+    oidc_fail(d, request, response, fault->reason, NULL, to);
 }
 
 
@@ -291,7 +303,8 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
     if (amld_key_keeper_metadata(d->keys, issuer, &metadata, &why) != 0) {
         amld_log(AMLD_LOG_WARN, "sign-in: from %s by \"%s\": %s",
                  request->client, issuer->name, why);
-        oidc_fail(d, response, AML_REASON_PROVIDER_UNREACHABLE, NULL, to);
+        oidc_fail(d, request, response, AML_REASON_PROVIDER_UNREACHABLE, NULL,
+                  to);
 
     } else if (metadata.authorization_endpoint == NULL ||
                metadata.token_endpoint == NULL) {
@@ -299,7 +312,7 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
                  "sign-in: \"%s\": its metadata has no endpoints to sign in "
                  "with",
                  issuer->name);
-        oidc_fail(d, response, AML_REASON_PROVIDER_ANSWER, NULL, to);
+        oidc_fail(d, request, response, AML_REASON_PROVIDER_ANSWER, NULL, to);
 
     } else {
         oidc_go(d, request, response, issuer, &metadata, to);
@@ -433,7 +446,7 @@ callback_refused(const callback_t *c, amld_response_t *response,
     reason = unavailable ? AML_REASON_PROVIDER_UNREACHABLE
                          : AML_REASON_PROVIDER_REFUSED;
     oidc_audit(c->d, c->request, c->issuer, reason, NULL, NULL, NULL);
-    oidc_fail(c->d, response, reason, error, c->flow->to);
+    oidc_fail(c->d, c->request, response, reason, error, c->flow->to);
 }
 
 
@@ -625,7 +638,7 @@ callback_signed_in(const callback_t *c, amld_response_t *response)
                  request->client, c->issuer->name);
         oidc_audit(c->d, request, c->issuer, AML_REASON_PROVIDER_REFUSED,
                    &c->who, name, NULL);
-        oidc_fail(c->d, response, AML_REASON_PROVIDER_REFUSED, NULL,
+        oidc_fail(c->d, request, response, AML_REASON_PROVIDER_REFUSED, NULL,
                   c->flow->to);
         break;
 
@@ -635,8 +648,8 @@ callback_signed_in(const callback_t *c, amld_response_t *response)
                      request->client);
             oidc_audit(c->d, request, c->issuer, AML_REASON_PRINCIPAL_REVOKED,
                        &c->who, name, NULL);
-            oidc_fail(c->d, response, AML_REASON_PRINCIPAL_REVOKED, NULL,
-                      c->flow->to);
+            oidc_fail(c->d, request, response, AML_REASON_PRINCIPAL_REVOKED,
+                      NULL, c->flow->to);
         } else {
             amld_site_failed(c->d, request, response, "sign-in", rc);
         }
@@ -654,19 +667,18 @@ static void
 callback_stale(amld_t *d, const amld_request_t *request,
                amld_response_t *response, const char *to)
 {
-    const aml_reason_info_t *info = aml_reason_info(AML_REASON_SIGN_IN_STALE);
     char url[URL_SIZE];
 
     if (request->identified && request->by_session) {
-        amld_page_message(
-            d, response, AMLD_SITE_STUDIO, info->status, info->title.p,
-            "It was finished before, and you are signed in.", to, "Go on");
-        amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
+        oidc_page(d, request, response, AML_REASON_SIGN_IN_STALE,
+                  "It was finished before, and you are signed in.", NULL, to,
+                  "Go on");
         return;
     }
 
     oidc_sign_in_url(url, to);
-    oidc_page(d, response, AML_REASON_SIGN_IN_STALE, NULL, url, "Sign in");
+    oidc_page(d, request, response, AML_REASON_SIGN_IN_STALE, NULL, NULL, url,
+              "Sign in");
 }
 
 
@@ -702,8 +714,8 @@ callback_elsewhere(amld_t *d, const amld_request_t *request,
             .target = flow->issuer,
             .client = request->client,
             .request = request->id});
-    oidc_page(d, response, AML_REASON_SIGN_IN_ELSEWHERE, NULL, "/auth/sign-in",
-              "Sign in here");
+    oidc_page(d, request, response, AML_REASON_SIGN_IN_ELSEWHERE, NULL, NULL,
+              "/auth/sign-in", "Sign in here");
 }
 
 
