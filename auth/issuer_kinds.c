@@ -58,7 +58,8 @@ const amld_issuer_kind_t amld_issuer_kinds[] = {
      .groups_claim = "groups",
      .roles_claim = "",
      .scopes = "openid",
-     .algs = RS256 | ES256 | PS256 | EDDSA},
+     .algs = RS256 | ES256 | PS256 | EDDSA,
+     .bare = 1},
 
     {.name = "oidc",
      .identity = AML_IDENTITY_SUB,

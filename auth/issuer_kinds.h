@@ -28,6 +28,8 @@ typedef struct {
     const char *scopes; /* that a sign-in asks for */
     uint32_t algs;      /* bit 1 << aml_alg_t */
     uint32_t flags;     /* of aml_issuer_t */
+    int bare;           /* a refresh token that is no good is answered 400
+                         * and nothing else */
     int consent;        /* offline_access wants prompt=consent, as OpenID
                          * Connect Core section 11 has it */
 } amld_issuer_kind_t;

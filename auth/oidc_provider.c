@@ -140,15 +140,23 @@ fault_of_fetch(const amld_fetched_t *fetched, amld_fetch_rc_t rc,
 }
 
 
-/* RFC 6749 section 5.2. */
+/* RFC 6749 section 5.2; `bare` as of the issuer's kind. */
 static int
-fault_of_error(const json_t *json, long status, amld_oidc_fault_t *f)
+fault_of_error(const json_t *json, const amld_fetched_t *fetched, int bare,
+               amld_oidc_fault_t *f)
 {
+    long status = fetched->status;
     const char *error, *description;
     char detail[sizeof(f->detail)];
 
     error = json_string_value(json_object_get(json, "error"));
     description = json_string_value(json_object_get(json, "error_description"));
+
+    if (error == NULL && bare && status == 400 && fetched->n == 0) {
+        f->invalid_grant = 1;
+        return fault_say(f, AML_REASON_SIGN_IN_STALE, "the provider refuses",
+                         NULL);
+    }
 
     if (error == NULL) {
         (void) snprintf(detail, sizeof(detail), "status %ld", status);
@@ -171,7 +179,7 @@ fault_of_error(const json_t *json, long status, amld_oidc_fault_t *f)
 
 /* The object that was answered; NULL and the fault. */
 static json_t *
-answer_read(const amld_fetched_t *fetched, amld_oidc_fault_t *f)
+answer_read(const amld_fetched_t *fetched, int bare, amld_oidc_fault_t *f)
 {
     char detail[40];
     json_t *json;
@@ -188,7 +196,7 @@ answer_read(const amld_fetched_t *fetched, amld_oidc_fault_t *f)
     json = aml_json_object((aml_str_t){fetched->body, fetched->n});
 
     if (fetched->status != 200) {
-        (void) fault_of_error(json, fetched->status, f);
+        (void) fault_of_error(json, fetched, bare, f);
         json_decref(json);
         return NULL;
     }
@@ -304,7 +312,7 @@ tokens_ask(const amld_oidc_client_t *c, char *form, amld_oidc_tokens_t *tokens,
         if (fetch_rc != AMLD_FETCH_OK) {
             (void) fault_of_fetch(&fetched, fetch_rc, f);
         } else {
-            json = answer_read(&fetched, f);
+            json = answer_read(&fetched, i->kind->bare, f);
             rc = json != NULL ? tokens_read(json, tokens, f) : -1;
         }
         amld_fetched_clear(&fetched);
@@ -388,7 +396,7 @@ amld_oidc_userinfo(const amld_oidc_client_t *c, const char *access_token,
     if (rc != AMLD_FETCH_OK) {
         (void) fault_of_fetch(&fetched, rc, fault);
     } else {
-        json = answer_read(&fetched, fault);
+        json = answer_read(&fetched, 0, fault);
     }
     amld_fetched_clear(&fetched);
 

@@ -245,6 +245,35 @@ typedef enum {
 } renewal_news_t;
 
 
+/* What UserInfo says, beside the ID token or alone; 0, or -1 when it can't be
+ * asked. */
+static int
+renewal_userinfo(const amld_oidc_client_t *client, const amld_renewal_t *r,
+                 const amld_oidc_tokens_t *tokens, amld_oidc_who_t *who,
+                 aml_reason_t *rc)
+{
+    amld_oidc_fault_t fault;
+    json_t *userinfo;
+    char text[320];
+
+    userinfo = amld_oidc_userinfo(client, tokens->access_token, &fault);
+    if (userinfo == NULL) {
+        amld_oidc_fault_text(&fault, text, sizeof(text));
+        amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": UserInfo: %s",
+                 client->issuer->name, text);
+        return -1;
+    }
+
+    *rc = who->claims != NULL
+              ? amld_oidc_add_userinfo(userinfo, who)
+              : amld_oidc_only_userinfo(client->issuer, r->sign_in.issuer,
+                                        r->sign_in.subject, userinfo, who);
+    json_decref(userinfo);
+
+    return 0;
+}
+
+
 /* What the tokens say of the person.  What can't be used says nothing: the
  * provider has agreed that the sign-in goes on. */
 static renewal_news_t
@@ -252,28 +281,21 @@ renewal_who(amld_t *d, const amld_oidc_client_t *client,
             const amld_renewal_t *r, const amld_oidc_tokens_t *tokens,
             int64_t now, amld_oidc_who_t *who)
 {
-    amld_oidc_fault_t fault;
-    aml_reason_t rc;
-    json_t *userinfo;
-    char text[320];
+    int has_token = *tokens->id_token != '\0';
+    aml_reason_t rc = AML_REASON_OK;
 
-    if (*tokens->id_token == '\0') {
+    if (!has_token && !client->issuer->userinfo) {
         return RENEWAL_NO_NEWS;
     }
 
-    rc = amld_oidc_id_token(d, client->issuer, tokens->id_token, NULL,
-                            tokens->access_token, now, who);
+    if (has_token) {
+        rc = amld_oidc_id_token(d, client->issuer, tokens->id_token, NULL,
+                                tokens->access_token, now, who);
+    }
 
-    if (rc == AML_REASON_OK && client->issuer->userinfo) {
-        userinfo = amld_oidc_userinfo(client, tokens->access_token, &fault);
-        if (userinfo == NULL) {
-            amld_oidc_fault_text(&fault, text, sizeof(text));
-            amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": UserInfo: %s",
-                     client->issuer->name, text);
-            return RENEWAL_NO_NEWS;
-        }
-        rc = amld_oidc_add_userinfo(userinfo, who);
-        json_decref(userinfo);
+    if (rc == AML_REASON_OK && client->issuer->userinfo &&
+        renewal_userinfo(client, r, tokens, who, &rc) != 0) {
+        return RENEWAL_NO_NEWS;
     }
 
     if (rc != AML_REASON_OK) {
@@ -339,7 +361,7 @@ renewal_granted(amld_t *d, const amld_sealer_t *sealer,
     if (*tokens->refresh_token != '\0') {
         n.secret.refresh_token = tokens->refresh_token;
     }
-    if (news == RENEWAL_NEWS) {
+    if (news == RENEWAL_NEWS && *tokens->id_token != '\0') {
         n.secret.id_token = tokens->id_token;
     }
 

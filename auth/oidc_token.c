@@ -407,6 +407,23 @@ amld_oidc_add_userinfo(json_t *userinfo, amld_oidc_who_t *who)
 }
 
 
+aml_reason_t
+amld_oidc_only_userinfo(const amld_issuer_config_t *issuer, const char *iss,
+                        const char *subject, json_t *userinfo,
+                        amld_oidc_who_t *who)
+{
+    memset(who, 0, sizeof(*who));
+
+    who->claims = json_pack("{s:s, s:s}", "iss", iss, "sub", subject);
+    if (who->claims == NULL) {
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+    token_names(issuer, who);
+
+    return amld_oidc_add_userinfo(userinfo, who);
+}
+
+
 /* ---- `sub`, where it is not the identity ---- */
 
 /* "key/<issuer>/<sub>" has both parts escaped; 0 when they are too long. */

@@ -58,6 +58,12 @@ amld_oidc_unverified(const char *token, const char *claim, json_t **json);
  */
 aml_reason_t amld_oidc_add_userinfo(json_t *userinfo, amld_oidc_who_t *who);
 
+/* The same of UserInfo alone, for a refresh that has brought no ID token: of
+ * whom it must be, by `iss` and `sub`, is known. */
+aml_reason_t amld_oidc_only_userinfo(const amld_issuer_config_t *issuer,
+                                     const char *iss, const char *subject,
+                                     json_t *userinfo, amld_oidc_who_t *who);
+
 /*
  * The principal of a logout token's `sub`, as who->identity.principal.
  * NOTFOUND when nobody of that `sub` has signed in.

@@ -23,12 +23,15 @@ package AML::Provider::Glewlwyd;
 # * Its page for consent has no scope ticked but openid, and who does not tick
 #   the others gets a code all the same; so all claims here come with openid.
 # * An id_token_hint that has expired leads to a page without a way back.
+# * A refresh token brings no ID token; one that is no good is answered 400 and
+#   nothing.
 # * Logout tokens have neither `exp` nor a `typ` of their own.
 
 use Mojo::Base 'AML::Provider', -signatures;
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json false true);
 use Mojo::URL;
+use Mojo::Util qw(url_escape);
 use AML::Browser;
 
 use constant {kind => 'glewlwyd', cancels => 0};
@@ -48,7 +51,7 @@ sub missing ($class) {
 }
 
 sub issuer ($self) { $self->api('/oidc') }
-sub options ($self) { (kind => 'glewlwyd') }
+sub options ($self) { (kind => 'glewlwyd', userinfo => 'true') }
 sub api ($self, $path) { $self->origin . '/api' . $path }
 
 sub command ($self) {
@@ -319,6 +322,16 @@ sub end_sessions ($self, $user) {
     $self->call($browser, DELETE => "/oidc/session/$_") for @sids;
     $self->call($browser, DELETE => '/profile/session/');
     return @sids;
+}
+
+# Its refresh tokens are good no more.  (Of a person who is disabled they are.)
+sub end_grants ($self, $user) {
+    my $browser = $self->signed_in($user, $self->password($user));
+    my $tokens  = $self->call($browser, GET => '/oidc/token')->json;
+    for my $token (grep { $_->{enabled} } @$tokens) {
+        $self->call($browser,
+            DELETE => '/oidc/token/' . url_escape($token->{token_hash}));
+    }
 }
 
 

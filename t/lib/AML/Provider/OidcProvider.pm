@@ -143,6 +143,9 @@ sub end_sessions ($self, $user) {
     return @{$tx->res->json->{told}};
 }
 
+# The person's refresh tokens are good no more.
+sub end_grants ($self, $user) { $self->change_user($user, disabled => 1) }
+
 
 # ---- signing in ----
 
