@@ -1,88 +1,7 @@
-// The browser's side of front_door.t.  Says one JSON object a line: results,
-// and what the gateway's side is to do; reads the answers from its input.
+// The browser's side of front_door.t.
 
-import { chromium } from 'playwright-core';
-import { createInterface } from 'node:readline';
-
-const it = JSON.parse(process.env.AML_BROWSER);
-const patience = it.patience;
-const seconds = (n) => n * 1000 * patience;
-const say = (o) => process.stdout.write(JSON.stringify(o) + '\n');
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-
-async function ask(what, argument) {
-  say({ do: what, with: argument });
-  return JSON.parse((await lines.next()).value).answer;
-}
-
-function ok(value, name, why) {
-  say({ ok: value ? 1 : 0, name, why });
-  return value;
-}
-
-// A step whose failure is said, with a picture, and does not end the others;
-// but those that need it are not tried.
-const failed = new Set();
-async function step(name, page, body, needs) {
-  if (needs && failed.has(needs)) {
-    failed.add(name);
-    ok(false, name, `not tried: needs "${needs}"`);
-    return;
-  }
-  try {
-    await body();
-    ok(true, name);
-  } catch (e) {
-    failed.add(name);
-    ok(false, name, String(e.stack || e).slice(0, 2000));
-    const file = name.replace(/\W+/g, '-');
-    await page.screenshot({ path: `${it.shots}/failed-${file}.png` })
-      .catch(() => {});
-  }
-}
-
-function must(value, what) {
-  if (!value) throw new Error(what);
-}
-
-async function until(condition, what, limit = 30) {
-  const end = Date.now() + seconds(limit);
-  for (;;) {
-    const value = await condition();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`not in time: ${what}`);
-    await new Promise((r) => setTimeout(r, 100));
-  }
-}
-
-async function browser(name) {
-  const context = await chromium.launchPersistentContext(
-    `${it.profile}-${name}`, {
-      executablePath: '/usr/bin/chromium',
-      headless: true,
-      ignoreHTTPSErrors: false,
-      viewport: { width: 1280, height: 800 },
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic',
-        '--no-first-run', '--disable-background-networking',
-        '--disable-component-update', '--disable-sync',
-        '--disable-dev-shm-usage'],
-    });
-  context.setDefaultTimeout(seconds(45));
-  context.setDefaultNavigationTimeout(seconds(60));
-  const page = context.pages()[0] ?? await context.newPage();
-  return { context, page };
-}
-
-const shot = (page, name) =>
-  page.screenshot({ path: `${it.shots}/${name}.png` });
-
-async function signIn(page, account) {
-  await page.locator('input[type=password]').waitFor();
-  await page.locator('form input[type=text], form input[name=name]')
-    .first().fill(account);
-  await page.locator('input[type=password]').fill(it.passwords[account]);
-  await page.locator('form button, form input[type=submit]').first().click();
-}
+import { ask, browser, end, it, must, ok, seconds, shot, signIn, step, until }
+  from './driver.mjs';
 
 const cell = (page, n) =>
   page.locator('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell').nth(n);
@@ -130,7 +49,7 @@ await step('the address leads to a sign-in page', page, async () => {
 });
 
 await step('the creator signs in and is in JupyterLab', page, async () => {
-  await signIn(page, 'creator');
+  await signIn(page, 'creator', it.passwords.creator);
   await page.waitForURL((u) => u.host === mine);
   await page.locator('.jp-Launcher').first().waitFor();
   await shot(page, 'lab');
@@ -240,7 +159,7 @@ const other = await browser('colleague');
 await step('a colleague of the same role is refused, politely', other.page,
   async () => {
     await other.page.goto(it.lab);
-    await signIn(other.page, 'colleague');
+    await signIn(other.page, 'colleague', it.passwords.colleague);
     await other.page.getByRole('heading', { name: 'not yours' }).waitFor();
     must(new URL(other.page.url()).host === mine, other.page.url());
     const text = await other.page.locator('body').innerText();
@@ -328,5 +247,4 @@ await step('signing out ends it', page, async () => {
 });
 
 await context.close();
-say({ end: 1 });
-process.exit(0);
+end();

@@ -4,21 +4,10 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 
-import { chromium } from 'playwright-core';
-import { createInterface } from 'node:readline';
-
+import { ask, browserOfMany, end, it, ok, seconds, shot } from './driver.mjs';
 import { follow } from './steps.mjs';
 
-const it = JSON.parse(process.env.AML_BROWSER);
-const limit = 20000 * it.patience;
-const say = (o) => process.stdout.write(JSON.stringify(o) + '\n');
-const ok = (value, name, why) => say({ ok: value ? 1 : 0, name, why });
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-
-async function ask(what, argument) {
-  say({ do: what, with: argument });
-  return JSON.parse((await lines.next()).value).answer;
-}
+const limit = seconds(20);
 
 // Playwright's routes do not see redirects; the client is a server.
 const client = createServer(
@@ -27,12 +16,8 @@ const client = createServer(
 );
 await new Promise((done) => client.listen(0, '127.0.0.1', done));
 
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: [`--host-resolver-rules=MAP client.localhost:443 127.0.0.1:${
-    client.address().port}`, '--no-sandbox', '--disable-gpu', '--disable-quic',
-    '--disable-background-networking', '--disable-dev-shm-usage'],
-});
+const browser = await browserOfMany(
+  `MAP client.localhost:443 127.0.0.1:${client.address().port}`);
 
 async function at(page, address) {
   await page.waitForURL((url) => url.href.startsWith(address),
@@ -42,7 +27,7 @@ async function at(page, address) {
 
 for (const provider of it.providers) {
   const { kind, origin, login, signOut, callback, goodbye } = provider;
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  const context = await browser.newContext();
   const page = await context.newPage();
   page.setDefaultTimeout(limit);
   try {
@@ -69,11 +54,9 @@ for (const provider of it.providers) {
     ok(true, `${kind}: and then there is the page for signing in`);
   } catch (e) {
     ok(false, kind, String(e.stack || e).slice(0, 2000));
-    await page.screenshot({ path: `${it.shots}/failed-${kind}.png` })
-      .catch(() => {});
+    await shot(page, `failed-${kind}`).catch(() => {});
   }
   await context.close();
 }
 await browser.close();
-say({ end: 1 });
-process.exit(0);
+end();
