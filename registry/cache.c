@@ -1,7 +1,8 @@
 /*
- * Sets of four neighbouring slots: a look-up touches one page of memory.  In
- * sets of two, one record in eight had no place when the cache was two thirds
- * full.
+ * Sets of eight: in sets of two, one record in eight had no place when the
+ * cache was two thirds full; in sets of four, one in thirty when it was half
+ * full.  What says whether a record is there is kept apart from the records, as
+ * there is little of it: a look-up waits for its record's memory only.
  */
 
 #include "registry/cache.h"
@@ -10,28 +11,37 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define AML_CACHE_WAYS 4
+#define AML_CACHE_WAYS 8
+#define AML_CACHE_LINE 64
 
 
+/* Those of a set fill two lines of memory. */
 typedef struct {
     uint64_t hash;  /* 0: empty */
-    uint64_t used;  /* number of the snapshot that used it last */
+    uint32_t used;  /* number of the snapshot that used it last */
     uint32_t epoch; /* of the cache; an earlier one: empty */
+} aml_cache_tag_t;
+
+typedef struct {
     uint16_t klen;
     uint16_t vlen;
     char record[AML_CACHE_RECORD]; /* key, then value */
-    char unused[4];
 } aml_cache_slot_t;
 
 struct aml_cache {
+    aml_cache_tag_t *tags;
     aml_cache_slot_t *slots;
-    size_t size; /* of the memory, bytes */
+    size_t size; /* of the memory of both, bytes */
     uint64_t mask;
-    uint64_t snapshot;
+    uint32_t snapshot;
     uint32_t epoch;
 };
 
-_Static_assert(sizeof(aml_cache_slot_t) == AML_CACHE_SLOT, "a slot's size");
+_Static_assert(sizeof(aml_cache_tag_t) * AML_CACHE_WAYS == 2 * AML_CACHE_LINE,
+               "a set's tags");
+_Static_assert(sizeof(aml_cache_tag_t) + sizeof(aml_cache_slot_t) ==
+                   AML_CACHE_ENTRY,
+               "an entry's size");
 
 
 aml_cache_t *
@@ -40,8 +50,8 @@ aml_cache_new(size_t entries)
     size_t n;
     aml_cache_t *cache;
 
-    for (n = AML_CACHE_WAYS; n < entries && n < SIZE_MAX / (2 * AML_CACHE_SLOT);
-         n *= 2) {
+    for (n = AML_CACHE_WAYS;
+         n < entries && n < SIZE_MAX / (2 * AML_CACHE_ENTRY); n *= 2) {
         /* void */
     }
 
@@ -51,15 +61,17 @@ aml_cache_new(size_t entries)
     }
 
     cache->mask = n - 1;
-    cache->size = n * AML_CACHE_SLOT;
+    cache->size = n * AML_CACHE_ENTRY;
     cache->epoch = 1;
-    cache->slots = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cache->tags = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (cache->slots == MAP_FAILED) {
+    if (cache->tags == MAP_FAILED) {
         free(cache);
         return NULL;
     }
+
+    cache->slots = (aml_cache_slot_t *) (cache->tags + n);
 
     return cache;
 }
@@ -72,7 +84,7 @@ aml_cache_free(aml_cache_t *cache)
         return;
     }
 
-    (void) munmap(cache->slots, cache->size);
+    (void) munmap(cache->tags, cache->size);
     free(cache);
 }
 
@@ -84,17 +96,17 @@ aml_cache_begin(aml_cache_t *cache)
 }
 
 
-static aml_cache_slot_t *
+static size_t
 set_of(const aml_cache_t *cache, uint64_t hash)
 {
-    return &cache->slots[hash & cache->mask & ~(uint64_t) (AML_CACHE_WAYS - 1)];
+    return hash & cache->mask & ~(uint64_t) (AML_CACHE_WAYS - 1);
 }
 
 
 static int
-occupied(const aml_cache_t *cache, const aml_cache_slot_t *slot)
+occupied(const aml_cache_t *cache, const aml_cache_tag_t *tag)
 {
-    return slot->hash != 0 && slot->epoch == cache->epoch;
+    return tag->hash != 0 && tag->epoch == cache->epoch;
 }
 
 
@@ -102,17 +114,20 @@ int
 aml_cache_get(aml_cache_t *cache, uint64_t hash, aml_str_t key,
               aml_str_t *value)
 {
-    unsigned way;
-    aml_cache_slot_t *set, *slot;
+    size_t i, end;
+    aml_cache_slot_t *slot;
 
-    set = set_of(cache, hash);
+    i = set_of(cache, hash);
 
-    for (way = 0; way < AML_CACHE_WAYS; way++) {
-        slot = &set[way];
+    for (end = i + AML_CACHE_WAYS; i < end; i++) {
+        if (cache->tags[i].hash != hash || !occupied(cache, &cache->tags[i])) {
+            continue;
+        }
 
-        if (slot->hash == hash && occupied(cache, slot) &&
-            slot->klen == key.n && memcmp(slot->record, key.p, key.n) == 0) {
-            slot->used = cache->snapshot;
+        slot = &cache->slots[i];
+
+        if (slot->klen == key.n && memcmp(slot->record, key.p, key.n) == 0) {
+            cache->tags[i].used = cache->snapshot;
             *value = (aml_str_t){slot->record + slot->klen, slot->vlen};
             return 1;
         }
@@ -125,14 +140,18 @@ aml_cache_get(aml_cache_t *cache, uint64_t hash, aml_str_t key,
 void
 aml_cache_prefetch(const aml_cache_t *cache, uint64_t hash)
 {
-    unsigned way;
-    aml_cache_slot_t *set;
+    size_t i, end;
+    const char *slot;
 
-    set = set_of(cache, hash);
+    i = set_of(cache, hash);
 
-    for (way = 0; way < AML_CACHE_WAYS; way++) {
-        __builtin_prefetch(&set[way]);
-        __builtin_prefetch((char *) &set[way] + 64);
+    for (end = i + AML_CACHE_WAYS; i < end; i++) {
+        if (cache->tags[i].hash == hash) {
+            slot = (const char *) &cache->slots[i];
+            __builtin_prefetch(slot);
+            __builtin_prefetch(slot + AML_CACHE_LINE);
+            __builtin_prefetch(slot + (ptrdiff_t) 2 * AML_CACHE_LINE);
+        }
     }
 }
 
@@ -140,35 +159,40 @@ aml_cache_prefetch(const aml_cache_t *cache, uint64_t hash)
 void
 aml_cache_put(aml_cache_t *cache, uint64_t hash, aml_str_t key, aml_str_t value)
 {
-    unsigned way;
-    aml_cache_slot_t *set, *slot;
+    size_t i, end, place;
+    aml_cache_tag_t *tag;
+    aml_cache_slot_t *slot;
 
     if (key.n > AML_CACHE_RECORD || value.n > AML_CACHE_RECORD - key.n) {
         return;
     }
 
-    set = set_of(cache, hash);
-    slot = set;
+    i = place = set_of(cache, hash);
 
-    for (way = 0; way < AML_CACHE_WAYS; way++) {
-        if (!occupied(cache, &set[way])) {
-            slot = &set[way];
+    for (end = i + AML_CACHE_WAYS; i < end; i++) {
+        if (!occupied(cache, &cache->tags[i])) {
+            place = i;
             break;
         }
 
-        if (set[way].used < slot->used) {
-            slot = &set[way];
+        if (cache->snapshot - cache->tags[i].used >
+            cache->snapshot - cache->tags[place].used) {
+            place = i;
         }
     }
 
+    tag = &cache->tags[place];
+
     /* somebody may hold a pointer into it */
-    if (occupied(cache, slot) && slot->used == cache->snapshot) {
+    if (occupied(cache, tag) && tag->used == cache->snapshot) {
         return;
     }
 
-    slot->hash = hash;
-    slot->used = cache->snapshot;
-    slot->epoch = cache->epoch;
+    tag->hash = hash;
+    tag->used = cache->snapshot;
+    tag->epoch = cache->epoch;
+
+    slot = &cache->slots[place];
     slot->klen = (uint16_t) key.n;
     slot->vlen = (uint16_t) value.n;
     memcpy(slot->record, key.p, key.n);
@@ -179,14 +203,14 @@ aml_cache_put(aml_cache_t *cache, uint64_t hash, aml_str_t key, aml_str_t value)
 void
 aml_cache_drop(void *data, uint64_t hash)
 {
-    unsigned way;
-    aml_cache_slot_t *set;
+    size_t i, end;
+    aml_cache_t *cache = data;
 
-    set = set_of(data, hash);
+    i = set_of(cache, hash);
 
-    for (way = 0; way < AML_CACHE_WAYS; way++) {
-        if (set[way].hash == hash) {
-            set[way].hash = 0;
+    for (end = i + AML_CACHE_WAYS; i < end; i++) {
+        if (cache->tags[i].hash == hash) {
+            cache->tags[i].hash = 0;
         }
     }
 }
@@ -197,7 +221,7 @@ aml_cache_clear(aml_cache_t *cache)
 {
     /* old epochs come round again once in four thousand million times */
     if (++cache->epoch == 0) {
-        memset(cache->slots, 0, cache->size);
+        memset(cache->tags, 0, cache->size);
         cache->epoch = 1;
     }
 }

@@ -20,12 +20,12 @@
 #include "auth/str.h"
 
 /* Key and value together; longer ones are not kept. */
-#define AML_CACHE_RECORD 484
-#define AML_CACHE_SLOT 512 /* bytes of memory for each entry */
+#define AML_CACHE_RECORD 508
+#define AML_CACHE_ENTRY 528 /* bytes of memory for each */
 
 typedef struct aml_cache aml_cache_t;
 
-/* `entries` is rounded up to a power of two, 4 at least.  NULL without
+/* `entries` is rounded up to a power of two, 8 at least.  NULL without
  * memory.  Memory that is never used is never touched. */
 aml_cache_t *aml_cache_new(size_t entries);
 void aml_cache_free(aml_cache_t *cache);

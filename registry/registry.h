@@ -80,7 +80,7 @@ aml_registry_rc_t aml_registry_open_writer(const char *dir, size_t map_size,
 
 /*
  * For a reader handle: keeps copies of up to `records` records that requests
- * read again and again, AML_CACHE_SLOT bytes each.  Changes nothing of what is
+ * read again and again, AML_CACHE_ENTRY bytes each.  Changes nothing of what is
  * answered, only how soon.  FAILED without memory.
  */
 aml_registry_rc_t aml_registry_cache(aml_registry_t *reg, size_t records);

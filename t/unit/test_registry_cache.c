@@ -365,27 +365,27 @@ test_cache(void **state)
     assert_int_equal(aml_cache_get(cache, 9, aml_str("a"), &v), 0);
 
     /* a full set, all of this snapshot: nothing gives way */
-    for (i = 1; i < 8; i++) {
+    for (i = 1; i < 12; i++) {
         snprintf(key, sizeof(key), "k%d", i);
         aml_cache_put(cache, 8, aml_str_of(key), aml_str("x"));
     }
-    assert_int_equal(aml_cache_get(cache, 8, aml_str("k3"), &v), 1);
-    assert_int_equal(aml_cache_get(cache, 8, aml_str("k4"), &v), 0);
+    assert_int_equal(aml_cache_get(cache, 8, aml_str("k7"), &v), 1);
+    assert_int_equal(aml_cache_get(cache, 8, aml_str("k8"), &v), 0);
     assert_true(aml_str_eq(first, aml_str("one")));
 
     /* the next snapshot: the one that was not used for longest does */
     aml_cache_begin(cache);
     assert_int_equal(aml_cache_get(cache, 8, aml_str("a"), &v), 1);
-    aml_cache_put(cache, 8, aml_str("k4"), aml_str("y"));
+    aml_cache_put(cache, 8, aml_str("k8"), aml_str("y"));
     assert_int_equal(aml_cache_get(cache, 8, aml_str("a"), &v), 1);
-    assert_int_equal(aml_cache_get(cache, 8, aml_str("k4"), &v), 1);
+    assert_int_equal(aml_cache_get(cache, 8, aml_str("k8"), &v), 1);
 
     /* what is dropped is gone, with all of its hash */
     aml_cache_drop(cache, 9);
     assert_int_equal(aml_cache_get(cache, 8, aml_str("a"), &v), 1);
     aml_cache_drop(cache, 8);
     assert_int_equal(aml_cache_get(cache, 8, aml_str("a"), &v), 0);
-    assert_int_equal(aml_cache_get(cache, 8, aml_str("k4"), &v), 0);
+    assert_int_equal(aml_cache_get(cache, 8, aml_str("k8"), &v), 0);
 
     /* as long as fits, and one more */
     memset(big, 'b', sizeof(big));
