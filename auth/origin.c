@@ -39,7 +39,8 @@ aml_origin_allowed(const aml_origin_t *o)
 
     if (!o->websocket && is_read(o->method) &&
         aml_str_eq(o->fetch_mode, aml_str("navigate")) &&
-        aml_str_eq(o->fetch_dest, aml_str("document"))) {
+        (aml_str_eq(o->fetch_dest, aml_str("document")) ||
+         (o->embeddable && aml_str_eq(o->fetch_dest, aml_str("iframe"))))) {
         return 1;
     }
 

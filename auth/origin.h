@@ -17,6 +17,7 @@ typedef struct {
     aml_str_t fetch_mode; /* Sec-Fetch-Mode */
     aml_str_t fetch_dest; /* Sec-Fetch-Dest */
     int websocket;        /* Upgrade: websocket */
+    int embeddable;       /* some origins may show it in a frame */
 } aml_origin_t;
 
 /*
@@ -26,7 +27,8 @@ typedef struct {
  * "https://" + host; Sec-Fetch-Site, where present, "same-origin" (or "none"
  * for a safe method); one of the two must be there.  Safe methods: same, but
  * both may be absent, and a top-level navigation (mode "navigate", dest
- * "document") may come from anywhere.
+ * "document") may come from anywhere; so may that of a frame where the answer
+ * says to the browser who may show it (`embeddable`).
  */
 int aml_origin_allowed(const aml_origin_t *o);
 

@@ -638,11 +638,15 @@ ngx_http_aml_same_origin(ngx_http_request_t *r)
     ngx_uint_t i;
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    ngx_http_aml_srv_conf_t *ascf;
+
+    ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
 
     ngx_memzero(&o, sizeof(aml_origin_t));
 
     o.method = ngx_http_aml_str(r->method_name);
     o.websocket = (r->headers_in.upgrade != NULL);
+    o.embeddable = (ascf->ancestors.len != 0);
 
     if (r->headers_in.host != NULL) {
         o.host = ngx_http_aml_str(r->headers_in.host->value);

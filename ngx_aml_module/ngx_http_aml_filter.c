@@ -1,17 +1,26 @@
 /*
- * Headers out: an application does not set the gateway's own cookies.
+ * Headers out: an application does not set the gateway's own cookies, nor does
+ * it decide who may show it in a frame.
  */
 
 #include "ngx_http_aml_module.h"
 
 #include "auth/cookie.h"
+#include "auth/csp.h"
 
 
 static ngx_int_t ngx_http_aml_header_filter(ngx_http_request_t *r);
+static void ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable);
 static ngx_uint_t ngx_http_aml_own_cookie(ngx_str_t *value);
+static ngx_uint_t ngx_http_aml_is_document(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_aml_say_ancestors(ngx_http_request_t *r, const ngx_str_t *ancestors);
 
 
 static ngx_http_output_header_filter_pt ngx_http_next_header_filter;
+
+static const ngx_str_t ngx_http_aml_ancestors =
+    ngx_string(NGX_HTTP_AML_ANCESTORS);
 
 
 void
@@ -29,6 +38,7 @@ ngx_http_aml_header_filter(ngx_http_request_t *r)
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
     ngx_http_aml_ctx_t *ctx;
+    ngx_http_aml_srv_conf_t *ascf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
 
@@ -36,21 +46,64 @@ ngx_http_aml_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
+
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].key.len == sizeof("Set-Cookie") - 1 &&
-                ngx_strncasecmp(h[i].key.data, (u_char *) "Set-Cookie",
-                                sizeof("Set-Cookie") - 1) == 0 &&
-                ngx_http_aml_own_cookie(&h[i].value)) {
-                h[i].hash = 0;
-            }
+            ngx_http_aml_filter(&h[i], ascf->ancestors.len != 0);
         }
     }
 
+    if (ngx_http_aml_is_document(r) &&
+        ngx_http_aml_say_ancestors(
+            r, ascf->ancestors.len != 0 ? &ascf->ancestors
+                                        : &ngx_http_aml_ancestors) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Browsers obey every policy there is: where others may embed, the
+ * application's own word on it is taken away. */
+static void
+ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable)
+{
+    switch (h->key.len) {
+
+    case sizeof("Set-Cookie") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Set-Cookie",
+                            sizeof("Set-Cookie") - 1) == 0 &&
+            ngx_http_aml_own_cookie(&h->value)) {
+            h->hash = 0;
+        }
+        break;
+
+    case sizeof("X-Frame-Options") - 1:
+        if (embeddable &&
+            ngx_strncasecmp(h->key.data, (u_char *) "X-Frame-Options",
+                            sizeof("X-Frame-Options") - 1) == 0) {
+            h->hash = 0;
+        }
+        break;
+
+    case sizeof("Content-Security-Policy") - 1:
+        if (embeddable &&
+            ngx_strncasecmp(h->key.data, (u_char *) "Content-Security-Policy",
+                            sizeof("Content-Security-Policy") - 1) == 0) {
+            h->value.len = aml_csp_without_ancestors(
+                (char *) h->value.data,
+                (aml_str_t){(char *) h->value.data, h->value.len});
+
+            if (h->value.len == 0) {
+                h->hash = 0;
+            }
+        }
+        break;
+    }
 }
 
 
@@ -71,4 +124,42 @@ ngx_http_aml_own_cookie(ngx_str_t *value)
     return (size_t) (last - p) >= sizeof(AML_COOKIE_SESSION) - 1 &&
            ngx_strncasecmp(p, (u_char *) AML_COOKIE_SESSION,
                            sizeof(AML_COOKIE_SESSION) - 1) == 0;
+}
+
+
+/* Is it something that a frame would show and a person could press on?  Most
+ * answers of an application are JSON. */
+static ngx_uint_t
+ngx_http_aml_is_document(ngx_http_request_t *r)
+{
+    ngx_str_t *type;
+
+    type = &r->headers_out.content_type;
+
+    return r->headers_out.status != NGX_HTTP_SWITCHING_PROTOCOLS &&
+           !(type->len >= sizeof("application/json") - 1 &&
+             ngx_strncasecmp(type->data, (u_char *) "application/json",
+                             sizeof("application/json") - 1) == 0);
+}
+
+
+static ngx_int_t
+ngx_http_aml_say_ancestors(ngx_http_request_t *r, const ngx_str_t *ancestors)
+{
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "Content-Security-Policy");
+    h->lowcase_key = (u_char *) "content-security-policy";
+    h->value = *ancestors;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return NGX_OK;
 }

@@ -21,8 +21,12 @@ static char *
 ngx_http_aml_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
 ngx_http_aml_apps_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t
+ngx_http_aml_origin(ngx_conf_t *cf, ngx_str_t *origin, ngx_str_t *host);
 static char *
 ngx_http_aml_studio(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *
+ngx_http_aml_frame_ancestors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
 ngx_http_aml_refuse_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
@@ -73,6 +77,10 @@ static ngx_command_t ngx_http_aml_commands[] = {
     {ngx_string("aml_studio"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
      ngx_http_aml_studio, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("aml_frame_ancestors"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
+     ngx_http_aml_frame_ancestors, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
 
     {ngx_string("aml_require"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -223,6 +231,7 @@ ngx_http_aml_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->apps, prev->apps, "");
     ngx_conf_merge_str_value(conf->studio, prev->studio, "");
     ngx_conf_merge_str_value(conf->studio_host, prev->studio_host, "");
+    ngx_conf_merge_str_value(conf->ancestors, prev->ancestors, "");
 
     return NGX_CONF_OK;
 }
@@ -358,20 +367,11 @@ ngx_http_aml_apps_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_aml_studio(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+/* "https://host[:port]", which becomes lower case; `host` is inside of it. */
+static ngx_int_t
+ngx_http_aml_origin(ngx_conf_t *cf, ngx_str_t *origin, ngx_str_t *host)
 {
-    ngx_http_aml_srv_conf_t *ascf = conf;
-
     u_char *p, *last;
-    ngx_str_t *value, *origin;
-
-    if (ascf->studio.len != 0) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-    origin = &value[1];
 
     if (origin->len <= sizeof("https://") - 1 ||
         ngx_strncmp(origin->data, "https://", sizeof("https://") - 1) != 0) {
@@ -381,7 +381,7 @@ ngx_http_aml_studio(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     last = origin->data + origin->len;
     p = origin->data + sizeof("https://") - 1;
 
-    ascf->studio_host.data = p;
+    host->data = p;
 
     while (p < last && *p != ':') {
         *p = ngx_tolower(*p);
@@ -394,15 +394,13 @@ ngx_http_aml_studio(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         p++;
     }
 
-    ascf->studio_host.len = p - ascf->studio_host.data;
+    host->len = p - host->data;
 
     if (p < last && ngx_atoi(p + 1, last - p - 1) <= 0) {
         goto invalid;
     }
 
-    ascf->studio = *origin;
-
-    return NGX_CONF_OK;
+    return NGX_OK;
 
 invalid:
 
@@ -412,7 +410,75 @@ invalid:
                        "is not 443, without a path",
                        origin);
 
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
+}
+
+
+static char *
+ngx_http_aml_studio(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_aml_srv_conf_t *ascf = conf;
+
+    ngx_str_t *value;
+
+    if (ascf->studio.len != 0) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_aml_origin(cf, &value[1], &ascf->studio_host) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    ascf->studio = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_aml_frame_ancestors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_aml_srv_conf_t *ascf = conf;
+
+    u_char *p;
+    size_t len;
+    ngx_str_t *value, host;
+    ngx_uint_t i;
+
+    if (ascf->ancestors.len != 0) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    len = sizeof(NGX_HTTP_AML_ANCESTORS) - 1;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_aml_origin(cf, &value[i], &host) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        len += 1 + value[i].len;
+    }
+
+    p = ngx_pnalloc(cf->pool, len);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ascf->ancestors.data = p;
+    ascf->ancestors.len = len;
+
+    p = ngx_cpymem(p, NGX_HTTP_AML_ANCESTORS,
+                   sizeof(NGX_HTTP_AML_ANCESTORS) - 1);
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        *p++ = ' ';
+        p = ngx_cpymem(p, value[i].data, value[i].len);
+    }
+
+    return NGX_CONF_OK;
 }
 
 

@@ -91,10 +91,15 @@ typedef struct {
 } ngx_http_aml_main_conf_t;
 
 
+/* An application's own pages may show it, whatever it is. */
+#define NGX_HTTP_AML_ANCESTORS "frame-ancestors 'self'"
+
+
 typedef struct {
     ngx_str_t apps;        /* apps domain, lower case */
     ngx_str_t studio;      /* origin */
     ngx_str_t studio_host; /* of the origin, lower case, without port */
+    ngx_str_t ancestors;   /* "frame-ancestors 'self' …", or empty */
     ngx_uint_t used;       /* some location of this server asks for something */
 } ngx_http_aml_srv_conf_t;
 

@@ -1,15 +1,18 @@
 /*
- * Hosts, cookies, methods with paths and base64url: what a stranger sends
- * before anything is known about them.  The first byte chooses.
+ * Hosts, cookies, methods with paths, policies and base64url: what a stranger
+ * or an application sends before anything is known about them.  The first byte
+ * chooses.
  */
 
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "auth/action.h"
 #include "auth/base64url.h"
 #include "auth/cookie.h"
+#include "auth/csp.h"
 #include "auth/origin.h"
 #include "upstreams/host.h"
 
@@ -112,6 +115,33 @@ origins(aml_str_t in)
 
 
 static void
+policies(aml_str_t in)
+{
+    char *dst = malloc(in.n > 0 ? in.n : 1);
+
+    if (dst == NULL) {
+        return;
+    }
+    size_t n = aml_csp_without_ancestors(dst, in);
+    assert(n <= in.n);
+    for (size_t i = 0, first = 1; i < n; i++) {
+        if (dst[i] == ';' || dst[i] == ',') {
+            first = 1;
+        } else if (dst[i] != ' ' && dst[i] != '\t' && dst[i] != '\f' && first) {
+            first = 0;
+            size_t name = sizeof("frame-ancestors") - 1;
+            assert(n - i < name ||
+                   !aml_str_caseeq((aml_str_t){dst + i, name},
+                                   aml_str("frame-ancestors")) ||
+                   (n - i > name && strchr(" \t\f;,", dst[i + name]) == NULL));
+        }
+    }
+    assert(aml_csp_without_ancestors(dst, (aml_str_t){dst, n}) == n);
+    free(dst);
+}
+
+
+static void
 base64url(aml_str_t in)
 {
     size_t n = 0;
@@ -133,8 +163,8 @@ base64url(aml_str_t in)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static void (*const targets[])(aml_str_t) = {hosts, cookies, actions,
-                                                 origins, base64url};
+    static void (*const targets[])(aml_str_t) = {hosts,   cookies,   actions,
+                                                 origins, base64url, policies};
 
     if (n == 0) {
         return 0;
@@ -145,7 +175,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     memcpy(copy, data, n);
-    targets[data[0] % 5]((aml_str_t){copy + 1, n - 1});
+    targets[data[0] % 6]((aml_str_t){copy + 1, n - 1});
     free(copy);
     return 0;
 }

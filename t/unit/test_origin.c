@@ -20,7 +20,44 @@ make(const char *method, const char *host, const char *origin, const char *site,
     return (aml_origin_t){aml_str_of(method), aml_str_of(host),
                           aml_str_of(origin), aml_str_of(site),
                           aml_str_of(mode),   aml_str_of(dest),
-                          websocket};
+                          websocket,          0};
+}
+
+
+/* Frames may come from elsewhere, and nothing else may that could not. */
+static void
+embeddable(void **state)
+{
+    static const struct {
+        int allowed;
+        const char *method, *origin, *site, *mode, *dest;
+        int websocket;
+    } t[] = {
+        {1, "GET", "", "same-site", "navigate", "iframe", 0},
+        {1, "GET", "", "cross-site", "navigate", "iframe", 0},
+        {1, "HEAD", "", "same-site", "navigate", "iframe", 0},
+        {0, "POST", SIBLING, "same-site", "navigate", "iframe", 0},
+        {0, "POST", "", "same-site", "navigate", "iframe", 0},
+        {0, "GET", "", "same-site", "navigate", "embed", 0},
+        {0, "GET", "", "same-site", "navigate", "object", 0},
+        {0, "GET", "", "same-site", "cors", "iframe", 0},
+        {0, "GET", "", "same-site", "no-cors", "iframe", 0},
+        {0, "GET", SIBLING, "same-site", "cors", "empty", 0},
+        {0, "GET", SIBLING, "same-site", "websocket", "iframe", 1},
+        {0, "GET", "", "same-site", "navigate", "iframe", 1},
+    };
+    aml_origin_t o;
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        o = make(t[i].method, HOST, t[i].origin, t[i].site, t[i].mode,
+                 t[i].dest, t[i].websocket);
+        assert_false(t[i].allowed && aml_origin_allowed(&o));
+        o.embeddable = 1;
+        assert_int_equal(aml_origin_allowed(&o), t[i].allowed);
+    }
 }
 
 
@@ -185,6 +222,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allows),
+        cmocka_unit_test(embeddable),
         cmocka_unit_test(pages),
     };
 

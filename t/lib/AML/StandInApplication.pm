@@ -12,6 +12,7 @@ package AML::StandInApplication;
 #
 #   /stand-in/status/<n>    that status
 #   /stand-in/header?n=v    the answer has these headers
+#   /stand-in/page?of=u     a page with an element, and u in a frame
 #   /stand-in/bytes/<n>     so many bytes
 #   /stand-in/close         closes without an answer
 #   /stand-in/stream        an event stream that does not end
@@ -57,6 +58,12 @@ get '/stand-in/header' => sub ($c) {
         $c->res->headers->add($n => $v);
     }
     $c->render(text => 'header');
+};
+
+get '/stand-in/page' => sub ($c) {
+    $c->render(inline => '<!doctype html><title>page</title><p>A page'
+            . '<% if (my $of = param "of") { %><iframe src="<%= $of %>">'
+            . '</iframe><% } %>');
 };
 
 get '/stand-in/bytes/:n' => sub ($c) {
