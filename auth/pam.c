@@ -129,37 +129,31 @@ no_delay(int rc, unsigned delay, void *data)
 
 /* ---- who it is ---- */
 
-typedef struct {
-    struct passwd entry;
-    char *room;
-    int found;
-} pam_passwd_t;
-
-
+/* 1 when there is an entry, 0 when not, -1 without memory.  `room`, which the
+ * caller frees, is what its strings are in. */
 static int
-passwd_find(const char *name, pam_passwd_t *p)
+passwd_find(const char *name, struct passwd *entry, char **room)
 {
     long size = sysconf(_SC_GETPW_R_SIZE_MAX);
     struct passwd *found = NULL;
+    char *grown;
     int rc;
 
-    memset(p, 0, sizeof(*p));
+    *room = NULL;
     size = size > 0 ? size : PASSWD_SIZE;
 
     do {
-        free(p->room);
-        p->room = malloc((size_t) size);
-        if (p->room == NULL) {
+        grown = realloc(*room, (size_t) size);
+        if (grown == NULL) {
             errno = ENOMEM;
             return -1;
         }
-        rc = getpwnam_r(name, &p->entry, p->room, (size_t) size, &found);
+        *room = grown;
+        rc = getpwnam_r(name, entry, *room, (size_t) size, &found);
         size *= 2;
     } while (rc == ERANGE && size < GROUP_ROOM);
 
-    p->found = found != NULL;
-
-    return 0;
+    return found != NULL;
 }
 
 
@@ -248,22 +242,20 @@ groups_of(const amld_pam_config_t *pam, const struct passwd *pw,
 static amld_pam_rc_t
 identify(const amld_pam_config_t *pam, const char *name, amld_pam_user_t *user)
 {
-    pam_passwd_t p;
-    int allowed;
+    struct passwd entry;
+    int allowed, found;
+    char *room;
 
-    if (passwd_find(name, &p) != 0) {
-        amld_log(AMLD_LOG_ERROR, "pam: %s", strerror(errno));
-        return AMLD_PAM_FAILED;
+    found = passwd_find(name, &entry, &room);
+    if (found > 0) {
+        name = entry.pw_name;
     }
 
-    if (p.found) {
-        name = p.entry.pw_name;
-        allowed = groups_of(pam, &p.entry, user);
-    } else {
-        allowed = pam->group_count == 0;
-    }
+    allowed = found > 0    ? groups_of(pam, &entry, user)
+              : found == 0 ? pam->group_count == 0
+                           : -1;
 
-    if (allowed > 0 && p.found && p.entry.pw_uid == 0) {
+    if (allowed > 0 && found && entry.pw_uid == 0) {
         amld_log(AMLD_LOG_WARN, "pam: \"%.64s\" is root, who is not let in",
                  name);
         allowed = 0;
@@ -282,7 +274,10 @@ identify(const amld_pam_config_t *pam, const char *name, amld_pam_user_t *user)
         strcpy(user->name, name);
         allowed = amld_pam_principal(name, &user->principal) == 0 ? 1 : -1;
     }
-    free(p.room);
+    if (allowed < 0) {
+        amld_log(AMLD_LOG_ERROR, "pam: no memory");
+    }
+    free(room);
 
     return allowed > 0    ? AMLD_PAM_OK
            : allowed == 0 ? AMLD_PAM_REFUSED
