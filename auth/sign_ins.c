@@ -274,6 +274,42 @@ person_write(aml_registry_txn_t *txn, const amld_sign_in_t *s)
 }
 
 
+typedef struct {
+    size_t n;
+    int64_t seen;
+    aml_principal_id_t id; /* of the one that was used longest ago */
+} oldest_t;
+
+
+static int
+oldest_each(void *data, const amld_sign_in_t *s)
+{
+    oldest_t *oldest = data;
+
+    if (oldest->n++ == 0 || s->seen < oldest->seen) {
+        oldest->seen = s->seen;
+        oldest->id = s->id;
+    }
+
+    return 0;
+}
+
+
+/* Whoever signs in for ever, by a script or in spite, fills no disk. */
+static aml_registry_rc_t
+make_room(aml_registry_txn_t *txn, const aml_principal_id_t *principal)
+{
+    oldest_t oldest = {0};
+    aml_registry_rc_t rc;
+
+    rc = amld_sign_ins_each(txn, principal, oldest_each, &oldest);
+
+    return rc == AML_REGISTRY_OK && oldest.n >= AMLD_SIGN_INS_MOST
+               ? amld_sign_in_end(txn, &oldest.id)
+               : rc;
+}
+
+
 aml_registry_rc_t
 amld_sign_in_begin(aml_registry_txn_t *txn, const amld_sign_in_t *s)
 {
@@ -284,6 +320,9 @@ amld_sign_in_begin(aml_registry_txn_t *txn, const amld_sign_in_t *s)
     made.seen = made.created;
 
     rc = person_write(txn, &made);
+    if (rc == AML_REGISTRY_OK) {
+        rc = make_room(txn, &made.principal);
+    }
     if (rc == AML_REGISTRY_OK) {
         rc = document_write(txn, &made);
     }

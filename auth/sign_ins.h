@@ -20,6 +20,9 @@
 #include "auth/principal.h"
 #include "registry/registry.h"
 
+/* A person's at once: one more ends the one that was used longest ago. */
+#define AMLD_SIGN_INS_MOST 1000
+
 /* Personal tokens know their person's groups for so long after a sign-in. */
 #define AMLD_GROUPS_LIFETIME (7 * 86400) /* seconds */
 

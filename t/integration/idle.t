@@ -84,6 +84,31 @@ cmp_ok $gone, '>=', $earliest, 'when that can be told';
 ok ended($unused), 'nothing more by it';
 ok !ended($used), 'the one that is used goes on';
 
+# What else is over goes too: a token, a device's codes, a refresh token.
+my $hex = 'ab' x 32;
+my $id  = '11111111-2222-4333-8444-555555555555';
+$gw->edit(
+    {
+        op      => 'token',
+        token   => 'amlp_' . 'A' x 43,
+        id      => $id,
+        principal => $id,
+        created => 1,
+        expires => 2,
+        label   => 'x'
+    },
+    map {
+        {op => 'put', key => "$_/$hex", hex => unpack 'H*', '{"expires":2}'}
+    } qw(device refresh)
+);
+ok wait_for(
+    sub {
+        $used->fetch(GET => $gw->studio_url('/'));
+        $gw->amld_ok('registry', 'dump') !~ m{^(?:token|device|refresh)/}m;
+    },
+    60
+), 'what has expired is removed';
+
 # While amld is down nobody hears of use: this one is in use until amld is
 # there again.
 my $lately = sign_in();

@@ -425,6 +425,40 @@ test_sweep(void **state)
 }
 
 
+/* However often somebody signs in, and nobody else pays for it. */
+static void
+test_most(void **state)
+{
+    scratch_t *s = *state;
+    aml_registry_txn_t *txn = writing(s);
+    amld_sign_in_t first, made, others;
+    size_t i;
+
+    others = sign_in_of(&bob, "");
+    others.created = NOW - 1000;
+    assert_int_equal(amld_sign_in_begin(txn, &others), AML_REGISTRY_OK);
+
+    for (i = 0; i < AMLD_SIGN_INS_MOST + 3; i++) {
+        made = sign_in_of(&alice, "");
+        made.created = NOW + (int64_t) i;
+        assert_int_equal(amld_sign_in_begin(txn, &made), AML_REGISTRY_OK);
+        if (i == 0) {
+            first = made;
+        }
+        if (i == 1) {
+            /* the first one is in use: the next goes before it */
+            assert_int_equal(amld_sign_in_seen(txn, &first.id, NOW + 5000),
+                             AML_REGISTRY_OK);
+        }
+    }
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    assert_int_equal(count(s, &alice), AMLD_SIGN_INS_MOST);
+    assert_int_equal(count(s, &bob), 1);
+    assert_int_equal(grant_of(s, &first.id).expires, first.expires);
+}
+
+
 #define TEST(f)                                                                \
     cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
@@ -434,6 +468,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_begin),   TEST(test_agent),  TEST(test_end),
         TEST(test_end_sid), TEST(test_update), TEST(test_sweep),
+        TEST(test_most),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
