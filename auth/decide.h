@@ -75,7 +75,8 @@ aml_reason_t
 aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
                    int64_t now, aml_identity_t *who);
 
-/* After TOKEN_KEY of aml_identify_token(): see aml_key_source_unknown(). */
+/* After TOKEN_KEY, TOKEN_SIGNATURE or TOKEN_ALGORITHM of aml_identify_token():
+ * see aml_key_source_unknown(). */
 aml_str_t aml_decider_unknown_key(const aml_decider_t *d);
 
 /* Is `who`, identified earlier, still good?  For websockets that are open:

@@ -207,14 +207,21 @@ hold(lookup_t *l, held_verifier_t *h, const char *key, size_t n)
 }
 
 
-/* A key that is not there, of an issuer that is. */
-static aml_reason_t
-missing(aml_key_source_t *s, aml_str_t iss)
+static void
+suspect(aml_key_source_t *s, aml_str_t iss)
 {
     if (iss.n <= sizeof(s->unknown)) {
         memcpy(s->unknown, iss.p, iss.n);
         s->unknown_len = iss.n;
     }
+}
+
+
+/* A key that is not there, of an issuer that is. */
+static aml_reason_t
+missing(aml_key_source_t *s, aml_str_t iss)
+{
+    suspect(s, iss);
 
     return AML_REASON_TOKEN_KEY;
 }
@@ -246,6 +253,7 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
     } else {
         switch (find_only_key(l->txn, iss, key, &n)) {
         case AML_FOUND:
+            suspect(s, iss);
             break;
         case AML_ABSENT:
             return missing(s, iss);
@@ -326,6 +334,11 @@ aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
     }
 
     rc = aml_jwt_verify(token, now, &source, identity);
+
+    if (rc != AML_REASON_TOKEN_KEY && rc != AML_REASON_TOKEN_SIGNATURE &&
+        rc != AML_REASON_TOKEN_ALGORITHM) {
+        s->unknown_len = 0;
+    }
 
     if (rc != AML_REASON_OK) {
         return rc;

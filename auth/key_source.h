@@ -26,7 +26,9 @@ aml_reason_t aml_key_source_verify(aml_key_source_t *s, aml_registry_txn_t *txn,
 /*
  * The issuer of the token that aml_key_source_verify() was last asked about,
  * when that is known but the key is not, or has ended: somebody may want to
- * look for it.  Empty otherwise.  Valid until the next call.
+ * look for it.  A token without `kid` asks for the issuer's only key; where
+ * that did not sign it (TOKEN_SIGNATURE, TOKEN_ALGORITHM), another may have
+ * taken its place.  Empty otherwise.  Valid until the next call.
  */
 aml_str_t aml_key_source_unknown(const aml_key_source_t *s);
 

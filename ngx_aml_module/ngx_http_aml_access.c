@@ -423,7 +423,9 @@ ngx_http_aml_identify(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     if (reason == AML_REASON_OK && ctx->identity.key.n != 0) {
         reason = ngx_http_aml_keep(r, ctx);
 
-    } else if (reason == AML_REASON_TOKEN_KEY) {
+    } else if (reason == AML_REASON_TOKEN_KEY ||
+               reason == AML_REASON_TOKEN_SIGNATURE ||
+               reason == AML_REASON_TOKEN_ALGORITHM) {
         ngx_http_aml_activity_missing_key(
             ngx_http_get_module_main_conf(r, ngx_http_aml_module),
             aml_decider_unknown_key(worker->decider));

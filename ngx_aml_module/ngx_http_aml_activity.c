@@ -19,7 +19,7 @@
 #define NGX_HTTP_AML_ACTIVITY_WAYS 4
 #define NGX_HTTP_AML_ACTIVITY_ROUND 25  /* ticks to see all of the table */
 #define NGX_HTTP_AML_ACTIVITY_CONNECT 5 /* ticks between attempts */
-#define NGX_HTTP_AML_ACTIVITY_ISSUERS 16
+#define NGX_HTTP_AML_ACTIVITY_ISSUERS 64
 
 
 typedef struct {
@@ -37,12 +37,18 @@ typedef struct {
 } ngx_http_aml_active_t;
 
 
+typedef struct {
+    uint32_t issuer; /* its CRC-32: nobody chooses issuers that are known */
+    uint32_t told;   /* seconds */
+} ngx_http_aml_missing_t;
+
+
 struct ngx_http_aml_activity_s {
     ngx_socket_t fd;
     ngx_uint_t ticks;
     ngx_uint_t position; /* set that the next tick looks at first */
     aml_activity_batch_t batch;
-    uint32_t missing[NGX_HTTP_AML_ACTIVITY_ISSUERS]; /* seconds, when told */
+    ngx_http_aml_missing_t missing[NGX_HTTP_AML_ACTIVITY_ISSUERS];
     ngx_http_aml_active_t sets[NGX_HTTP_AML_ACTIVITY_SETS]
                               [NGX_HTTP_AML_ACTIVITY_WAYS];
 };
@@ -473,14 +479,17 @@ ngx_http_aml_activity_write(ngx_http_aml_activity_t *activity,
 
 /*
  * Anybody can make tokens that name keys that there are not: amld is told once
- * a second of an issuer, and does with it what it likes.
+ * a second of an issuer, whatever is said of others, and does with it what it
+ * likes.
  */
 void
 ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf, aml_str_t iss)
 {
     size_t n;
     uint8_t bytes[AML_MISSING_KEY_MAX];
-    uint32_t now, *told;
+    uint32_t now, issuer;
+    ngx_uint_t i;
+    ngx_http_aml_missing_t *place, *oldest;
     ngx_http_aml_activity_t *activity;
 
     activity = amcf->worker->activity;
@@ -490,14 +499,31 @@ ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf, aml_str_t iss)
     }
 
     now = ngx_http_aml_seconds();
-    told = &activity->missing[ngx_crc32_short((u_char *) iss.p, iss.n) %
-                              NGX_HTTP_AML_ACTIVITY_ISSUERS];
+    issuer = ngx_crc32_long((u_char *) iss.p, iss.n);
+    place = NULL;
+    oldest = &activity->missing[0];
 
-    if (*told == now) {
+    for (i = 0; i < NGX_HTTP_AML_ACTIVITY_ISSUERS; i++) {
+
+        if (activity->missing[i].issuer == issuer) {
+            place = &activity->missing[i];
+            break;
+        }
+
+        if (now - activity->missing[i].told > now - oldest->told) {
+            oldest = &activity->missing[i];
+        }
+    }
+
+    if (place == NULL) {
+        place = oldest;
+        place->issuer = issuer;
+
+    } else if (place->told == now) {
         return;
     }
 
-    *told = now;
+    place->told = now;
 
     n = aml_missing_key_encode(iss, bytes);
 

@@ -241,7 +241,8 @@ void ngx_http_aml_activity_tick(ngx_http_aml_main_conf_t *amcf);
 void ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
                                 ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
                                 uint32_t in, uint32_t out);
-/* A token of a known issuer named a key that is not known. */
+/* A token of a known issuer was refused for a key that is not known, unless
+ * `iss` is empty. */
 void ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf,
                                        aml_str_t iss);
 

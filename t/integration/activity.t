@@ -10,6 +10,7 @@ use Mojo::JSON qw(decode_json);
 use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(time);
+use AML::JWT;
 use AML::RawWebSocket;
 use AML::Test;
 use AML::Wait qw(wait_for);
@@ -33,11 +34,18 @@ sub listen_there {
     $socket->blocking(0);
 }
 
+my @missing;    # issuers of keys that are not known, as they came
+
 # Records that have come since the last call.
 sub heard {
     my @records;
     while (defined $socket->recv(my $in, 65_536)) {
         my ($version, $count) = unpack 'vv', $in;
+        if ($version == 2) {
+            push @missing, unpack 'x2v/a', $in;
+            is length $in, 4 + $count, 'an issuer and nothing else';
+            next;
+        }
         is $version, 1, 'version' if $version != 1;
         my $at = 4;
         for (1 .. $count) {
@@ -137,6 +145,48 @@ subtest 'what is refused is no use' => sub {
     AML::Wait::turn(0.6);
     is scalar of(sha256($cookie)), 0, 'nothing was told of it';
     is scalar(grep { $_->{name} !~ /^(?:first-lab)?$/ } @all), 0, 'or of others';
+};
+
+subtest 'keys that are not known' => sub {
+    my @iss = ($gw->studio, map {"https://id$_.test"} 1 .. 40);
+    $gw->edit(map { {op => 'issuer', iss => $_, algs => ['RS256'],
+            audiences => ['x'], name_claim => 'name'} } @iss[1 .. 40]);
+    my $key = AML::JWT::new_key($gw->dir, 'RS256');
+    my $ask = sub ($iss) {
+        state %token;
+        my $token = $token{$iss} //= AML::JWT::make('RS256', $key,
+            {alg => 'RS256', kid => 'none'},
+            {iss => $iss, aud => 'x', sub => 'x', exp => int(time) + 600});
+        $gw->program->get($url, headers => {Authorization => "Bearer $token"})
+            ->res->headers->header('X-AML-Reason');
+    };
+    my $told = sub ($iss) {
+        push @all, heard();
+        return scalar grep { $_ eq $iss } @missing;
+    };
+    my $since = time;
+    is $ask->($iss[0]), 'token_key', 'one of ours' for 1 .. 30;
+    is $ask->('https://other.test'), 'token_issuer', 'a stranger\'s';
+    ok wait_for(sub { $told->($iss[0]) }), 'is told of by its issuer';
+    AML::Wait::turn(0.6);
+    cmp_ok $told->($iss[0]), '<=', $gw->workers * (1 + int(time - $since + 1)),
+        'once a worker and second, at most';
+    is $told->('https://other.test'), 0, 'the other is not';
+    AML::Wait::turn(1.1);
+    my $before = $told->($iss[0]);
+    is $ask->($iss[0]), 'token_key', 'a second later';
+    ok wait_for(sub { $told->($iss[0]) > $before }), 'again';
+
+    # no issuer takes another's place
+    my @reasons;
+    for my $iss (@iss) {
+        push @reasons, map { $ask->($iss) } 1 .. 2;
+        $told->($iss);    # the socket's queue is short
+    }
+    is_deeply [grep { $_ ne 'token_key' } @reasons], [], 'many issuers';
+    ok wait_for(sub { !grep { !$told->($_) } @iss }), 'each is told of';
+    $gw->edit(map { {op => 'delete', key => 'issuer/' . s{/}{%2F}gr} }
+            @iss[1 .. 40]);
 };
 
 subtest 'frames on websockets' => sub {

@@ -320,7 +320,8 @@ static void
 missing_keys(void **state)
 {
     env_t *e = *state;
-    EVP_PKEY *one = EVP_EC_gen("P-256");
+    EVP_PKEY *one = EVP_EC_gen("P-256"), *two = EVP_EC_gen("P-256"),
+             *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) 2048);
     char *good, *bad, *nameless, *stranger;
     aml_identity_t who;
 
@@ -346,11 +347,32 @@ missing_keys(void **state)
     assert_int_equal(by_token(e, good, NOW + 60, &who), AML_REASON_TOKEN_KEY);
     assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
 
+    /* where a key is named, a wrong signature is just wrong; but the only one
+     * may be another by now, of another kind even */
+    put_key(e, ISS, "k1", two, 0);
+    assert_int_equal(by_token(e, good, NOW, &who), AML_REASON_TOKEN_SIGNATURE);
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+    assert_int_equal(by_token(e, nameless, NOW, &who),
+                     AML_REASON_TOKEN_SIGNATURE);
+    assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
+    put_key(e, ISS, "k1", rsa, 0);
+    assert_int_equal(by_token(e, good, NOW, &who), AML_REASON_TOKEN_ALGORITHM);
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+    assert_int_equal(by_token(e, nameless, NOW, &who),
+                     AML_REASON_TOKEN_ALGORITHM);
+    assert_true(aml_str_eq(aml_decider_unknown_key(e->d), aml_str(ISS)));
+    put_key(e, ISS, "k1", one, 0);
+    assert_int_equal(by_token(e, nameless, NOW + 300, &who),
+                     AML_REASON_TOKEN_EXPIRED);
+    assert_int_equal(aml_decider_unknown_key(e->d).n, 0);
+
     free(good);
     free(bad);
     free(nameless);
     free(stranger);
     EVP_PKEY_free(one);
+    EVP_PKEY_free(two);
+    EVP_PKEY_free(rsa);
 }
 
 
