@@ -77,9 +77,10 @@ sub log_out ($self, $gw, %claims) {
 }
 
 sub signed ($self, $claims, %header) {
+    my $pem = delete $header{pem} // $self->pem;
     my ($h, $c) = map { encode_base64url(encode_json($_)) }
         {alg => 'ES256', kid => 'one', %header}, $claims;
-    my $key = Crypt::PK::ECC->new($self->pem);
+    my $key = Crypt::PK::ECC->new($pem);
     return "$h.$c." . encode_base64url(
         $key->sign_message_rfc7518("$h.$c", 'SHA256'));
 }
@@ -231,6 +232,7 @@ sub tokens ($self, $state, $given) {
             refresh_token => $refresh,
             id_token      => $self->signed(
                 $claims,
+                pem => $state->{key},
                 kid => $state->{kid} // 'one',
                 alg => $state->{alg} // 'ES256'
             )
