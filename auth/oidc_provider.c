@@ -188,6 +188,8 @@ answer_read(const amld_fetched_t *fetched, int bare, amld_oidc_fault_t *f)
     (void) snprintf(detail, sizeof(detail), "status %ld", fetched->status);
 
     if (fetched->status / 100 == 5 || fetched->status == 429) {
+        /* what is between may say so of an answer that it has lost */
+        f->lost = fetched->status != 503 && fetched->status != 429;
         (void) fault_say(f, AML_REASON_PROVIDER_UNREACHABLE,
                          "the provider can't answer now", detail);
         return NULL;
