@@ -10,6 +10,7 @@
 
 #define AML_COOKIE_SESSION "__Host-aml"
 #define AML_COOKIE_BROWSER "__Host-aml-browser" /* binds sign-in codes */
+#define AML_COOKIE_LEFT "__Host-aml-left" /* signed out here, see oidc.h */
 
 /*
  * Finds `name` in one header value.  Returns how many times it is there (2

@@ -68,11 +68,10 @@ amld_oidc_sweep(aml_registry_t *registry, int64_t now, size_t *removed);
 /* ---- what its files share ---- */
 
 /*
- * The cookie of a browser that has signed out here, and not yet at the
- * provider: the next sign-in asks for the password there, else signing out
- * would be none.
+ * AML_COOKIE_LEFT is the cookie of a browser that has signed out here, and not
+ * yet at the provider: the next sign-in asks for the password there, else
+ * signing out would be none.
  */
-#define AMLD_COOKIE_LEFT "__Host-aml-left"
 #define AMLD_COOKIE_LEFT_LIFETIME 86400
 
 void amld_oidc_leave(amld_t *d, const amld_request_t *request,

@@ -181,7 +181,7 @@ oidc_prompt(const amld_request_t *request, const amld_issuer_config_t *issuer)
     int consent = issuer->kind->consent &&
                   oidc_has_scope(issuer->scopes, "offline_access");
 
-    if (amld_request_cookie(request, AMLD_COOKIE_LEFT, left, sizeof(left)) ==
+    if (amld_request_cookie(request, AML_COOKIE_LEFT, left, sizeof(left)) ==
             0 ||
         (asked != NULL && strcmp(asked, "login") == 0)) {
         return consent ? "login consent" : "login";
@@ -621,10 +621,10 @@ callback_signed_in(const callback_t *c, amld_response_t *response)
         amld_response_redirect(response, c->flow->to);
         amld_response_header(response, "Set-Cookie", "%s=%s; %s",
                              AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
-        if (amld_request_cookie(request, AMLD_COOKIE_LEFT, left,
-                                sizeof(left)) == 0) {
+        if (amld_request_cookie(request, AML_COOKIE_LEFT, left, sizeof(left)) ==
+            0) {
             amld_response_header(response, "Set-Cookie", "%s=; Max-Age=0; %s",
-                                 AMLD_COOKIE_LEFT, AMLD_COOKIE_FLAGS);
+                                 AML_COOKIE_LEFT, AMLD_COOKIE_FLAGS);
         }
         break;
 

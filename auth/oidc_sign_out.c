@@ -148,7 +148,7 @@ oidc_leave_to(amld_t *d, amld_response_t *response,
     }
 
     amld_response_header(response, "Set-Cookie", "%s=%s; Max-Age=%d; %s",
-                         AMLD_COOKIE_LEFT, cookie, AMLD_COOKIE_LEFT_LIFETIME,
+                         AML_COOKIE_LEFT, cookie, AMLD_COOKIE_LEFT_LIFETIME,
                          AMLD_COOKIE_FLAGS);
 
     free(url);
@@ -195,7 +195,7 @@ amld_oidc_returned(const amld_request_t *request, amld_response_t *response)
     const char *state = amld_request_query(request, "state");
     char cookie[AMLD_SECRET_SIZE], expected[AMLD_SECRET_SIZE];
 
-    if (state == NULL || amld_request_cookie(request, AMLD_COOKIE_LEFT, cookie,
+    if (state == NULL || amld_request_cookie(request, AML_COOKIE_LEFT, cookie,
                                              sizeof(cookie)) != 0) {
         return;
     }
@@ -203,7 +203,7 @@ amld_oidc_returned(const amld_request_t *request, amld_response_t *response)
     left_state(cookie, expected);
     if (strcmp(state, expected) == 0) {
         amld_response_header(response, "Set-Cookie", "%s=; Max-Age=0; %s",
-                             AMLD_COOKIE_LEFT, AMLD_COOKIE_FLAGS);
+                             AML_COOKIE_LEFT, AMLD_COOKIE_FLAGS);
     }
 }
 
@@ -244,7 +244,7 @@ backchannel_audit(amld_t *d, const amld_request_t *request,
                   const amld_issuer_config_t *issuer, const char *refused,
                   const amld_oidc_who_t *who)
 {
-    aml_principal_id_t of;
+    aml_principal_id_t of = {{0}};
     aml_registry_txn_t *txn;
     int known = 0;
 

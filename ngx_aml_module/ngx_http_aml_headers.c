@@ -194,18 +194,21 @@ ngx_http_aml_forged(ngx_table_elt_t *h)
 
 
 /*
- * The gateway's own cookies go; amld, behind an optional location, needs the
- * one that binds a sign-in to the browser.
+ * The gateway's own cookies go; amld, behind an optional location, needs those
+ * that bind a sign-in to the browser.
  */
 static ngx_int_t
 ngx_http_aml_strip_cookie(ngx_table_elt_t *h, void *data)
 {
+    static const aml_str_t kept[] = {
+        {AML_COOKIE_BROWSER, sizeof(AML_COOKIE_BROWSER) - 1},
+        {AML_COOKIE_LEFT, sizeof(AML_COOKIE_LEFT) - 1},
+    };
     ngx_http_aml_strip_t *strip = data;
 
-    int n;
     u_char *p;
-    size_t len;
-    aml_str_t header, browser;
+    size_t len, i;
+    aml_str_t header, value;
 
     header = (aml_str_t){(const char *) h->value.data, h->value.len};
 
@@ -214,24 +217,19 @@ ngx_http_aml_strip_cookie(ngx_table_elt_t *h, void *data)
         return NGX_OK;
     }
 
-    n = 0;
-
-    if (strip->browser) {
-        n = aml_cookie_find(header, aml_str(AML_COOKIE_BROWSER), &browser);
-    }
-
-    p = ngx_pnalloc(strip->request->pool,
-                    header.n + sizeof(AML_COOKIE_BROWSER "=; "));
+    p = ngx_pnalloc(strip->request->pool, header.n + 2 * sizeof("; "));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     len = aml_cookie_strip((char *) p, header);
 
-    if (n == 1) {
-        len = ngx_sprintf(p + len, "%s" AML_COOKIE_BROWSER "=%*s",
-                          len ? "; " : "", browser.n, browser.p) -
-              p;
+    for (i = 0; strip->browser && i < 2; i++) {
+        if (aml_cookie_find(header, kept[i], &value) == 1) {
+            len = ngx_sprintf(p + len, "%s%*s=%*s", len ? "; " : "", kept[i].n,
+                              kept[i].p, value.n, value.p) -
+                  p;
+        }
     }
 
     h->value.data = (len == 0) ? NULL : p;

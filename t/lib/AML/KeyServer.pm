@@ -214,11 +214,12 @@ sub document ($self, $state, $method, $path, $form, $head) {
 sub answer ($self, $client) {
     my ($method, $path, $form, $in) = $self->read_request($client) or return;
     my $state = decode_json(path($self->dir, 'state.json')->slurp);
-    my ($status, $body, %more) =
-        $self->document($state, $method, $path, $form, $in);
     my $mode = $state->{mode} // 'good';
     $mode = 'good'
         if defined $state->{only} && $path !~ m{/\Q$state->{only}\E(?:\?|$)};
+    my ($status, $body, %more) =
+        $mode eq 'error' ? ()
+        : $self->document($state, $method, $path, $form, $in);
     my %head = (
         'Content-Type' => 'application/json',
         Connection     => 'close',

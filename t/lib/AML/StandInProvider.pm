@@ -222,7 +222,7 @@ sub tokens ($self, $state, $given) {
         },
         $state->{claims}
     );
-    my $refresh = exists $state->{refresh} && !$state->{refresh} ? undef
+    my $refresh = defined $state->{refresh} && !$state->{refresh} ? undef
         : packed({user => $user, is => rand});
     return merged(
         {
