@@ -385,7 +385,7 @@ role_change(const char *file, const role_args_t *args, int assign)
     amld_audit_event_t event = {.event = "role",
                                 .action = assign ? "assign" : "remove"};
     aml_registry_txn_t *txn;
-    amld_assignment_t a;
+    amld_assignment_t a = {0};
     amld_cli_t cli;
     int status;
 

@@ -56,7 +56,8 @@ metadata(aml_str_t in)
 {
     amld_discovery_t d, copy;
 
-    if (amld_discovery_parse(in.p, in.n, "https://id.example", NULL, &d) == NULL) {
+    if (amld_discovery_parse(in.p, in.n, "https://id.example", NULL, &d) ==
+        NULL) {
         assert(strcmp(d.issuer, "https://id.example") == 0);
         assert(strncmp(d.jwks_uri, "https://", 8) == 0);
         if (amld_discovery_copy(&copy, &d) == 0) {

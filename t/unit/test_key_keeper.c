@@ -5,6 +5,7 @@
 
 #include "t/unit/tls_server.h"
 
+#include "t/unit/log_capture.h"
 #include "t/unit/scratch.h"
 
 #include <time.h>
@@ -34,7 +35,6 @@ typedef struct {
     int hangs;
     atomic_uint metadata; /* requests */
     atomic_uint sets;
-    char log[128];
 } provider_t;
 
 typedef struct {
@@ -275,55 +275,6 @@ generation(scratch_t *s)
             tls_nap(20);                                                       \
         }                                                                      \
     } while (0)
-
-
-/* What the log says from now on goes into a file. */
-static int
-log_begin(scratch_t *s)
-{
-    int saved = dup(STDERR_FILENO);
-    FILE *f;
-
-    snprintf(idp.log, sizeof(idp.log), "%s/log", s->dir);
-    f = fopen(idp.log, "w");
-    assert_non_null(f);
-    dup2(fileno(f), STDERR_FILENO);
-    fclose(f);
-
-    return saved;
-}
-
-
-/* How often `text` is in it. */
-static unsigned
-logged(const char *text)
-{
-    static char all[65536];
-    unsigned n = 0;
-    const char *p;
-    size_t size;
-    FILE *f;
-
-    f = fopen(idp.log, "r");
-    assert_non_null(f);
-    size = fread(all, 1, sizeof(all) - 1, f);
-    all[size] = '\0';
-    fclose(f);
-
-    for (p = strstr(all, text); p != NULL; p = strstr(p + 1, text)) {
-        n++;
-    }
-
-    return n;
-}
-
-
-static void
-log_end(int saved)
-{
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-}
 
 
 /* ---- fetching ---- */
