@@ -50,5 +50,8 @@ typedef enum {
 void amld_log(amld_log_level_t level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void amld_log_level(amld_log_level_t most);
+/* Lines of this thread end in " [id]", as the gateway's access log has it,
+ * until it is called with NULL; `id` is not copied. */
+void amld_log_request(const char *id);
 
 #endif /* AMLD_H */

@@ -208,7 +208,9 @@ http_dispatch(amld_http_t *http, amld_exchange_t *e)
     }
 
     if (handler != NULL) {
+        amld_log_request(e->request.id);
         handler(http->amld, &e->request, &e->response);
+        amld_log_request(NULL);
         slow = e->response.later;
     }
 

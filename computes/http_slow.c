@@ -90,8 +90,10 @@ slow_run(void *data)
         job = slow_take(slow);
         pthread_mutex_unlock(&slow->mutex);
 
+        amld_log_request(job.exchange->request.id);
         job.handler(slow->amld, &job.exchange->request,
                     &job.exchange->response);
+        amld_log_request(NULL);
         slow_done(job.exchange);
 
         pthread_mutex_lock(&slow->mutex);

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #define LOG_LINE_MAX 4096
+#define LOG_ID_MAX 64 /* with what is around it */
 
 static atomic_int amld_log_most = AMLD_LOG_INFO;
+static _Thread_local const char *amld_log_id;
 
 static const char *const amld_log_names[] = {"error", "warn", "info", "debug"};
 
@@ -23,6 +25,13 @@ void
 amld_log_level(amld_log_level_t most)
 {
     atomic_store(&amld_log_most, (int) most);
+}
+
+
+void
+amld_log_request(const char *id)
+{
+    amld_log_id = id != NULL && *id != '\0' ? id : NULL;
 }
 
 
@@ -76,7 +85,14 @@ amld_log(amld_log_level_t level, const char *format, ...)
     n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
     n += (size_t) snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ",
                            now.tv_nsec / 1000000, amld_log_names[level]);
-    n += log_escape(line + n, sizeof(line) - n - 1, text);
+    n += log_escape(line + n, sizeof(line) - n - LOG_ID_MAX, text);
+
+    if (amld_log_id != NULL) {
+        line[n++] = ' ';
+        line[n++] = '[';
+        n += log_escape(line + n, LOG_ID_MAX - 4, amld_log_id);
+        line[n++] = ']';
+    }
     line[n++] = '\n';
 
     /* one write, so that threads' lines stay whole */

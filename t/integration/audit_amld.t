@@ -232,6 +232,18 @@ subtest 'moved away' => sub {
     is_deeply said('sign-in', 'name'), ['creator'], 'in which it goes on';
 };
 
+subtest 'amld\'s log names the request' => sub {
+    my $tx = $gw->api(PUT => $gw->compute('logged-lab'), 'creator',
+        json => $gw->compute_body);
+    is $tx->res->code, 201, 'created';
+    my $id = $tx->res->headers->header('x-ms-request-id');
+    like $gw->log_text('amld.err'),
+        qr/ info\ logged-lab:\ created\ by\ [^\n]+\ \[\Q$id\E\]$/mx,
+        'as the access log does';
+    like $gw->log_text('access.log'), qr/logged-lab" 201 .* \Q$id\E$/m,
+        'whose line has the same';
+};
+
 subtest 'a disk that is full' => sub {
     my $conf = path($gw->dir, 'amld.conf');
     my $was  = $conf->slurp;
