@@ -88,6 +88,13 @@ ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable)
                             sizeof("X-Frame-Options") - 1) == 0) {
             h->hash = 0;
         }
+
+        /* of as many letters; it takes cookies of all hosts of the domain */
+
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data",
+                            sizeof("Clear-Site-Data") - 1) == 0) {
+            h->hash = 0;
+        }
         break;
 
     case sizeof("Content-Security-Policy") - 1:
@@ -108,7 +115,8 @@ ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable)
 
 
 /* As browsers read it (RFC 6265 section 5.2): blanks before the name do not
- * count.  Case does, but nobody else needs a name like this. */
+ * count, and the value of a cookie without a name is sent as it is, as if it
+ * had one.  Case counts, but nobody else needs a name like this. */
 static ngx_uint_t
 ngx_http_aml_own_cookie(ngx_str_t *value)
 {
@@ -117,7 +125,7 @@ ngx_http_aml_own_cookie(ngx_str_t *value)
     p = value->data;
     last = p + value->len;
 
-    while (p < last && (*p == ' ' || *p == '\t')) {
+    while (p < last && (*p == ' ' || *p == '\t' || *p == '=')) {
         p++;
     }
 

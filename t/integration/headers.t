@@ -229,6 +229,13 @@ subtest 'what an application may not answer' => sub {
     is_deeply $tx->res->headers->every_header('Set-Cookie'),
         ['ok=1', 'x__Host-aml=1'], 'no cookie of the gateway\'s name';
 
+    $tx = $browser->fetch(GET => $gw->app_url('first-lab',
+        '/stand-in/header?Clear-Site-Data=%22cookies%22&clear-site-data=%22*%22'
+            . '&X-Test=yes'));
+    is $tx->res->headers->header('Clear-Site-Data'), undef,
+        'nor anything that takes the cookies of other hosts';
+    is $tx->res->headers->header('X-Test'), 'yes', 'others are let through';
+
     for my $to ('@daemon_unavailable', '/.aml/sign-in', '/lab') {
         $tx = $browser->fetch(GET => $gw->app_url('first-lab',
             '/stand-in/header?X-Accel-Redirect=' . Mojo::Util::url_escape($to)));
