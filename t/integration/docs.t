@@ -108,6 +108,74 @@ subtest 'links' => sub {
     }
 };
 
+# ---- the threat model ----
+
+# The tests that a file has, by name: subtests, steps of a browser, functions.
+sub tests_of ($file) {
+    my $text = text($file);
+    my @names =
+        $file =~ /\.c$/ ? grep { $text =~ /[(,]\s*\Q$_\E\s*[,)]/ }
+        $text =~ /^(\w+)\(void \*\*\w+\)$/mg
+        : (
+        $text =~ /^\s*(?:await step\(|subtest )('(?:[^'\\]|\\.)*')/mg,
+        $text =~ /^\s*(?:await step\(|subtest )(\w+) =>/mg,
+        $text =~ /\bname => ('(?:[^'\\]|\\.)*')\)/g
+        );
+    s/^'|'$//g, s/\\(.)/$1/g for @names;
+    return {map { $_ => 1 } @names};
+}
+
+# What is wrong with the rows of a threat model.
+sub wrong_rows ($doc) {
+    state %tests;
+    my @wrong;
+    my ($rows, $heading) = (0, '');
+    for my $line (split /\n/, $doc) {
+        $heading = $1 if $line =~ /^## (.*)/;
+        next unless $line =~ /^\|(?!-|.*\| test \|$)/;
+        $rows++;
+        my @cells = split / \| /, $line =~ s/^\| | \|$//gr;
+        my $what  = "$heading: $cells[0]";
+        push @wrong, "$what: not three cells" if @cells != 3;
+        for my $one (split /; /, $cells[-1]) {
+            my ($file, $name) = $one =~ /^`((?:integration|browser|unit|sdk)
+                \/\w+\.(?:t|mjs|c))`\ (\S.*)$/x
+                or push(@wrong, "$what: no test: $one"), next;
+            -e $root->child("t/$file")
+                or push(@wrong, "$what: no file t/$file"), next;
+            $tests{$file} //= tests_of("t/$file");
+            push @wrong, "$what: $file has no \"$name\""
+                unless $tests{$file}{$name};
+        }
+    }
+    return ($rows, @wrong);
+}
+
+subtest 'threat model' => sub {
+    my ($rows, @wrong) = wrong_rows(text('docs/security.md'));
+    cmp_ok $rows, '>', 60, 'has rows';
+    is join("\n", @wrong), '', 'each names tests that are there';
+
+    # and it would be seen otherwise
+    my $good = '`integration/docs.t` threat model';
+    for my $case (
+        [$good => 0],
+        ['`unit/test_host.c` is_unambiguous'     => 0],
+        ["$good; `unit/test_host.c` parses"      => 0],
+        ['`integration/docs.t` threat models'    => 1],
+        ['`integration/docs.t`'                  => 1],
+        ['`integration/nothing.t` threat model'  => 1],
+        ['`unit/test_host.c` main'               => 1],
+        ['`unit/test_host.c` assert_int_equal'   => 1],
+        ["$good; `unit/test_host.c` is_nothing"  => 1],
+        ['somewhere'                             => 1],
+        )
+    {
+        (undef, my @seen) = wrong_rows("| a | b | $case->[0] |");
+        is scalar @seen, $case->[1], $case->[0];
+    }
+};
+
 subtest 'nothing names a machine' => sub {
     my @files = split /\n/, `git -C $root ls-files 2>/dev/null`;
     plan skip_all => 'no repository' unless @files;
