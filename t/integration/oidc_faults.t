@@ -5,9 +5,12 @@
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Encode qw(encode_utf8);
 use MIME::Base64 qw(encode_base64url);
-use Mojo::JSON qw(encode_json);
+use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json encode_json);
 use Mojo::URL;
+use Mojo::Util qw(url_escape);
 use Test::More;
 use Time::HiRes qw(time);
 use AML::JWT;
@@ -145,6 +148,54 @@ for my $case (
     fails(early => {callback => $callback}, set => {callback => $callback},
         status => $status, reason => $reason, name => $name);
 }
+
+# ---- attacks ----
+
+my $table = decode_json(path($FindBin::Bin, qw(.. data identity-attacks.json))
+        ->slurp);
+
+subtest 'callbacks that were changed' => sub {
+    set();
+    for my $row (@{$table->{callbacks}}) {
+        my ($me, $back) = comes_back();
+        my $url   = Mojo::URL->new($back);
+        my $state = $url->query->param('state');
+        my %value = ('@state-' => substr($state, 1), '@state+' => "${state}A",
+            '@iss/' => $idp->issuer . '/', '@long' => 'A' x 4000);
+        my $query = $url->query;
+        for my $name (keys %{$row->{query}}) {
+            my $v = $row->{query}{$name};
+            defined $v ? $query->param($name => $value{$v} // $v)
+                : $query->remove($name);
+        }
+        my $tx = $me->navigate("$url", from => $idp->origin);
+        $gw->refused($tx, $row->{status}, $row->{reason}, $row->{name})
+            or diag $gw->log_text('amld.err');
+        unlike $tx->res->body, qr/<script|<img/, 'no markup of others';
+        is_deeply [grep { $_->name eq 'a' } @{$tx->res->cookies}], [],
+            'nor headers';
+        like $tx->res->dom->at('main a')->{href},
+            qr{^/auth/sign-in(?:\?to=/[\w/]*)?$}, 'with a way on';
+        is signed_in($me), undef, 'nobody is signed in';
+    }
+};
+
+subtest 'where to afterwards' => sub {
+    my $ours = quotemeta $studio;
+    for my $row (grep { $_->{reason} eq 'ok' } @{$table->{redirects}}) {
+        my $to = url_escape(encode_utf8($row->{to}));
+        my $me = $gw->browser->stop_at(qr{^(?!$ours/|https://id\.localhost:)});
+        my $tx = $me->navigate("$studio/auth/oidc/$kind?to=$to");
+        my ($back) = grep { $_->req->url->path eq '/auth/callback' }
+            @{$me->trail};
+        my $where = $back->res->headers->location;
+        my $want  = $row->{leads_to} // '/';
+        my $host = Mojo::URL->new($where)->to_abs($back->req->url)->host;
+        is $host, $gw->studio_host, encode_json([$row->{to}]) . ' stays here';
+        like $where, qr{^/(?![/\\])}, 'by a path' if $want eq '/';
+        ok signed_in($me), 'signed in';
+    }
+};
 
 # ---- metadata ----
 
