@@ -50,7 +50,8 @@ const amld_issuer_kind_t amld_issuer_kinds[] = {
      .groups_claim = "groups",
      .roles_claim = "",
      .scopes = "openid profile email groups offline_access",
-     .algs = RS256 | ES256},
+     .algs = RS256 | ES256,
+     .vague = 1},
 
     {.name = "glewlwyd",
      .identity = AML_IDENTITY_SUB,

@@ -30,6 +30,9 @@ typedef struct {
     uint32_t flags;     /* of aml_issuer_t */
     int bare;           /* a refresh token that is no good is answered 400
                          * and nothing else */
+    int vague;          /* whatever is wrong with a refresh token is
+                         * invalid_request: 400 where it is no good, 500 where
+                         * its person can't be looked up, and is not used up */
     int consent;        /* offline_access wants prompt=consent, as OpenID
                          * Connect Core section 11 has it */
 } amld_issuer_kind_t;

@@ -126,7 +126,7 @@ fault_of_fetch(const amld_fetched_t *fetched, amld_fetch_rc_t rc,
         break;
     case AMLD_FETCH_LARGE:
     case AMLD_FETCH_TYPE:
-        f->lost = 1;
+        f->lost = f->one = 1;
         reason = AML_REASON_PROVIDER_ANSWER;
         break;
     case AMLD_FETCH_REFUSED:
@@ -140,11 +140,36 @@ fault_of_fetch(const amld_fetched_t *fetched, amld_fetch_rc_t rc,
 }
 
 
-/* RFC 6749 section 5.2; `bare` as of the issuer's kind. */
+/* Is it one of these? */
 static int
-fault_of_error(const json_t *json, const amld_fetched_t *fetched, int bare,
-               amld_oidc_fault_t *f)
+is_error(const char *error, const char *const *errors)
 {
+    while (*errors != NULL && strcmp(error, *errors) != 0) {
+        errors++;
+    }
+
+    return *errors != NULL;
+}
+
+
+/* How errors are to be read; as of the issuer's kind. */
+typedef struct {
+    int bare;
+    int vague;
+} manner_t;
+
+
+/* RFC 6749 section 5.2, OpenID Connect Core section 3.1.2.6. */
+static int
+fault_of_error(const json_t *json, const amld_fetched_t *fetched,
+               const manner_t *manner, amld_oidc_fault_t *f)
+{
+    /* whoever it is about */
+    static const char *const of_all[] = {"invalid_client",
+                                         "unauthorized_client",
+                                         "temporarily_unavailable", NULL};
+    static const char *const of_person[] = {
+        "interaction_required", "consent_required", "login_required", NULL};
     long status = fetched->status;
     const char *error, *description;
     char detail[sizeof(f->detail)];
@@ -152,7 +177,9 @@ fault_of_error(const json_t *json, const amld_fetched_t *fetched, int bare,
     error = json_string_value(json_object_get(json, "error"));
     description = json_string_value(json_object_get(json, "error_description"));
 
-    if (error == NULL && bare && status == 400 && fetched->n == 0) {
+    f->one = error == NULL || !is_error(error, of_all);
+
+    if (error == NULL && manner->bare && status == 400 && fetched->n == 0) {
         f->invalid_grant = 1;
         return fault_say(f, AML_REASON_SIGN_IN_STALE, "the provider refuses",
                          NULL);
@@ -168,7 +195,10 @@ fault_of_error(const json_t *json, const amld_fetched_t *fetched, int bare,
                     description != NULL ? ": " : "",
                     description != NULL ? description : "");
 
-    f->invalid_grant = strcmp(error, "invalid_grant") == 0;
+    f->anew = is_error(error, of_person);
+    f->invalid_grant = strcmp(error, "invalid_grant") == 0 ||
+                       (manner->vague && status == 400 &&
+                        strcmp(error, "invalid_request") == 0);
 
     return fault_say(f,
                      f->invalid_grant ? AML_REASON_SIGN_IN_STALE
@@ -177,39 +207,54 @@ fault_of_error(const json_t *json, const amld_fetched_t *fetched, int bare,
 }
 
 
+/* What is between may say so of an answer that it has lost, unless that is
+ * known to be the provider's own. */
+static void
+fault_of_server(const json_t *json, const amld_fetched_t *fetched,
+                const manner_t *manner, amld_oidc_fault_t *f)
+{
+    const char *error = json_string_value(json_object_get(json, "error"));
+    char detail[80];
+
+    (void) snprintf(detail, sizeof(detail), "status %ld%s%.40s",
+                    fetched->status, error != NULL ? ", " : "",
+                    error != NULL ? error : "");
+    (void) fault_say(f, AML_REASON_PROVIDER_UNREACHABLE,
+                     "the provider can't answer now", detail);
+
+    f->one = fetched->status != 503 && fetched->status != 429;
+    f->lost = f->one && !(manner->vague && error != NULL);
+}
+
+
 /* The object that was answered; NULL and the fault. */
 static json_t *
-answer_read(const amld_fetched_t *fetched, int bare, amld_oidc_fault_t *f)
+answer_read(const amld_fetched_t *fetched, const manner_t *manner,
+            amld_oidc_fault_t *f)
 {
-    char detail[40];
-    json_t *json;
+    json_t *json = aml_json_object((aml_str_t){fetched->body, fetched->n});
 
     f->retry_after = fetched->retry_after;
-    (void) snprintf(detail, sizeof(detail), "status %ld", fetched->status);
 
-    if (fetched->status / 100 == 5 || fetched->status == 429) {
-        /* what is between may say so of an answer that it has lost */
-        f->lost = fetched->status != 503 && fetched->status != 429;
-        (void) fault_say(f, AML_REASON_PROVIDER_UNREACHABLE,
-                         "the provider can't answer now", detail);
-        return NULL;
+    if (fetched->status == 200 && json != NULL) {
+        return json;
     }
 
-    json = aml_json_object((aml_str_t){fetched->body, fetched->n});
-
-    if (fetched->status != 200) {
-        (void) fault_of_error(json, fetched, bare, f);
-        json_decref(json);
-        return NULL;
-    }
-
-    if (json == NULL) {
-        f->lost = 1;
+    if (fetched->status == 200) {
+        f->lost = f->one = 1;
         (void) fault_say(f, AML_REASON_PROVIDER_ANSWER,
                          "the provider's answer is not JSON", NULL);
+
+    } else if (fetched->status / 100 == 5 || fetched->status == 429) {
+        fault_of_server(json, fetched, manner, f);
+
+    } else {
+        (void) fault_of_error(json, fetched, manner, f);
     }
 
-    return json;
+    json_decref(json);
+
+    return NULL;
 }
 
 
@@ -229,7 +274,7 @@ tokens_read(json_t *json, amld_oidc_tokens_t *t, amld_oidc_fault_t *f)
     text = json_string_value(json_object_get(json, "access_token"));
 
     if (text == NULL || type == NULL || strcasecmp(type, "Bearer") != 0) {
-        f->lost = 1;
+        f->lost = f->one = 1;
         return fault_say(f, AML_REASON_PROVIDER_ANSWER,
                          "the provider's answer has no access token", NULL);
     }
@@ -266,10 +311,12 @@ amld_oidc_tokens_clear(amld_oidc_tokens_t *tokens)
 
 /* Takes the form; it is NULL without memory. */
 static int
-tokens_ask(const amld_oidc_client_t *c, char *form, amld_oidc_tokens_t *tokens,
-           amld_oidc_fault_t *f)
+tokens_ask(const amld_oidc_client_t *c, char *form, int refresh,
+           amld_oidc_tokens_t *tokens, amld_oidc_fault_t *f)
 {
     const amld_issuer_config_t *i = c->issuer;
+    manner_t manner = {.bare = i->kind->bare,
+                       .vague = refresh && i->kind->vague};
     amld_fetch_t fetch = {.url = c->metadata->token_endpoint,
                           .ca = i->ca,
                           .proxy = i->proxy,
@@ -314,7 +361,7 @@ tokens_ask(const amld_oidc_client_t *c, char *form, amld_oidc_tokens_t *tokens,
         if (fetch_rc != AMLD_FETCH_OK) {
             (void) fault_of_fetch(&fetched, fetch_rc, f);
         } else {
-            json = answer_read(&fetched, i->kind->bare, f);
+            json = answer_read(&fetched, &manner, f);
             rc = json != NULL ? tokens_read(json, tokens, f) : -1;
         }
         amld_fetched_clear(&fetched);
@@ -347,7 +394,7 @@ amld_oidc_code(const amld_oidc_client_t *c, const char *code,
         form = amld_fetch_form(form, fields[i][0], fields[i][1]);
     }
 
-    return tokens_ask(c, form, tokens, fault);
+    return tokens_ask(c, form, 0, tokens, fault);
 }
 
 
@@ -365,7 +412,7 @@ amld_oidc_refresh(const amld_oidc_client_t *c, const char *refresh_token,
         form = amld_fetch_form(form, "refresh_token", refresh_token);
     }
 
-    return tokens_ask(c, form, tokens, fault);
+    return tokens_ask(c, form, 1, tokens, fault);
 }
 
 
@@ -382,6 +429,7 @@ amld_oidc_userinfo(const amld_oidc_client_t *c, const char *access_token,
                           .most = AMLD_OIDC_ANSWER_MAX,
                           .seconds = AMLD_OIDC_SECONDS,
                           .cancel = c->cancel};
+    manner_t manner = {0};
     amld_fetched_t fetched = {0};
     json_t *json = NULL;
     amld_fetch_rc_t rc;
@@ -398,7 +446,7 @@ amld_oidc_userinfo(const amld_oidc_client_t *c, const char *access_token,
     if (rc != AMLD_FETCH_OK) {
         (void) fault_of_fetch(&fetched, rc, fault);
     } else {
-        json = answer_read(&fetched, 0, fault);
+        json = answer_read(&fetched, &manner, fault);
     }
     amld_fetched_clear(&fetched);
 

@@ -32,6 +32,8 @@ typedef struct {
     const char *why;     /* for the log, static */
     char detail[160];    /* the same: what the provider said; may be empty */
     int invalid_grant;   /* the code or refresh token is no good */
+    int anew;            /* it may be good, but the person has to be asked */
+    int one;             /* others may fare better than this one */
     int lost;            /* the provider may have done it all the same */
     long retry_after;    /* seconds that it asks for; -1 */
 } amld_oidc_fault_t;

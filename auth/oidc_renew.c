@@ -12,24 +12,24 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/oidc_pace.h"
 #include "auth/oidc_renewal.h"
 #include "auth/sign_in_secrets.h"
 
-#define START_SPREAD 30 /* seconds over which those are asked that are late */
+#define NO_SECTION (-1) /* of the configuration, or it is not known yet */
 
 typedef struct {
     int64_t due; /* seconds since 1970 */
     aml_principal_id_t sign_in;
-    int clean; /* that it was asked before has done nothing */
+    int section;
+    unsigned failures; /* in a row */
+    int clean;         /* that it was asked before has done nothing */
 } entry_t;
 
 /* A provider. */
 typedef struct {
-    unsigned active; /* requests under way */
-    unsigned failures;
-    int64_t until;  /* is left alone until then */
-    int64_t second; /* in this second … */
-    unsigned begun; /* … so many have begun */
+    amld_pace_t pace;
+    const char *said; /* why it can't be asked, once that was logged */
 } provider_t;
 
 struct amld_oidc_renewer {
@@ -150,97 +150,160 @@ heap_take(amld_oidc_renewer_t *r)
 }
 
 
-/* ---- providers; under the mutex ---- */
+/* ---- providers ---- */
 
-/* 0 when one more may be asked now, or when to look again. */
+/* As amld_pace_begin(). */
 static int64_t
-provider_begin(provider_t *p, int64_t now)
+provider_begin(amld_oidc_renewer_t *r, const entry_t *e)
 {
-    unsigned most = p->failures > 0 ? 1 : AMLD_RENEW_AT_ONCE;
+    int64_t later;
 
-    if (p->until > now) {
-        return p->until + chance(5);
-    }
+    pthread_mutex_lock(&r->mutex);
+    later = amld_pace_begin(&r->providers[e->section].pace, renew_now());
+    pthread_mutex_unlock(&r->mutex);
 
-    if (p->second != now) {
-        p->second = now;
-        p->begun = 0;
-    }
-
-    if (p->active >= most || p->begun >= AMLD_RENEW_A_SECOND) {
-        return now + 1 + (p->failures > 0 ? chance(5) : 0);
-    }
-
-    p->active++;
-    p->begun++;
-
-    return 0;
+    return later;
 }
 
 
-static void
-provider_end(provider_t *p, const amld_renewal_t *renewal, int64_t now)
+static amld_pace_end_t
+pace_end_of(const amld_renewal_t *renewal, const entry_t *e)
 {
-    p->active--;
-
-    if (renewal->end != AMLD_RENEWAL_FAILED) {
-        p->failures = 0;
-        p->until = 0;
-        return;
+    switch (renewal->end) {
+    case AMLD_RENEWAL_FAILED:
+        return e->failures > 0 ? AMLD_PACE_AGAIN : AMLD_PACE_ONE;
+    case AMLD_RENEWAL_DOWN:
+        return AMLD_PACE_DOWN;
+    default:
+        return AMLD_PACE_GOOD;
     }
+}
 
-    p->failures++;
-    p->until = now + amld_oidc_renew_pause(p->failures, renewal->retry_after);
+
+/* Until when it is left alone. */
+static int64_t
+provider_end(amld_oidc_renewer_t *r, const entry_t *e, amld_pace_end_t end,
+             long retry_after)
+{
+    amld_pace_t *pace = &r->providers[e->section].pace;
+    int64_t until;
+
+    pthread_mutex_lock(&r->mutex);
+    amld_pace_end(pace, end, retry_after, renew_now());
+    until = pace->until;
+    pthread_mutex_unlock(&r->mutex);
+
+    return until;
+}
+
+
+/* Once for each change: it may be so for days. */
+static void
+provider_say(amld_oidc_renewer_t *r, const entry_t *e, const char *why)
+{
+    provider_t *p = &r->providers[e->section];
+    const char *said;
+
+    pthread_mutex_lock(&r->mutex);
+    said = p->said;
+    p->said = why;
+    pthread_mutex_unlock(&r->mutex);
+
+    if (why != NULL && (said == NULL || strcmp(said, why) != 0)) {
+        amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": nobody is renewed: %s",
+                 r->d->config->issuers[e->section].name, why);
+    }
 }
 
 
 /* ---- a turn ---- */
+
+/* 0, or when it may be asked.  Which section it is has to be read once; what
+ * waits then is not read again and again. */
+static int64_t
+turn_begin(amld_oidc_renewer_t *r, entry_t *e, amld_renewal_t *renewal,
+           amld_renewal_rc_t *rc)
+{
+    int known = e->section != NO_SECTION;
+    int64_t later = known ? provider_begin(r, e) : 0;
+
+    *rc = AMLD_RENEWAL_READY;
+    if (later != 0) {
+        return later;
+    }
+
+    *rc = amld_renewal_open(r->d, r->sealer, &e->sign_in, e->clean, renewal);
+
+    if (*rc != AMLD_RENEWAL_READY) {
+        if (known) {
+            (void) provider_end(r, e, AMLD_PACE_NONE, -1);
+        }
+        return 0;
+    }
+
+    if (!known) {
+        e->section = (int) (renewal->issuer - r->d->config->issuers);
+        later = provider_begin(r, e);
+        if (later != 0) {
+            amld_renewal_close(renewal);
+        }
+    }
+
+    return later;
+}
+
+
+/* When to look at the entry again; 0: never. */
+static int64_t
+turn_end(amld_oidc_renewer_t *r, entry_t *e, const amld_renewal_t *renewal)
+{
+    int64_t until;
+
+    until = provider_end(r, e, pace_end_of(renewal, e), renewal->retry_after);
+    provider_say(r, e, renewal->why);
+    e->clean = renewal->clean;
+
+    switch (renewal->end) {
+    case AMLD_RENEWAL_FAILED:
+        return renew_now() +
+               amld_oidc_renew_pause(++e->failures, renewal->retry_after);
+    case AMLD_RENEWAL_DOWN:
+        return until + chance(5);
+    case AMLD_RENEWAL_DONE:
+        e->failures = 0;
+        return renewal->due;
+    default:
+        return 0;
+    }
+}
+
 
 /* Without the mutex.  1 when the entry is to be looked at again. */
 static int
 renew_turn(amld_oidc_renewer_t *r, entry_t *e)
 {
     amld_renewal_t renewal;
+    amld_renewal_rc_t rc;
     int64_t later;
-    size_t which;
 
-    switch (
-        amld_renewal_open(r->d, r->sealer, &e->sign_in, e->clean, &renewal)) {
-    case AMLD_RENEWAL_READY:
-        break;
-    case AMLD_RENEWAL_GONE:
+    later = turn_begin(r, e, &renewal, &rc);
+
+    if (rc == AMLD_RENEWAL_GONE) {
         return 0;
-    default: /* the registry */
-        e->due = renew_now() + 30 + chance(30);
-        return 1;
     }
-
-    which = (size_t) (renewal.issuer - r->d->config->issuers);
-
-    pthread_mutex_lock(&r->mutex);
-    later = provider_begin(&r->providers[which], renew_now());
-    pthread_mutex_unlock(&r->mutex);
-
+    if (rc != AMLD_RENEWAL_READY) {
+        later = renew_now() + 30 + chance(30);
+    }
     if (later != 0) {
-        amld_renewal_close(&renewal);
         e->due = later;
         return 1;
     }
 
     amld_renewal_run(r->d, r->sealer, &r->ends, &renewal);
-
-    pthread_mutex_lock(&r->mutex);
-    provider_end(&r->providers[which], &renewal, renew_now());
-    later = r->providers[which].until;
-    pthread_mutex_unlock(&r->mutex);
-
-    e->clean = renewal.clean;
-    e->due =
-        renewal.end == AMLD_RENEWAL_FAILED ? later + chance(5) : renewal.due;
+    e->due = turn_end(r, e, &renewal);
     amld_renewal_close(&renewal);
 
-    return renewal.end == AMLD_RENEWAL_FAILED ||
-           (renewal.end == AMLD_RENEWAL_DONE && e->due != 0);
+    return e->due != 0;
 }
 
 
@@ -289,7 +352,8 @@ void
 amld_oidc_renewer_add(amld_oidc_renewer_t *r, const aml_principal_id_t *sign_in,
                       int64_t due)
 {
-    entry_t e = {.due = due, .sign_in = *sign_in, .clean = 1};
+    entry_t e = {
+        .due = due, .sign_in = *sign_in, .section = NO_SECTION, .clean = 1};
 
     if (r == NULL) {
         return;
@@ -303,16 +367,51 @@ amld_oidc_renewer_add(amld_oidc_renewer_t *r, const aml_principal_id_t *sign_in,
 }
 
 
+typedef struct {
+    amld_oidc_renewer_t *renewer;
+    int64_t now;
+    uint64_t late;
+    int64_t spread;
+} take_up_t;
+
+
+static int
+take_up_count(void *data, const aml_principal_id_t *sign_in, int64_t due)
+{
+    take_up_t *t = data;
+
+    (void) sign_in;
+    t->late += due <= t->now;
+
+    return 0;
+}
+
+
 /* Whether what was asked when amld ended has done anything is not known. */
 static int
-renew_take_up(void *data, const aml_principal_id_t *sign_in, int64_t due)
+take_up_each(void *data, const aml_principal_id_t *sign_in, int64_t due)
 {
-    amld_oidc_renewer_t *r = data;
-    int64_t now = renew_now();
-    entry_t e = {.due = due > now ? due : now + chance(START_SPREAD),
-                 .sign_in = *sign_in};
+    const take_up_t *t = data;
+    entry_t e = {.due = due > t->now ? due : t->now + chance(t->spread),
+                 .sign_in = *sign_in,
+                 .section = NO_SECTION};
 
-    return heap_add(r, &e) != 0;
+    return heap_add(t->renewer, &e) != 0;
+}
+
+
+static aml_registry_rc_t
+renew_take_up(amld_oidc_renewer_t *r, aml_registry_txn_t *txn)
+{
+    take_up_t t = {.renewer = r, .now = renew_now()};
+    aml_registry_rc_t rc;
+
+    rc = amld_sign_in_secrets_each(txn, take_up_count, &t);
+    t.spread = amld_pace_spread(t.late);
+
+    return rc == AML_REGISTRY_OK
+               ? amld_sign_in_secrets_each(txn, take_up_each, &t)
+               : rc;
 }
 
 
@@ -325,7 +424,7 @@ renew_begin(amld_oidc_renewer_t *r)
 
     rc = aml_registry_read(r->d->registry, &txn);
     if (rc == AML_REGISTRY_OK) {
-        rc = amld_sign_in_secrets_each(txn, renew_take_up, r);
+        rc = renew_take_up(r, txn);
         aml_registry_end(txn);
     }
     if (rc != AML_REGISTRY_OK) {

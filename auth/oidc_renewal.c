@@ -425,58 +425,99 @@ renewal_refused(amld_t *d, const amld_sealer_t *sealer, amld_renewal_t *r)
 }
 
 
+/* Neither did the provider renew it, nor say that it never will. */
+static void
+renewal_failed(amld_renewal_t *r, const amld_oidc_fault_t *fault)
+{
+    char text[320];
+
+    amld_oidc_fault_text(fault, text, sizeof(text));
+
+    if (fault->one) {
+        amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": %s: %s", r->issuer->name,
+                 r->sign_in.name, text);
+        r->end = AMLD_RENEWAL_FAILED;
+    } else {
+        amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": %s", r->issuer->name,
+                 text);
+        r->end = AMLD_RENEWAL_DOWN;
+    }
+
+    r->clean = !r->unclear && !fault->lost;
+    r->retry_after = fault->retry_after;
+}
+
+
 /* ---- all of it ---- */
+
+/* Writes down that the provider is asked; 0 when it must not be. */
+static int
+renewal_asks(amld_t *d, amld_renewal_t *r)
+{
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
+
+    if (!r->secret.asked) {
+        rc = renewal_commit(d, write_asked, r);
+    }
+
+    if (rc == AML_REGISTRY_NOTFOUND) {
+        r->end = AMLD_RENEWAL_ENDED;
+
+    } else if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "renewal: %s", aml_registry_strerror(rc));
+        r->end = AMLD_RENEWAL_FAILED;
+    }
+
+    return rc == AML_REGISTRY_OK;
+}
+
+
+static void
+renewal_ask(amld_t *d, const amld_sealer_t *sealer,
+            const amld_oidc_client_t *client, amld_renewal_t *r)
+{
+    amld_oidc_tokens_t tokens;
+    amld_oidc_fault_t fault;
+
+    if (amld_oidc_refresh(client, r->secret.refresh_token, &tokens, &fault) ==
+        0) {
+        renewal_granted(d, sealer, client, r, &tokens);
+
+    } else if (fault.anew) {
+        renewal_end(d, r, AML_REASON_PROVIDER_REFUSED,
+                    "the provider wants them to sign in anew");
+
+    } else if (fault.invalid_grant) {
+        renewal_refused(d, sealer, r);
+
+    } else {
+        renewal_failed(r, &fault);
+    }
+
+    amld_oidc_tokens_clear(&tokens);
+}
+
 
 void
 amld_renewal_run(amld_t *d, const amld_sealer_t *sealer,
                  const atomic_int *cancel, amld_renewal_t *r)
 {
     amld_oidc_client_t client = {.issuer = r->issuer, .cancel = cancel};
-    amld_oidc_tokens_t tokens = {.json = NULL};
-    amld_oidc_fault_t fault = {0};
     amld_discovery_t metadata;
-    aml_registry_rc_t rc;
-    char text[320];
 
-    r->end = AMLD_RENEWAL_FAILED;
-
-    if (amld_key_keeper_metadata(d->keys, r->issuer, &metadata, &fault.why) !=
-            0 ||
-        metadata.token_endpoint == NULL) {
-        amld_discovery_clear(&metadata);
-        return; /* the keeper has said so */
-    }
-    client.metadata = &metadata;
-
-    if (!r->secret.asked) {
-        rc = renewal_commit(d, write_asked, r);
-        if (rc != AML_REGISTRY_OK) {
-            if (rc == AML_REGISTRY_NOTFOUND) {
-                r->end = AMLD_RENEWAL_ENDED;
-            } else {
-                amld_log(AMLD_LOG_ERROR, "renewal: %s",
-                         aml_registry_strerror(rc));
-            }
-            amld_discovery_clear(&metadata);
-            return;
-        }
+    if (amld_key_keeper_metadata(d->keys, r->issuer, &metadata, &r->why) == 0) {
+        r->why = metadata.token_endpoint == NULL
+                     ? "its metadata has no token_endpoint"
+                     : NULL;
     }
 
-    if (amld_oidc_refresh(&client, r->secret.refresh_token, &tokens, &fault) ==
-        0) {
-        renewal_granted(d, sealer, &client, r, &tokens);
+    if (r->why != NULL) {
+        r->end = AMLD_RENEWAL_DOWN;
 
-    } else if (fault.invalid_grant) {
-        renewal_refused(d, sealer, r);
-
-    } else {
-        amld_oidc_fault_text(&fault, text, sizeof(text));
-        amld_log(AMLD_LOG_WARN, "renewal: by \"%s\": %s", r->issuer->name,
-                 text);
-        r->clean = !r->unclear && !fault.lost;
-        r->retry_after = fault.retry_after;
+    } else if (renewal_asks(d, r)) {
+        client.metadata = &metadata;
+        renewal_ask(d, sealer, &client, r);
     }
 
-    amld_oidc_tokens_clear(&tokens);
     amld_discovery_clear(&metadata);
 }

@@ -24,7 +24,8 @@ typedef enum {
 typedef enum {
     AMLD_RENEWAL_DONE = 0, /* again when it is due, or never */
     AMLD_RENEWAL_ENDED,    /* the sign-in has ended */
-    AMLD_RENEWAL_FAILED    /* the provider is to be asked again later */
+    AMLD_RENEWAL_FAILED,   /* it is to be tried again later */
+    AMLD_RENEWAL_DOWN      /* and so is whatever else the provider renews */
 } amld_renewal_end_t;
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct {
     int64_t due;      /* 0: never */
     long retry_after; /* seconds, -1 */
     int clean;        /* what was asked has done nothing */
+    const char *why;  /* it is DOWN, static; NULL where that was logged */
 } amld_renewal_t;
 
 /*

@@ -14,6 +14,7 @@ package AML::StandInProvider;
 #     metadata  members of the metadata, likewise
 #     alg, kid, key    what ID tokens are signed with: name, id, PEM file
 #     refresh   false: no refresh tokens; or the error that they are answered
+#     refuse    {sub => [status, error]}: what refresh tokens of some are answered
 #     tls       "wrong": the certificate of another name
 
 use Mojo::Base 'AML::KeyServer', -signatures;
@@ -197,6 +198,8 @@ sub serve_token ($self, $state, $query, $form, $head) {
         $given = unpacked($form->{refresh_token});
         return answer_json(400, {error => $state->{refresh}})
             if $state->{refresh} && $state->{refresh} =~ /^[a-z]/;
+        my $refused = ($state->{refuse} // {})->{$given->{user}{sub} // ''};
+        return answer_json($refused->[0], {error => $refused->[1]}) if $refused;
         return answer_json(400, {error => 'invalid_grant'})
             unless $given->{user} && $self->use_up($form->{refresh_token});
         my %now = %{$state->{user} // {}};

@@ -1,0 +1,78 @@
+# What a provider's answer to one sign-in means for that one and for all others,
+# by a stand-in that answers some people otherwise than the rest.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Mojo::JSON qw(decode_json);
+use Test::More;
+use AML::StandInProvider;
+use AML::Test;
+use AML::Wait qw(wait_for);
+
+my $idp  = AML::StandInProvider->new(name => 'corp');
+my %more = (kind => 'dex');
+my $gw   = AML::Test->start(
+    providers => [$idp],
+    amld      => sub ($text) { $text . $idp->section(%more) },
+);
+my $studio = $gw->studio;
+$idp->set(token => {expires_in => 2});    # renewed after five seconds
+
+sub enter ($sub) {
+    $idp->set(user => {sub => $sub, sid => "s-$sub", name => ucfirst $sub});
+    my $me = $gw->browser;
+    is $me->navigate("$studio/auth/oidc/corp?to=/auth/tokens")->req->url->path,
+        '/auth/tokens', "$sub is signed in"
+        or diag $gw->log_text('amld.err');
+    $idp->set(user => undef);
+    return $me;
+}
+
+sub is_in ($me) {
+    $me->navigate("$studio/auth/tokens")->req->url->path eq '/auth/tokens';
+}
+
+sub is_out ($me, $name, $seconds = 30) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_for(sub { !is_in($me) }, $seconds), $name
+        or diag $gw->log_text('amld.err');
+}
+
+# How often the log has that.
+sub logged ($pattern) { scalar(() = $gw->log_text('amld.err') =~ /$pattern/mg) }
+
+sub audited ($name) {
+    my ($end) = grep { $_->{event} eq 'session-end' && $_->{name} eq $name }
+        map { decode_json($_) } split /\n/,
+        Mojo::File->new($gw->dir, 'audit.log')->slurp;
+    return $end ? $end->{reason} : undef;
+}
+
+subtest 'some whom it cannot renew do not keep it from the others' => sub {
+    my @some = map { "some$_" } 1 .. 8;
+    $idp->set(refuse => {map { $_ => [500, 'invalid_request'] } @some});
+    my @in = map { enter($_) } @some;
+    for my $name (@some) {
+        ok wait_for(sub { logged(qr/renewal: by "corp": \u$name: /) }, 60),
+            "$name is tried" or diag $gw->log_text('amld.err');
+    }
+    my $ada = enter('ada');
+    $idp->set(refuse => {%{$idp->state->{refuse}},
+        ada => [400, 'invalid_request']});
+    is_out($ada, 'who is let in no more is out', 40);
+    is audited('Ada'), 'provider_refused', 'as the audit log says';
+    ok is_in($_), 'the others stay' for @in;
+    $idp->set(refuse => {$some[0] => [400, 'invalid_request']});
+    is_out($in[0], 'a refusal after that is none that was lost', 60);
+};
+
+subtest 'who has to be asked there anew is out' => sub {
+    my $bob = enter('bob');
+    $idp->set(refuse => {bob => [400, 'interaction_required']});
+    is_out($bob, 'is out');
+    is audited('Bob'), 'provider_refused', 'as the audit log says';
+};
+
+$idp->set(refuse => undef);
+$gw->done;
