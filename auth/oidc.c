@@ -160,6 +160,16 @@ amld_oidc_issuer(const amld_config_t *config, const char *iss)
 }
 
 
+void
+amld_oidc_redirect_uri(const amld_config_t *config,
+                       const amld_issuer_config_t *issuer,
+                       char uri[AMLD_OIDC_URI_SIZE])
+{
+    (void) snprintf(uri, AMLD_OIDC_URI_SIZE, "%s" AMLD_OIDC_CALLBACK "%s",
+                    config->studio, issuer->name);
+}
+
+
 const amld_issuer_config_t *
 amld_oidc_only_way(const amld_config_t *config)
 {

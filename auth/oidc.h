@@ -2,7 +2,7 @@
  * Signing in and out with an identity provider, OpenID Connect Core 1.0.
  *
  *   GET  /auth/oidc/{issuer}?to=…    to the provider: oidc_sign_in.c
- *   GET  /auth/callback              and back
+ *   GET  /auth/callback/{issuer}     and back
  *   GET  /auth/leave?code=…          to sign out there, too: oidc_sign_out.c
  *   POST /auth/backchannel-logout    the provider tells of one
  *
@@ -17,7 +17,8 @@
 #include "auth/sealed.h"
 #include "computes/http.h"
 
-#define AMLD_OIDC_CALLBACK "/auth/callback"
+#define AMLD_OIDC_CALLBACK "/auth/callback/" /* and the section's name */
+#define AMLD_OIDC_URI_SIZE 512
 
 /* Answered at once, and those that ask providers. */
 extern const amld_http_route_t amld_oidc_routes[];
@@ -41,6 +42,12 @@ struct amld_oidc_renewer *amld_oidc_renewer(const amld_oidc_t *o);
 /* The section whose `iss` that may be, and with which people sign in; NULL. */
 const amld_issuer_config_t *
 amld_oidc_issuer(const amld_config_t *config, const char *iss);
+
+/* Where its provider sends people back to: an address for each section, so that
+ * none can pass another's code off as its own (RFC 9700 section 4.4). */
+void amld_oidc_redirect_uri(const amld_config_t *config,
+                            const amld_issuer_config_t *issuer,
+                            char uri[AMLD_OIDC_URI_SIZE]);
 
 /* The one that people have to sign in with, where there is no other way; NULL.
  */

@@ -204,7 +204,8 @@ oidc_authorize_url(const amld_t *d, const amld_issuer_config_t *issuer,
                    const amld_oidc_flow_t *flow, const char *state,
                    const char *prompt)
 {
-    char challenge[AMLD_SECRET_SIZE], callback[512], *form = NULL, *url;
+    char challenge[AMLD_SECRET_SIZE], callback[AMLD_OIDC_URI_SIZE],
+        *form = NULL, *url;
     const char *endpoint = metadata->authorization_endpoint;
     const char *const fields[][2] = {
         {"response_type", "code"},
@@ -220,8 +221,7 @@ oidc_authorize_url(const amld_t *d, const amld_issuer_config_t *issuer,
     size_t i, n = sizeof(fields) / sizeof(fields[0]) - (prompt == NULL);
 
     oidc_challenge(flow->verifier, challenge);
-    (void) snprintf(callback, sizeof(callback), "%s" AMLD_OIDC_CALLBACK,
-                    d->config->studio);
+    amld_oidc_redirect_uri(d->config, issuer, callback);
 
     for (i = 0; i < n && (i == 0 || form != NULL); i++) {
         form = amld_fetch_form(form, fields[i][0], fields[i][1]);
@@ -360,12 +360,11 @@ callback_who(callback_t *c, const char *code, amld_oidc_fault_t *fault)
     amld_oidc_client_t client = {.issuer = c->issuer,
                                  .metadata = &c->metadata,
                                  .cancel = amld_oidc_cancelled(c->d->oidc)};
-    char callback[512];
+    char callback[AMLD_OIDC_URI_SIZE];
     aml_reason_t rc;
     json_t *userinfo;
 
-    (void) snprintf(callback, sizeof(callback), "%s" AMLD_OIDC_CALLBACK,
-                    c->d->config->studio);
+    amld_oidc_redirect_uri(c->d->config, c->issuer, callback);
 
     if (amld_oidc_code(&client, code, callback, c->flow->verifier, &c->tokens,
                        fault) != 0) {
@@ -396,8 +395,21 @@ callback_who(callback_t *c, const char *code, amld_oidc_fault_t *fault)
 }
 
 
-/* RFC 9207 section 2.4: whose answer it is, so that no other provider's code is
- * sent to this one. */
+/*
+ * RFC 9700 section 4.4: whose answer it is, so that no other provider's code is
+ * sent to this one.  Each sends people back to the address of its section, and
+ * that has to be the flow's.
+ */
+static int
+callback_address_fits(const callback_t *c)
+{
+    const char *name = amld_request_param(c->request, "issuer");
+
+    return name != NULL && strcmp(name, c->flow->issuer) == 0;
+}
+
+
+/* The same by RFC 9207 section 2.4, where the provider says who it is. */
 static int
 callback_iss_fits(const callback_t *c)
 {
@@ -726,6 +738,13 @@ callback_finish(callback_t *c, amld_response_t *response)
     const char *code = amld_request_query(c->request, "code"), *why;
     amld_oidc_fault_t fault = {0};
 
+    if (!callback_address_fits(c)) {
+        fault.reason = AML_REASON_PROVIDER_ANSWER;
+        fault.why = "the answer came to another provider's address";
+        oidc_failed(c->d, c->request, response, c->issuer, &fault, c->flow->to);
+        return;
+    }
+
     if (amld_key_keeper_metadata(c->d->keys, c->issuer, &c->metadata, &why) !=
             0 ||
         c->metadata.token_endpoint == NULL) {
@@ -808,7 +827,7 @@ oidc_callback(amld_t *d, const amld_request_t *request,
 
 const amld_http_route_t amld_oidc_slow_routes[] = {
     {"GET", "/auth/oidc/{issuer}", oidc_start},
-    {"GET", AMLD_OIDC_CALLBACK, oidc_callback},
+    {"GET", AMLD_OIDC_CALLBACK "{issuer}", oidc_callback},
     {"GET", "/auth/leave", amld_oidc_leave},
     {NULL, NULL, NULL},
 };

@@ -40,10 +40,10 @@ sub set (%change) {
 
 # Begins a sign-in and stops where the provider sends it back.
 sub comes_back ($me = $gw->browser) {
-    $me->stop_at(qr{/auth/callback});
+    $me->stop_at(qr{/auth/callback/});
     my $url = $me->navigate($start)->res->headers->location // '';
     $me->stop_at(undef);
-    like $url, qr{/auth/callback\?}, 'comes back';
+    like $url, qr{/auth/callback/$kind\?}, 'comes back';
     return ($me, $url);
 }
 

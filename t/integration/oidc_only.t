@@ -68,7 +68,7 @@ subtest 'what is asked for' => sub {
     is $q->{code_challenge_method}, 'S256', 'with PKCE';
     like $q->{$_}, qr/^[\w-]{43}$/, $_ for qw(state nonce code_challenge);
     is $q->{client_id}, 'aml & co', 'by whom';
-    is $q->{redirect_uri}, "$studio/auth/callback", 'back to where';
+    is $q->{redirect_uri}, "$studio/auth/callback/corp", 'back to where';
     is $q->{scope}, 'openid profile email', 'scopes of its kind';
     is $q->{prompt}, undef, 'as the provider likes';
     my $again = asked($gw->browser, "$studio/auth/oidc/corp?to=/");

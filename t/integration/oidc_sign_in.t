@@ -21,10 +21,10 @@ my $gw  = AML::Test->start(
 );
 my $studio = $gw->studio;
 my $cookie = sub ($browser) { $browser->cookie('__Host-aml', $gw->studio_host) };
-my $callback = "$studio/auth/callback";
 
 # A browser that stops where the provider sends it back to us, and that address.
 sub comes_back ($idp, $user, $to = '/auth/sessions', $browser = $gw->browser) {
+    my $callback = $studio . $idp->callback;
     $browser->stop_at(qr/^\Q$callback\E/);
     my $tx = $idp->enter($browser, $user,
         "$studio/auth/oidc/@{[$idp->kind]}?to=$to");
@@ -54,6 +54,7 @@ sub sign_ins ($browser) {
 
 sub run ($idp) {
     my $kind = $idp->kind;
+    my $callback = $studio . $idp->callback;
     $gw->amld_ok(qw(role assign --group researchers --space), $idp->issuer,
         qw(--role Contributor --scope), $gw->workspace);
 
@@ -66,7 +67,7 @@ sub run ($idp) {
             @{$me->trail};
         ok $flags{'__Host-aml'}->secure && $flags{'__Host-aml'}->httponly,
             'a cookie for no script';
-        my ($back) = grep { $_->req->url->path eq '/auth/callback' }
+        my ($back) = grep { $_->req->url->path eq $idp->callback }
             @{$me->trail};
         is $back->res->headers->cache_control, 'no-store', 'nothing is kept';
         is $back->res->headers->referrer, undef;
@@ -193,7 +194,7 @@ sub run ($idp) {
         $tx = $idp->sign_in($me, $tx, 'alice')
             if $tx->req->url->host eq $idp->host;
         is $tx->req->url->path, '/auth/tokens', 'is taken along';
-        my @codes = grep { $_->req->url->path eq '/auth/callback' }
+        my @codes = grep { $_->req->url->path eq $idp->callback }
             @{$me->trail};
         isnt $codes[-1]->req->url->query->param('code'),
             Mojo::URL->new($url)->query->param('code'), 'by a code of its own';

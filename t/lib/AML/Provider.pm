@@ -81,6 +81,7 @@ sub host ($self)   { $self->kind . '.localhost' }
 sub origin ($self) { 'https://' . $self->host . ':' . $self->port }
 sub discovery ($self) { $self->issuer . '/.well-known/openid-configuration' }
 sub ca ($self)        { $self->dir . '/tls/ca.pem' }
+sub callback ($self) { '/auth/callback/' . $self->kind }    # at the gateway
 sub password ($self, $user) { $self->users->{$user}{password} }
 
 # Options: gw, whose directory and authority are used and whose addresses the
@@ -114,7 +115,7 @@ sub start ($self, %o) {
 
 sub take_addresses ($self, $gw) {
     @{$self->redirect_uris}
-        or $self->redirect_uris([$gw->studio_url('/auth/callback')]);
+        or $self->redirect_uris([$gw->studio_url($self->callback)]);
     @{$self->post_logout_uris}
         or $self->post_logout_uris([$gw->studio_url('/auth/signed-out')]);
     $self->backchannel_uri
