@@ -186,7 +186,7 @@ subtest 'where to afterwards' => sub {
         my $to = url_escape(encode_utf8($row->{to}));
         my $me = $gw->browser->stop_at(qr{^(?!$ours/|https://id\.localhost:)});
         my $tx = $me->navigate("$studio/auth/oidc/$kind?to=$to");
-        my ($back) = grep { $_->req->url->path eq '/auth/callback' }
+        my ($back) = grep { $_->req->url->path eq "/auth/callback/$kind" }
             @{$me->trail};
         my $where = $back->res->headers->location;
         my $want  = $row->{leads_to} // '/';

@@ -14,7 +14,7 @@ my $me    = $gw->opened('creator', 'first-lab');
 my $where = '?host=' . $gw->app_host('first-lab') . ':' . $gw->port
     . '&browser=' . ('a' x 64) . '&to=/lab';
 my @pages = ('/', '/auth/sign-in', '/auth/sessions', '/auth/tokens',
-    '/auth/device', '/auth/signed-out', '/auth/callback', '/auth/leave',
+    '/auth/device', '/auth/signed-out', '/auth/callback/corp', '/auth/leave',
     '/auth/nothing', "/auth/handoff$where");
 
 sub id ($what, $path) { "$what: " . $path =~ s/\?.*//r }
