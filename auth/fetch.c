@@ -304,6 +304,20 @@ fetch_options(CURL *curl, const amld_fetch_t *f, fetch_state_t *s)
 }
 
 
+/* Whoever has not got the request can't have done what it asks for. */
+static amld_fetch_rc_t
+fetch_broken(CURL *curl, amld_fetch_rc_t otherwise)
+{
+    curl_off_t until_sent = 0;
+
+    return curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &until_sent) ==
+                       CURLE_OK &&
+                   until_sent == 0
+               ? AMLD_FETCH_UNREACHABLE
+               : otherwise;
+}
+
+
 static amld_fetch_rc_t
 fetch_rc(CURLcode rc, fetch_state_t *s, CURL *curl)
 {
@@ -330,7 +344,7 @@ fetch_rc(CURLcode rc, fetch_state_t *s, CURL *curl)
     case CURLE_COULDNT_CONNECT:
         return AMLD_FETCH_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT:
-        return AMLD_FETCH_TIMEOUT;
+        return fetch_broken(curl, AMLD_FETCH_TIMEOUT);
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -347,7 +361,7 @@ fetch_rc(CURLcode rc, fetch_state_t *s, CURL *curl)
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: no head */
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-        return AMLD_FETCH_CUT;
+        return fetch_broken(curl, AMLD_FETCH_CUT);
     default:
         return AMLD_FETCH_FAILED;
     }

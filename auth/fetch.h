@@ -15,8 +15,9 @@
 typedef enum {
     AMLD_FETCH_OK = 0,
     AMLD_FETCH_REFUSED,     /* the address is not https://host… */
-    AMLD_FETCH_UNREACHABLE, /* no such host, or nobody listens */
-    AMLD_FETCH_TIMEOUT,
+    AMLD_FETCH_UNREACHABLE, /* it has not got the request: no such host, nobody
+                             * listens, or does not go on from there */
+    AMLD_FETCH_TIMEOUT,     /* it has, or may have; so all that follow */
     AMLD_FETCH_TLS,   /* no TLS 1.2, or not the certificate of that name */
     AMLD_FETCH_CUT,   /* the answer ended too early, or is no HTTP */
     AMLD_FETCH_LARGE, /* it is larger than `most` */

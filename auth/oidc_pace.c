@@ -72,9 +72,9 @@ pace_pause(amld_pace_t *p, unsigned failures, long retry_after, int64_t now)
 
 
 /*
- * It has answered.  A sign-in that goes on failing gets no more than the
- * shortest pause: otherwise a few of them would have the provider waited for
- * as long as if it were down.
+ * It has answered.  A sign-in that goes on failing has the others wait for a
+ * second: otherwise a few of them would have the provider waited for as long as
+ * if it were down.
  */
 static void
 pace_one(amld_pace_t *p, int again, int64_t now)
@@ -82,10 +82,17 @@ pace_one(amld_pace_t *p, int again, int64_t now)
     unsigned n;
 
     p->failures = 0;
-    p->row += !again;
 
-    if (p->row >= AMLD_PACE_ROW) {
-        n = again ? 1 : p->row - AMLD_PACE_ROW + 1;
+    if (again) {
+        if (pace_doubts(p) && p->until <= now) {
+            p->until = now + 1;
+        }
+        return;
+    }
+
+    p->row++;
+    if (pace_doubts(p)) {
+        n = p->row - AMLD_PACE_ROW + 1;
         pace_pause(p, n < ROW_PAUSE_MOST ? n : ROW_PAUSE_MOST, -1, now);
     }
 }

@@ -293,6 +293,11 @@ renewal_who(amld_t *d, const amld_oidc_client_t *client,
                                 tokens->access_token, now, who);
     }
 
+    /* whatever UserInfo says, or does not */
+    if (has_token && rc == AML_REASON_OK && !same_person(r, who)) {
+        return RENEWAL_SOMEBODY_ELSE;
+    }
+
     if (rc == AML_REASON_OK && client->issuer->userinfo &&
         renewal_userinfo(client, r, tokens, who, &rc) != 0) {
         return RENEWAL_NO_NEWS;

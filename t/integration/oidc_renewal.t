@@ -60,11 +60,20 @@ subtest 'some whom it cannot renew do not keep it from the others' => sub {
     my $ada = enter('ada');
     $idp->set(refuse => {%{$idp->state->{refuse}},
         ada => [400, 'invalid_request']});
-    is_out($ada, 'who is let in no more is out', 40);
+    is_out($ada, 'who is let in no more is out', 60);
     is audited('Ada'), 'provider_refused', 'as the audit log says';
     ok is_in($_), 'the others stay' for @in;
-    $idp->set(refuse => {$some[0] => [400, 'invalid_request']});
-    is_out($in[0], 'a refusal after that is none that was lost', 60);
+    $idp->set(refuse => undef);
+};
+
+subtest 'a refusal after an error is a refusal' => sub {
+    my $dan = enter('dan');
+    $idp->set(refuse => {dan => [500, 'invalid_request']});
+    ok wait_for(sub { logged(qr/renewal: by "corp": Dan: /) }, 60),
+        'the provider could not say' or diag $gw->log_text('amld.err');
+    ok is_in($dan), 'so they stay';
+    $idp->set(refuse => {dan => [400, 'invalid_request']});
+    is_out($dan, 'until it says no', 60);
 };
 
 subtest 'who has to be asked there anew is out' => sub {
@@ -72,6 +81,22 @@ subtest 'who has to be asked there anew is out' => sub {
     $idp->set(refuse => {bob => [400, 'interaction_required']});
     is_out($bob, 'is out');
     is audited('Bob'), 'provider_refused', 'as the audit log says';
+};
+
+sub restart (%o) {
+    %more = (kind => 'dex', %o);
+    $gw->write_amld_conf;
+    is $gw->stop_amld, 0, 'amld ends';
+    $gw->start_amld;
+}
+
+subtest 'somebody else, whatever UserInfo says' => sub {
+    restart(userinfo => 'true');
+    my $carol = enter('carol');
+    $idp->set(claims => {sub => 'eve'}, mode => 'error', only => 'userinfo');
+    is_out($carol, 'does not go on in their name');
+    is audited('Carol'), 'provider_answer', 'as the audit log says';
+    $idp->set(map { $_ => undef } qw(claims mode only));
 };
 
 $idp->set(refuse => undef);

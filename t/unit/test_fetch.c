@@ -379,9 +379,17 @@ sizes(void **state)
 static void
 times(void **state)
 {
+    tls_server_t *mute = tls_server(NULL, NULL, 0, tls_hang);
     amld_fetch_t f;
 
     (void) state;
+
+    /* it never gets the request, so it can't have done anything */
+    f = to("localhost", mute->port, "/ok");
+    f.seconds = 1;
+    assert_rc("no handshake", f, AMLD_FETCH_UNREACHABLE);
+    assert_int_equal(atomic_load(&mute->requests), 1);
+    tls_server_free(mute);
 
     f = at("/slow");
     f.seconds = 1;
