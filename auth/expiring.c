@@ -123,3 +123,20 @@ amld_expiring_sweep(aml_registry_t *registry, const char *prefix, int64_t now,
 
     return rc;
 }
+
+
+aml_registry_rc_t
+amld_expiring_there(aml_registry_t *registry, const char *key, size_t n)
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+    aml_str_t value;
+
+    rc = aml_registry_read(registry, &txn);
+    if (rc == AML_REGISTRY_OK) {
+        rc = aml_registry_get(txn, key, n, &value);
+        aml_registry_end(txn);
+    }
+
+    return rc;
+}

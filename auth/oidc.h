@@ -2,7 +2,7 @@
  * Signing in and out with an identity provider, OpenID Connect Core 1.0.
  *
  *   GET  /auth/oidc/{issuer}?to=…    to the provider: oidc_sign_in.c
- *   GET  /auth/callback/{issuer}     and back
+ *   GET  /auth/callback/{issuer}     and back: oidc_callback.c
  *   GET  /auth/leave?code=…          to sign out there, too: oidc_sign_out.c
  *   POST /auth/backchannel-logout    the provider tells of one
  *

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "auth/address.h"
+#include "auth/expiring.h"
 
 #define PREFIX AMLD_FLOW_PREFIX
 #define KEY_SIZE (sizeof(PREFIX) + 64)
@@ -290,24 +291,6 @@ flow_take(aml_registry_txn_t *txn, const flow_key_t *k, int64_t now,
 }
 
 
-/* Whoever makes states up costs no write transaction. */
-static aml_registry_rc_t
-flow_there(aml_registry_t *registry, const flow_key_t *k)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    aml_str_t value;
-
-    rc = aml_registry_read(registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = aml_registry_get(txn, k->text, k->n, &value);
-        aml_registry_end(txn);
-    }
-
-    return rc;
-}
-
-
 aml_registry_rc_t
 amld_oidc_flow_take(aml_registry_t *registry, const char *state, int64_t now,
                     amld_oidc_flow_t *flow, json_t **json)
@@ -323,7 +306,7 @@ amld_oidc_flow_take(aml_registry_t *registry, const char *state, int64_t now,
         return AML_REGISTRY_NOTFOUND;
     }
 
-    rc = flow_there(registry, &k);
+    rc = amld_expiring_there(registry, k.text, k.n);
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_write(registry, &txn);
     }

@@ -377,23 +377,6 @@ leave_open(const amld_sealer_t *sealer, logout_key_t k, aml_str_t value)
 }
 
 
-static aml_registry_rc_t
-leave_there(aml_registry_t *registry, logout_key_t k)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    aml_str_t value;
-
-    rc = aml_registry_read(registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = aml_registry_get(txn, k.text, k.n, &value);
-        aml_registry_end(txn);
-    }
-
-    return rc;
-}
-
-
 aml_registry_rc_t
 amld_oidc_leave_take(aml_registry_t *registry, const amld_sealer_t *sealer,
                      const char *code, int64_t now, const char **iss,
@@ -410,7 +393,7 @@ amld_oidc_leave_take(aml_registry_t *registry, const amld_sealer_t *sealer,
         return AML_REGISTRY_NOTFOUND;
     }
 
-    rc = leave_there(registry, k);
+    rc = amld_expiring_there(registry, k.text, k.n);
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_write(registry, &txn);
     }
