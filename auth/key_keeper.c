@@ -584,6 +584,25 @@ amld_key_keeper_start(amld_t *d)
 
 
 void
+amld_key_keeper_cancel(amld_key_keeper_t *k)
+{
+    size_t i;
+
+    if (k == NULL) {
+        return;
+    }
+
+    pthread_mutex_lock(&k->mutex);
+    atomic_store(&k->ends, 1);
+    for (i = 0; i < k->n; i++) {
+        pthread_cond_signal(&k->issuers[i].due_now);
+        pthread_cond_broadcast(&k->issuers[i].done);
+    }
+    pthread_mutex_unlock(&k->mutex);
+}
+
+
+void
 amld_key_keeper_stop(amld_key_keeper_t *k)
 {
     keeper_issuer_t *s;
@@ -593,14 +612,7 @@ amld_key_keeper_stop(amld_key_keeper_t *k)
         return;
     }
 
-    /* requests that are under way end soon after */
-    pthread_mutex_lock(&k->mutex);
-    atomic_store(&k->ends, 1);
-    for (i = 0; i < k->n; i++) {
-        pthread_cond_signal(&k->issuers[i].due_now);
-        pthread_cond_broadcast(&k->issuers[i].done);
-    }
-    pthread_mutex_unlock(&k->mutex);
+    amld_key_keeper_cancel(k);
 
     for (i = 0; i < k->n; i++) {
         s = &k->issuers[i];

@@ -26,7 +26,10 @@ typedef struct amld_key_keeper amld_key_keeper_t;
  * reason was logged.
  */
 amld_key_keeper_t *amld_key_keeper_start(amld_t *d);
-void amld_key_keeper_stop(amld_key_keeper_t *k); /* NULL is allowed */
+/* Has fetches that are under way, and those who wait for one, end soon; NULL is
+ * allowed, as below. */
+void amld_key_keeper_cancel(amld_key_keeper_t *k);
+void amld_key_keeper_stop(amld_key_keeper_t *k);
 
 /*
  * A token named a key that is not there: fetches soon, unless that was done

@@ -113,7 +113,9 @@ run_serve(amld_t *d)
         amld_log(AMLD_LOG_INFO, "amld ends");
     }
 
+    /* threads that are waited for may wait for a provider */
     amld_oidc_cancel(d->oidc);
+    amld_key_keeper_cancel(d->keys);
     amld_http_stop(http);
     amld_housekeeping_stop(housekeeping);
     amld_activity_stop(d->activity);

@@ -225,6 +225,29 @@ for my $case (
         set();
     };
 }
+subtest 'amld ends while metadata is waited for' => sub {
+    is $gw->stop_amld, 0, 'amld ends';
+    set(only => 'openid-configuration', mode => 'hang');
+    my $before = $idp->count('/openid-configuration');
+    $gw->start_amld;
+    my $threads = sub { scalar(() = glob "/proc/@{[$gw->pid('amld')]}/task/*") };
+    my $idle    = $threads->();
+    my $pid     = fork // die "fork: $!";
+    if ($pid == 0) {
+        my $tx = eval { $gw->browser->navigate($start, follow => 0) };
+        POSIX::_exit($tx && $tx->res->code == 502 ? 0 : 1);
+    }
+    ok wait_for(sub { $idp->count('/openid-configuration') > $before
+        && $threads->() > $idle }), 'somebody waits for it';
+    my $since = time;
+    is $gw->stop_amld, 0, 'amld ends';
+    cmp_ok time - $since, '<', 2 * $patience, 'at once';
+    waitpid $pid, 0;
+    is $?, 0, 'who waited gets a page';
+    set();
+    $gw->start_amld;
+};
+
 is $gw->stop_amld, 0, 'amld ends';
 $gw->start_amld;
 ok wait_for(sub {
