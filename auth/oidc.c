@@ -23,6 +23,8 @@ struct amld_oidc {
     amld_sealer_t *sealer;
     amld_oidc_renewer_t *renewer;
     atomic_int waiters;
+    atomic_int asking_all;
+    atomic_int *asking; /* of each section */
     atomic_int ends;
 };
 
@@ -66,6 +68,13 @@ amld_oidc_start(amld_t *d)
         return NULL;
     }
 
+    o->asking = calloc(d->config->issuer_count, sizeof(*o->asking));
+    if (o->asking == NULL) {
+        amld_log(AMLD_LOG_ERROR, "oidc: no memory");
+        free(o);
+        return NULL;
+    }
+
     o->sealer = amld_sealer_new(file);
     o->renewer =
         o->sealer != NULL ? amld_oidc_renewer_start(d, o->sealer) : NULL;
@@ -85,6 +94,7 @@ amld_oidc_stop(amld_oidc_t *o)
     if (o != NULL) {
         amld_oidc_renewer_stop(o->renewer);
         amld_sealer_free(o->sealer);
+        free(o->asking);
         free(o);
     }
 }
@@ -120,11 +130,43 @@ amld_oidc_renewer(const amld_oidc_t *o)
 }
 
 
+static int
+ask_count(atomic_int *n, int most)
+{
+    if (atomic_fetch_add(n, 1) >= most) {
+        atomic_fetch_sub(n, 1);
+        return -1;
+    }
+
+    return 0;
+}
+
+
 int
 amld_oidc_wait_begin(amld_oidc_t *o)
 {
-    if (atomic_fetch_add(&o->waiters, 1) >= AMLD_OIDC_WAITERS) {
-        atomic_fetch_sub(&o->waiters, 1);
+    return ask_count(&o->waiters, AMLD_OIDC_WAITERS);
+}
+
+
+void
+amld_oidc_wait_end(amld_oidc_t *o)
+{
+    atomic_fetch_sub(&o->waiters, 1);
+}
+
+
+int
+amld_oidc_ask_begin(amld_t *d, const amld_issuer_config_t *issuer)
+{
+    atomic_int *one = &d->oidc->asking[issuer - d->config->issuers];
+
+    if (ask_count(one, AMLD_OIDC_ASKING) != 0) {
+        return -1;
+    }
+
+    if (ask_count(&d->oidc->asking_all, AMLD_OIDC_ASKING_ALL) != 0) {
+        atomic_fetch_sub(one, 1);
         return -1;
     }
 
@@ -133,9 +175,10 @@ amld_oidc_wait_begin(amld_oidc_t *o)
 
 
 void
-amld_oidc_wait_end(amld_oidc_t *o)
+amld_oidc_ask_end(amld_t *d, const amld_issuer_config_t *issuer)
 {
-    atomic_fetch_sub(&o->waiters, 1);
+    atomic_fetch_sub(&d->oidc->asking_all, 1);
+    atomic_fetch_sub(&d->oidc->asking[issuer - d->config->issuers], 1);
 }
 
 

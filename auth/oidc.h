@@ -90,4 +90,15 @@ void amld_oidc_leave(amld_t *d, const amld_request_t *request,
 int amld_oidc_wait_begin(amld_oidc_t *o);
 void amld_oidc_wait_end(amld_oidc_t *o);
 
+/*
+ * Requests of people that may wait for a section's provider: 0, or -1 when
+ * there are enough of that section, or of all.  One that is slow takes the
+ * threads of no other, and of the AMLD_HTTP_SLOW_THREADS some are left for
+ * passwords.
+ */
+#define AMLD_OIDC_ASKING 24
+#define AMLD_OIDC_ASKING_ALL (2 * AMLD_OIDC_ASKING)
+int amld_oidc_ask_begin(amld_t *d, const amld_issuer_config_t *issuer);
+void amld_oidc_ask_end(amld_t *d, const amld_issuer_config_t *issuer);
+
 #endif /* AMLD_OIDC_H */

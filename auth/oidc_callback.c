@@ -529,9 +529,9 @@ callback_finish(callback_t *c, amld_response_t *response)
 }
 
 
-void
-amld_oidc_callback(amld_t *d, const amld_request_t *request,
-                   amld_response_t *response)
+static void
+callback_take(amld_t *d, const amld_request_t *request,
+              amld_response_t *response)
 {
     callback_t c = {.d = d, .request = request};
     char cookie[AMLD_SECRET_SIZE];
@@ -540,10 +540,6 @@ amld_oidc_callback(amld_t *d, const amld_request_t *request,
     uint8_t browser[32];
     int has_cookie;
     json_t *json;
-
-    if (!amld_site_studio(d, request, response)) {
-        return;
-    }
 
     has_cookie = amld_request_cookie(request, AML_COOKIE_BROWSER, cookie,
                                      sizeof(cookie)) == 0 &&
@@ -576,4 +572,29 @@ amld_oidc_callback(amld_t *d, const amld_request_t *request,
     json_decref(c.who.claims);
     json_decref(json);
     OPENSSL_cleanse(&flow, sizeof(flow));
+}
+
+
+/* Whoever is told to come again finds what is under way untouched. */
+void
+amld_oidc_callback(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response)
+{
+    const amld_issuer_config_t *issuer =
+        amld_oidc_section(d, amld_request_param(request, "issuer"));
+
+    if (!amld_site_studio(d, request, response)) {
+        return;
+    }
+
+    if (issuer == NULL) {
+        callback_take(d, request, response);
+
+    } else if (amld_oidc_ask_begin(d, issuer) != 0) {
+        amld_oidc_busy(d, issuer, request, response);
+
+    } else {
+        callback_take(d, request, response);
+        amld_oidc_ask_end(d, issuer);
+    }
 }

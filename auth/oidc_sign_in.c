@@ -24,6 +24,8 @@
 #include "auth/sign_in.h"
 #include "auth/site.h"
 
+#define BUSY_SECONDS 5
+
 
 /* ---- where people are led on ---- */
 
@@ -79,6 +81,19 @@ amld_oidc_fail(amld_t *d, const amld_request_t *request,
     amld_oidc_sign_in_url(url, to);
     amld_oidc_page(d, request, response, reason, NULL, detail, url,
                    "Try again");
+}
+
+
+void
+amld_oidc_busy(amld_t *d, const amld_issuer_config_t *issuer,
+               const amld_request_t *request, amld_response_t *response)
+{
+    amld_log(AMLD_LOG_WARN,
+             "sign-in: from %s by \"%s\": too many wait for this provider",
+             request->client, issuer->name);
+    amld_site_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_DAEMON_BUSY);
+    amld_response_header(response, "Retry-After", "%d", BUSY_SECONDS);
+    amld_response_header(response, "Refresh", "%d", BUSY_SECONDS);
 }
 
 
@@ -232,6 +247,7 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
         amld_oidc_section(d, amld_request_param(request, "issuer"));
     amld_discovery_t metadata;
     const char *why;
+    int rc;
 
     if (!amld_site_studio(d, request, response)) {
         return;
@@ -249,7 +265,15 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
         return;
     }
 
-    if (amld_key_keeper_metadata(d->keys, issuer, &metadata, &why) != 0) {
+    if (amld_oidc_ask_begin(d, issuer) != 0) {
+        amld_oidc_busy(d, issuer, request, response);
+        return;
+    }
+
+    rc = amld_key_keeper_metadata(d->keys, issuer, &metadata, &why);
+    amld_oidc_ask_end(d, issuer);
+
+    if (rc != 0) {
         amld_log(AMLD_LOG_WARN, "sign-in: from %s by \"%s\": %s",
                  request->client, issuer->name, why);
         amld_oidc_fail(d, request, response, AML_REASON_PROVIDER_UNREACHABLE,

@@ -29,6 +29,11 @@ void amld_oidc_fail(amld_t *d, const amld_request_t *request,
                     amld_response_t *response, aml_reason_t reason,
                     const char *detail, const char *to);
 
+/* That too many wait for this provider: the same address is good in a moment.
+ */
+void amld_oidc_busy(amld_t *d, const amld_issuer_config_t *issuer,
+                    const amld_request_t *request, amld_response_t *response);
+
 /* The handler of what comes back. */
 void amld_oidc_callback(amld_t *d, const amld_request_t *request,
                         amld_response_t *response);

@@ -116,6 +116,26 @@ leave_page(amld_t *d, amld_response_t *response,
 }
 
 
+/* Who has signed out here does not come again: they are told so at once. */
+static int
+leave_metadata(amld_t *d, const amld_issuer_config_t *issuer,
+               amld_discovery_t *metadata, const char **why)
+{
+    int rc;
+
+    if (amld_oidc_ask_begin(d, issuer) != 0) {
+        memset(metadata, 0, sizeof(*metadata));
+        *why = "too many wait for it";
+        return -1;
+    }
+
+    rc = amld_key_keeper_metadata(d->keys, issuer, metadata, why);
+    amld_oidc_ask_end(d, issuer);
+
+    return rc;
+}
+
+
 static void
 oidc_leave_to(amld_t *d, amld_response_t *response,
               const amld_issuer_config_t *issuer, const char *id_token)
@@ -131,7 +151,7 @@ oidc_leave_to(amld_t *d, amld_response_t *response,
     }
     left_state(cookie, state);
 
-    if (amld_key_keeper_metadata(d->keys, issuer, &metadata, &why) != 0) {
+    if (leave_metadata(d, issuer, &metadata, &why) != 0) {
         amld_log(AMLD_LOG_WARN,
                  "sign-out: \"%s\" can't be asked to sign somebody out: %s",
                  issuer->name, why);

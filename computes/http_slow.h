@@ -8,7 +8,7 @@
 
 #include "computes/http_internal.h"
 
-#define AMLD_HTTP_SLOW_THREADS 32
+#define AMLD_HTTP_SLOW_THREADS 64
 #define AMLD_HTTP_SLOW_QUEUE 512 /* requests that wait for a thread */
 
 typedef struct amld_http_slow amld_http_slow_t;

@@ -259,7 +259,8 @@ ok wait_for(sub {
 # ---- nobody else waits ----
 
 subtest 'one that hangs keeps nobody else waiting' => sub {
-    my @on_way = map { [comes_back()] } 1 .. 8;
+    my @on_way = map { [comes_back()] } 1 .. 40;
+    my $before = $idp->count('/token');
     set(mode => 'hang', only => 'token');
     my @pid;
     for my $way (@on_way) {
@@ -267,11 +268,18 @@ subtest 'one that hangs keeps nobody else waiting' => sub {
         my $pid = fork // die "fork: $!";
         if ($pid == 0) {
             my $tx = eval { $me->navigate($url, from => $idp->origin) };
-            POSIX::_exit($tx && $tx->res->code == 502 ? 0 : 1);
+            my $h  = $tx && $tx->res->headers;
+            POSIX::_exit(
+                !$tx                   ? 1
+                : $tx->res->code == 502 ? 0
+                : ($h->header('X-AML-Reason') // '') eq 'daemon_busy'
+                    && $tx->res->code == 503 && $h->header('Retry-After') ? 3
+                : 2);
         }
         push @pid, $pid;
     }
-    ok wait_for(sub { $idp->count('/token') >= 8 }), 'eight wait for it';
+    ok wait_for(sub { $idp->count('/token') >= $before + 24 }),
+        'two dozen wait for it';
     my $slowest = 0;
     for (1 .. 20) {
         my $since = time;
@@ -281,14 +289,25 @@ subtest 'one that hangs keeps nobody else waiting' => sub {
         $slowest = $took if $took > $slowest;
     }
     cmp_ok $slowest, '<', 1 * $patience, 'at once';
+    my $since = time;
     ok signed_in($gw->signed_in('creator')), 'and somebody signs in otherwise';
+    cmp_ok time - $since, '<', 3 * $patience, 'without waiting, too';
     is $idp->log_out($gw, sub => 'nobody')->code, 200,
         'a logout token is heard meanwhile';
-    for my $pid (@pid) {
-        waitpid $pid, 0;
-        is $?, 0, 'who waited gets a page';
+    my %ended;
+    my @busy;
+    for my $i (0 .. $#pid) {
+        waitpid $pid[$i], 0;
+        $ended{$? >> 8}++;
+        push @busy, $on_way[$i] if $? >> 8 == 3;
     }
+    is_deeply \%ended, {0 => 24, 3 => 16},
+        'who waited gets a page, the others are told to come again';
+    is $idp->count('/token'), $before + 24, 'and have asked nobody';
     set();
+    my ($me, $url) = @{$busy[0]};
+    is $me->navigate($url, from => $idp->origin)->req->url->path,
+        '/auth/tokens', 'their sign-in goes on when they do';
 };
 
 # ---- many ----
