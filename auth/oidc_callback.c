@@ -479,6 +479,25 @@ callback_elsewhere(amld_t *d, const amld_request_t *request,
 }
 
 
+/* RFC 6749 section 3.1; which one somebody else on the way has looked at, if
+ * anybody, is not known. */
+static int
+callback_repeats(const amld_request_t *request)
+{
+    static const char *const names[] = {"code", "iss", "error",
+                                        "error_description"};
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (amld_request_query_repeated(request, names[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static void
 callback_finish(callback_t *c, amld_response_t *response)
 {
@@ -489,6 +508,14 @@ callback_finish(callback_t *c, amld_response_t *response)
     if (!callback_address_fits(c)) {
         fault.reason = AML_REASON_PROVIDER_ANSWER;
         fault.why = "the answer came to another provider's address";
+        callback_failed(c->d, c->request, response, c->issuer, &fault,
+                        c->flow->to);
+        return;
+    }
+
+    if (callback_repeats(c->request)) {
+        fault.reason = AML_REASON_PROVIDER_ANSWER;
+        fault.why = "the answer has a parameter twice";
         callback_failed(c->d, c->request, response, c->issuer, &fault,
                         c->flow->to);
         return;
@@ -545,7 +572,10 @@ callback_take(amld_t *d, const amld_request_t *request,
                                      sizeof(cookie)) == 0 &&
                  amld_secret_hash(cookie, browser) == 0;
 
-    rc = amld_oidc_flow_take(d->registry, amld_request_query(request, "state"),
+    rc = amld_oidc_flow_take(d->registry,
+                             amld_request_query_repeated(request, "state")
+                                 ? NULL
+                                 : amld_request_query(request, "state"),
                              (int64_t) time(NULL), &flow, &json);
     c.flow = &flow;
 

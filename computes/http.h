@@ -87,8 +87,10 @@ struct amld_request {
 
 const char *amld_request_param(const amld_request_t *request,
                                const char *name); /* of the pattern */
-const char *amld_request_query(const amld_request_t *request,
-                               const char *name); /* NULL when absent */
+const char *amld_request_query(const amld_request_t *request, const char *name);
+/* 1 when it is there more than once; amld_request_query() has the first. */
+int amld_request_query_repeated(const amld_request_t *request,
+                                const char *name); /* NULL when absent */
 const char *
 amld_request_header(const amld_request_t *request, const char *name);
 /* A field of an application/x-www-form-urlencoded body, decoded; NULL. */

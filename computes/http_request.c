@@ -183,19 +183,25 @@ amld_http_pairs_free(amld_http_pairs_t *pairs)
 }
 
 
+/* The first; `count`, unless NULL, is how many there are. */
 static const char *
-http_pair_value(const amld_http_pairs_t *pairs, const char *name)
+http_pair_value(const amld_http_pairs_t *pairs, const char *name, size_t *count)
 {
-    size_t i, n = strlen(name);
+    const char *value = NULL;
+    size_t i, n = strlen(name), found = 0;
 
-    for (i = 0; i < pairs->n; i++) {
+    for (i = 0; i < pairs->n && (found == 0 || count != NULL); i++) {
         if (pairs->pair[i].name_len == n &&
             memcmp(pairs->pair[i].name, name, n) == 0) {
-            return pairs->pair[i].value;
+            value = found++ == 0 ? pairs->pair[i].value : value;
         }
     }
 
-    return NULL;
+    if (count != NULL) {
+        *count = found;
+    }
+
+    return value;
 }
 
 
@@ -545,7 +551,7 @@ amld_request_param(const amld_request_t *request, const char *name)
 {
     const amld_exchange_t *e = request->internal;
 
-    return http_pair_value(&e->params, name);
+    return http_pair_value(&e->params, name, NULL);
 }
 
 
@@ -554,7 +560,19 @@ amld_request_query(const amld_request_t *request, const char *name)
 {
     const amld_exchange_t *e = request->internal;
 
-    return http_pair_value(&e->query, name);
+    return http_pair_value(&e->query, name, NULL);
+}
+
+
+int
+amld_request_query_repeated(const amld_request_t *request, const char *name)
+{
+    const amld_exchange_t *e = request->internal;
+    size_t count;
+
+    (void) http_pair_value(&e->query, name, &count);
+
+    return count > 1;
 }
 
 
@@ -563,7 +581,7 @@ amld_request_form(const amld_request_t *request, const char *name)
 {
     const amld_exchange_t *e = request->internal;
 
-    return http_pair_value(&e->form, name);
+    return http_pair_value(&e->form, name, NULL);
 }
 
 

@@ -154,32 +154,6 @@ for my $case (
 my $table = decode_json(path($FindBin::Bin, qw(.. data identity-attacks.json))
         ->slurp);
 
-subtest 'callbacks that were changed' => sub {
-    set();
-    for my $row (@{$table->{callbacks}}) {
-        my ($me, $back) = comes_back();
-        my $url   = Mojo::URL->new($back);
-        my $state = $url->query->param('state');
-        my %value = ('@state-' => substr($state, 1), '@state+' => "${state}A",
-            '@iss/' => $idp->issuer . '/', '@long' => 'A' x 4000);
-        my $query = $url->query;
-        for my $name (keys %{$row->{query}}) {
-            my $v = $row->{query}{$name};
-            defined $v ? $query->param($name => $value{$v} // $v)
-                : $query->remove($name);
-        }
-        my $tx = $me->navigate("$url", from => $idp->origin);
-        $gw->refused($tx, $row->{status}, $row->{reason}, $row->{name})
-            or diag $gw->log_text('amld.err');
-        unlike $tx->res->body, qr/<script|<img/, 'no markup of others';
-        is_deeply [grep { $_->name eq 'a' } @{$tx->res->cookies}], [],
-            'nor headers';
-        like $tx->res->dom->at('main a')->{href},
-            qr{^/auth/sign-in(?:\?to=/[\w/]*)?$}, 'with a way on';
-        is signed_in($me), undef, 'nobody is signed in';
-    }
-};
-
 subtest 'where to afterwards' => sub {
     my $ours = quotemeta $studio;
     for my $row (grep { $_->{reason} eq 'ok' } @{$table->{redirects}}) {
