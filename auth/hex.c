@@ -52,3 +52,33 @@ aml_hex_encode(char *dst, const void *src, size_t n)
         memcpy(dst, &text, 2 * n);
     }
 }
+
+
+/* -1 where it is no digit. */
+static int
+hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+
+int
+aml_hex_decode(void *dst, const char *src, size_t n)
+{
+    uint8_t *p = dst;
+    int high, low;
+
+    for (; n > 0; n--, src += 2) {
+        high = hex_digit(src[0]);
+        low = high < 0 ? -1 : hex_digit(src[1]);
+        if (low < 0) {
+            return -1;
+        }
+        *p++ = (uint8_t) (high << 4 | low);
+    }
+
+    return 0;
+}

@@ -42,28 +42,6 @@ struct amld_sealer {
 /* ---- the file ---- */
 
 static int
-hex_read(const char *text, uint8_t *bytes, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *high, *low;
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        high = text[2 * i] != '\0' ? strchr(digits, text[2 * i]) : NULL;
-        low = high != NULL && text[2 * i + 1] != '\0'
-                  ? strchr(digits, text[2 * i + 1])
-                  : NULL;
-        if (low == NULL) {
-            return -1;
-        }
-        bytes[i] = (uint8_t) ((high - digits) << 4 | (low - digits));
-    }
-
-    return 0;
-}
-
-
-static int
 file_sync(const char *file)
 {
     char dir[4096];
@@ -137,6 +115,23 @@ file_make(const char *file)
 }
 
 
+/* Makes it where it is missing: at the first start, or it was lost. */
+static int
+file_begin(const char *file)
+{
+    if (access(file, F_OK) == 0 || errno != ENOENT) {
+        return 0;
+    }
+
+    if (file_make(file) != 0) {
+        return -1;
+    }
+    amld_log(AMLD_LOG_INFO, "%s: made, with a new sealing key", file);
+
+    return 0;
+}
+
+
 /* The bytes of the file, NUL-ended; -1 and what is wrong. */
 static int
 file_read(const char *file, char text[FILE_MAX + 1], const char **wrong)
@@ -156,6 +151,9 @@ file_read(const char *file, char text[FILE_MAX + 1], const char **wrong)
 
     } else if (!S_ISREG(st.st_mode) || st.st_size > (off_t) FILE_MAX) {
         *wrong = "it is not a file of keys";
+
+    } else if (st.st_uid != geteuid()) {
+        *wrong = "it is another user's; chown it to amld's";
 
     } else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         *wrong = "others may read or change it; chmod 600";
@@ -194,8 +192,8 @@ keys_read(amld_sealer_t *s, const char *text)
 
         k = &s->keys[s->n];
         if (n != LINE_SIZE - 1 || text[2 * ID_SIZE] != ' ' ||
-            hex_read(text, k->id, ID_SIZE) != 0 ||
-            hex_read(text + 2 * ID_SIZE + 1, k->key, KEY_SIZE) != 0) {
+            aml_hex_decode(k->id, text, ID_SIZE) != 0 ||
+            aml_hex_decode(k->key, text + 2 * ID_SIZE + 1, KEY_SIZE) != 0) {
             return "a line is not 8 hex digits, a blank and 64 hex digits";
         }
 
@@ -224,7 +222,7 @@ amld_sealer_new(const char *file)
         return NULL;
     }
 
-    if (access(file, F_OK) != 0 && errno == ENOENT && file_make(file) != 0) {
+    if (file_begin(file) != 0) {
         wrong = strerror(errno);
 
     } else if (file_read(file, text, &wrong) == 0) {
@@ -312,6 +310,21 @@ key_by_id(const amld_sealer_t *s, const char *id)
 }
 
 
+static int
+is_sealed(aml_str_t sealed)
+{
+    return sealed.n >= AMLD_SEALED_EXTRA && sealed.n <= INT32_MAX &&
+           sealed.p[0] == VERSION;
+}
+
+
+int
+amld_sealer_opens(const amld_sealer_t *s, aml_str_t sealed)
+{
+    return is_sealed(sealed) && key_by_id(s, sealed.p + 1) != NULL;
+}
+
+
 int
 amld_unseal(const amld_sealer_t *s, aml_str_t what, aml_str_t sealed,
             uint8_t *text)
@@ -322,8 +335,7 @@ amld_unseal(const amld_sealer_t *s, aml_str_t what, aml_str_t sealed,
     EVP_CIPHER_CTX *ctx;
     int n, len, rc = -1;
 
-    if (sealed.n < AMLD_SEALED_EXTRA || sealed.n > INT32_MAX ||
-        in[0] != VERSION) {
+    if (!is_sealed(sealed)) {
         return -1;
     }
 

@@ -42,4 +42,7 @@ int amld_seal(const amld_sealer_t *s, aml_str_t what, aml_str_t text,
 int amld_unseal(const amld_sealer_t *s, aml_str_t what, aml_str_t sealed,
                 uint8_t *text);
 
+/* Is there a key for that? */
+int amld_sealer_opens(const amld_sealer_t *s, aml_str_t sealed);
+
 #endif /* AMLD_SEALED_H */

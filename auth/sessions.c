@@ -65,27 +65,14 @@ amld_hash_format(const uint8_t hash[32], char hex[AMLD_HASH_HEX_SIZE])
 }
 
 
+/* As it was formatted, and no other way. */
 int
 amld_hash_parse(const char *hex, uint8_t hash[32])
 {
-    static const char digits[] = "0123456789abcdef";
-    const char *high, *low;
-    size_t i;
-
-    if (hex == NULL || strlen(hex) != 64) {
-        return -1;
-    }
-
-    for (i = 0; i < 32; i++) {
-        high = strchr(digits, hex[2 * i]);
-        low = strchr(digits, hex[2 * i + 1]);
-        if (high == NULL || low == NULL) {
-            return -1;
-        }
-        hash[i] = (uint8_t) ((high - digits) << 4 | (low - digits));
-    }
-
-    return 0;
+    return hex != NULL && strspn(hex, "0123456789abcdef") == 64 &&
+                   hex[64] == '\0'
+               ? aml_hex_decode(hash, hex, 32)
+               : -1;
 }
 
 

@@ -37,10 +37,37 @@ test_all(void **state)
 }
 
 
+/* Each character at each place: digits of either case, and nothing else. */
+static void
+test_decode(void **state)
+{
+    static const char good[] = "0123456789abcdefABCDEF";
+    char text[6 + 1];
+    uint8_t bytes[3];
+    size_t i;
+    int c;
+
+    (void) state;
+
+    assert_int_equal(aml_hex_decode(bytes, "00fFA7", 3), 0);
+    assert_memory_equal(bytes, "\x00\xff\xa7", 3);
+
+    for (c = 0; c < 256; c++) {
+        for (i = 0; i < 6; i++) {
+            memcpy(text, "123456", 7);
+            text[i] = (char) c;
+            assert_int_equal(aml_hex_decode(bytes, text, 3),
+                             c != 0 && strchr(good, c) != NULL ? 0 : -1);
+        }
+    }
+}
+
+
 int
 main(void)
 {
-    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_all)};
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_all),
+                                              cmocka_unit_test(test_decode)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
 

@@ -2,8 +2,10 @@
  * Secrets at rest: what opens, and what must not.
  */
 
+#include "t/unit/log_capture.h"
 #include "t/unit/scratch.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -183,11 +185,72 @@ test_bad_files(void **state)
     k = keys_of(*state);
     amld_sealer_free(k.sealer);
 
+    if (geteuid() == 0) { /* nobody else can give a file away */
+        assert_int_equal(chown(k.path, 1, (gid_t) -1), 0);
+        assert_null(amld_sealer_new(k.path));
+        assert_int_equal(chown(k.path, 0, (gid_t) -1), 0);
+    }
+
     /* not for want of a file, but of a place for it */
     assert_null(amld_sealer_new("/nonexistent/sealing-keys"));
     assert_int_equal(unlink(k.path), 0);
     assert_int_equal(mkfifo(k.path, 0600), 0);
     assert_null(amld_sealer_new(k.path));
+}
+
+
+/* Digits of either case are the same key. */
+static void
+test_case(void **state)
+{
+    uint8_t sealed[256];
+    keys_t k = keys_of(*state);
+    aml_str_t secret = aml_str(TEXT);
+    size_t i, n = secret.n + AMLD_SEALED_EXTRA;
+    char text[4096];
+
+    assert_int_equal(amld_seal(k.sealer, aml_str("x"), secret, sealed), 0);
+    assert_true(
+        amld_sealer_opens(k.sealer, (aml_str_t){(const char *) sealed, n}));
+    amld_sealer_free(k.sealer);
+
+    read_keys(&k, text);
+    for (i = 0; text[i] != '\0'; i++) {
+        text[i] = (char) toupper((unsigned char) text[i]);
+    }
+    write_keys(&k, text);
+    k = keys_of(*state);
+    assert_true(opens(k.sealer, "x", sealed, n));
+
+    /* another key's, another version's, and nothing */
+    sealed[1] ^= 1;
+    assert_false(
+        amld_sealer_opens(k.sealer, (aml_str_t){(const char *) sealed, n}));
+    sealed[1] ^= 1;
+    sealed[0]++;
+    assert_false(
+        amld_sealer_opens(k.sealer, (aml_str_t){(const char *) sealed, n}));
+    assert_false(amld_sealer_opens(k.sealer, (aml_str_t){NULL, 0}));
+    amld_sealer_free(k.sealer);
+}
+
+
+/* A file that was lost is made again, and that can be seen. */
+static void
+test_made(void **state)
+{
+    keys_t k;
+    int saved = log_begin(*state);
+
+    amld_log_level(AMLD_LOG_INFO);
+    k = keys_of(*state);
+    assert_int_equal(logged("sealing-keys: made"), 1);
+    amld_sealer_free(k.sealer);
+    k = keys_of(*state);
+    assert_int_equal(logged("sealing-keys: made"), 1);
+    amld_sealer_free(k.sealer);
+    amld_log_level((amld_log_level_t) -1);
+    log_end(saved);
 }
 
 
@@ -200,6 +263,10 @@ main(void)
         cmocka_unit_test_setup_teardown(test_file, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_files, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_case, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_made, scratch_setup,
                                         scratch_teardown),
     };
 
