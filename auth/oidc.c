@@ -13,6 +13,7 @@
 #include "auth/oidc_flows.h"
 #include "auth/oidc_logout.h"
 #include "auth/oidc_renew.h"
+#include "auth/oidc_strays.h"
 #include "auth/sessions.h"
 #include "computes/files.h"
 
@@ -29,13 +30,14 @@ struct amld_oidc {
 };
 
 
+/* Also where people signed in before `sign_in` was turned off. */
 static int
 oidc_is_used(const amld_config_t *config)
 {
     size_t i;
 
     for (i = 0; i < config->issuer_count; i++) {
-        if (config->issuers[i].sign_in) {
+        if (config->issuers[i].client_id != NULL) {
             return 1;
         }
     }
@@ -44,15 +46,32 @@ oidc_is_used(const amld_config_t *config)
 }
 
 
+static int
+oidc_is_ok(aml_registry_rc_t rc)
+{
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "oidc: %s", aml_registry_strerror(rc));
+    }
+
+    return rc == AML_REGISTRY_OK;
+}
+
+
 amld_oidc_t *
 amld_oidc_start(amld_t *d)
 {
     char file[4096];
     amld_oidc_t *o;
+    size_t n;
 
     o = calloc(1, sizeof(*o));
     if (o == NULL) {
         amld_log(AMLD_LOG_ERROR, "oidc: no memory");
+        return NULL;
+    }
+
+    if (!oidc_is_ok(amld_oidc_strays_end(d, &n))) {
+        free(o);
         return NULL;
     }
 
@@ -76,8 +95,10 @@ amld_oidc_start(amld_t *d)
     }
 
     o->sealer = amld_sealer_new(file);
-    o->renewer =
-        o->sealer != NULL ? amld_oidc_renewer_start(d, o->sealer) : NULL;
+    if (o->sealer != NULL &&
+        oidc_is_ok(amld_oidc_strays_sealed(d, o->sealer, file, &n))) {
+        o->renewer = amld_oidc_renewer_start(d, o->sealer);
+    }
 
     if (o->renewer == NULL) {
         amld_oidc_stop(o);
@@ -192,7 +213,7 @@ amld_oidc_issuer(const amld_config_t *config, const char *iss)
 
     for (i = 0; i < config->issuer_count; i++) {
         issuer = &config->issuers[i];
-        for (j = 0; j < issuer->iss_count && issuer->sign_in; j++) {
+        for (j = 0; j < issuer->iss_count && issuer->client_id != NULL; j++) {
             if (strcmp(issuer->iss[j].iss, iss) == 0) {
                 return issuer;
             }

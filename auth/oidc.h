@@ -27,8 +27,8 @@ extern const amld_http_route_t amld_oidc_slow_routes[];
 /* What the handlers share; d->oidc. */
 typedef struct amld_oidc amld_oidc_t;
 
-/* NULL after the reason was logged.  Without an issuer to sign in with there is
- * nothing to be kept, but the routes are there. */
+/* NULL after the reason was logged.  Without an issuer that has a client_id
+ * there is nothing to be kept, but the routes are there. */
 amld_oidc_t *amld_oidc_start(amld_t *d);
 /* Has requests to providers end soon; NULL is allowed, as below. */
 void amld_oidc_cancel(amld_oidc_t *o);
@@ -39,7 +39,8 @@ const atomic_int *amld_oidc_cancelled(const amld_oidc_t *o);
 const amld_sealer_t *amld_oidc_sealer(const amld_oidc_t *o);
 struct amld_oidc_renewer *amld_oidc_renewer(const amld_oidc_t *o);
 
-/* The section whose `iss` that may be, and with which people sign in; NULL. */
+/* The section whose `iss` that may be, and with which people sign in, or have
+ * before its `sign_in` was turned off; NULL. */
 const amld_issuer_config_t *
 amld_oidc_issuer(const amld_config_t *config, const char *iss);
 

@@ -230,3 +230,42 @@ amld_sign_in_secrets_each(aml_registry_txn_t *txn,
     return aml_registry_each(txn, aml_str(PREFIX), (aml_str_t){NULL, 0},
                              walk_each, &walk);
 }
+
+
+typedef struct {
+    const amld_sealer_t *sealer;
+    size_t n;
+} secret_lost_t;
+
+
+static int
+lost_each(void *data, aml_str_t key, aml_str_t value)
+{
+    secret_lost_t *lost = data;
+    secret_head_t head;
+
+    (void) key;
+
+    if (value.n >= sizeof(head)) {
+        memcpy(&head, value.p, sizeof(head));
+        value = (aml_str_t){value.p + sizeof(head), value.n - sizeof(head)};
+        lost->n += head.due != 0 && !amld_sealer_opens(lost->sealer, value);
+    }
+
+    return 0;
+}
+
+
+aml_registry_rc_t
+amld_sign_in_secrets_lost(aml_registry_txn_t *txn, const amld_sealer_t *sealer,
+                          size_t *count)
+{
+    secret_lost_t lost = {.sealer = sealer};
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_each(txn, aml_str(PREFIX), (aml_str_t){NULL, 0},
+                           lost_each, &lost);
+    *count = lost.n;
+
+    return rc;
+}

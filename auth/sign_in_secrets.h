@@ -60,4 +60,9 @@ aml_registry_rc_t
 amld_sign_in_secrets_each(aml_registry_txn_t *txn,
                           amld_sign_in_secret_each_pt each, void *data);
 
+/* How many of those the sealer has no key for. */
+aml_registry_rc_t
+amld_sign_in_secrets_lost(aml_registry_txn_t *txn, const amld_sealer_t *sealer,
+                          size_t *count);
+
 #endif /* AMLD_SIGN_IN_SECRETS_H */

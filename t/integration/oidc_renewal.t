@@ -14,7 +14,9 @@ my $idp  = AML::StandInProvider->new(name => 'corp');
 my %more = (kind => 'dex');
 my $gw   = AML::Test->start(
     providers => [$idp],
-    amld      => sub ($text) { $text . $idp->section(%more) },
+    amld      => sub ($text) {
+        return $text . (%more ? $idp->section(%more) : '');
+    },
 );
 my $studio = $gw->studio;
 $idp->set(token => {expires_in => 2});    # renewed after five seconds
@@ -83,15 +85,16 @@ subtest 'who has to be asked there anew is out' => sub {
     is audited('Bob'), 'provider_refused', 'as the audit log says';
 };
 
+# With these options of the section, or without a section.
 sub restart (%o) {
-    %more = (kind => 'dex', %o);
+    %more = %o;
     $gw->write_amld_conf;
     is $gw->stop_amld, 0, 'amld ends';
     $gw->start_amld;
 }
 
 subtest 'somebody else, whatever UserInfo says' => sub {
-    restart(userinfo => 'true');
+    restart(kind => 'dex', userinfo => 'true');
     my $carol = enter('carol');
     $idp->set(claims => {sub => 'eve'}, mode => 'error', only => 'userinfo');
     is_out($carol, 'does not go on in their name');
@@ -99,5 +102,37 @@ subtest 'somebody else, whatever UserInfo says' => sub {
     $idp->set(map { $_ => undef } qw(claims mode only));
 };
 
-$idp->set(refuse => undef);
+subtest 'a section that offers no sign-in any more' => sub {
+    restart(kind => 'dex');
+    my ($ada, $bob) = map { enter($_) } qw(ada bob);
+    restart(kind => 'dex', sign_in => 'false');
+    is $gw->browser->navigate("$studio/auth/oidc/corp?to=/")->res->code, 404,
+        'nobody signs in';
+    ok is_in($ada), 'who had is in';
+    $idp->set(refuse => {bob => [400, 'invalid_grant']});
+    is_out($bob, 'until they are let in no more', 60);
+    is $idp->log_out($gw, sub => 'ada', sid => 's-ada')->code, 200,
+        'or sign out there';
+    ok !is_in($ada), 'which is heard';
+    $idp->set(refuse => undef);
+};
+
+subtest 'a section that is taken out' => sub {
+    restart(kind => 'dex');
+    my $eva = enter('eva');
+    restart();
+    ok !is_in($eva), 'ends its sign-ins';
+    ok logged(qr/warn sign-out: \d+ by providers/), 'as the log says'
+        or diag $gw->log_text('amld.err');
+};
+
+subtest 'a key that is lost' => sub {
+    restart(kind => 'dex');
+    my $fay = enter('fay');
+    ok unlink($gw->dir . '/state/sealing-keys'), 'a file is lost';
+    restart(kind => 'dex');
+    ok logged(qr{warn 1 sign-in can't be renewed: }), 'as the log says';
+    ok is_in($fay), 'is in all the same';
+};
+
 $gw->done;
