@@ -13,7 +13,7 @@
 
 typedef struct {
     int64_t now;
-    size_t n, most;
+    size_t n, most, removed;
     struct {
         size_t n;
         char text[AMLD_EXPIRING_KEY_MAX];
@@ -59,14 +59,36 @@ sweep_each(void *data, aml_str_t key, aml_str_t value)
 }
 
 
+/* Whoever was quicker has made some last longer. */
+static aml_registry_rc_t
+sweep_delete(aml_registry_txn_t *txn, sweep_t *s)
+{
+    aml_registry_rc_t rc = AML_REGISTRY_OK;
+    aml_str_t value;
+    size_t i;
+
+    s->removed = 0;
+
+    for (i = 0; i < s->n && rc == AML_REGISTRY_OK; i++) {
+        rc = aml_registry_get(txn, s->keys[i].text, s->keys[i].n, &value);
+        if (rc == AML_REGISTRY_OK && amld_expiring_read(value) <= s->now) {
+            rc = aml_registry_del(txn, s->keys[i].text, s->keys[i].n);
+            s->removed += rc == AML_REGISTRY_OK;
+        }
+        rc = rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
+    }
+
+    return rc;
+}
+
+
 static aml_registry_rc_t
 sweep_batch(aml_registry_t *registry, const char *prefix, sweep_t *s)
 {
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
-    size_t i;
 
-    s->n = 0;
+    s->n = s->removed = 0;
 
     rc = aml_registry_read(registry, &txn);
     if (rc != AML_REGISTRY_OK) {
@@ -85,12 +107,10 @@ sweep_batch(aml_registry_t *registry, const char *prefix, sweep_t *s)
         return rc;
     }
 
-    for (i = 0; i < s->n; i++) {
-        rc = aml_registry_del(txn, s->keys[i].text, s->keys[i].n);
-        if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-            aml_registry_end(txn);
-            return rc;
-        }
+    rc = sweep_delete(txn, s);
+    if (rc != AML_REGISTRY_OK || s->removed == 0) {
+        aml_registry_end(txn);
+        return rc;
     }
 
     return aml_registry_commit(txn);
@@ -116,7 +136,7 @@ amld_expiring_sweep(aml_registry_t *registry, const char *prefix, int64_t now,
     do {
         s->most = most - *removed < BATCH ? most - *removed : BATCH;
         rc = sweep_batch(registry, prefix, s);
-        *removed += rc == AML_REGISTRY_OK ? s->n : 0;
+        *removed += rc == AML_REGISTRY_OK ? s->removed : 0;
     } while (rc == AML_REGISTRY_OK && s->n == BATCH && *removed < most);
 
     free(s);

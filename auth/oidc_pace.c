@@ -120,7 +120,7 @@ amld_pace_end(amld_pace_t *p, amld_pace_end_t end, long retry_after,
         pace_pause(p, ++p->failures, retry_after, now);
         break;
     case AMLD_PACE_NONE:
-        p->begun -= p->second == now;
+        p->begun -= p->second == now && p->begun > 0;
         break;
     }
 }

@@ -126,6 +126,22 @@ subtest 'a section that is taken out' => sub {
         or diag $gw->log_text('amld.err');
 };
 
+subtest 'a provider that has nowhere to ask any more' => sub {
+    restart(kind => 'dex');
+    my $gil = enter('gil');
+    $idp->set(metadata => {token_endpoint => undef});
+    restart(kind => 'dex');
+    my $why = qr/renewal: by "corp": nobody is renewed: .*token_endpoint/;
+    ok wait_for(sub { logged($why) }, 60), 'is told of'
+        or diag $gw->log_text('amld.err');
+    ok is_in($gil), 'and ends nothing';
+    $idp->set(metadata => undef, refuse => {gil => [400, 'invalid_grant']});
+    restart(kind => 'dex');
+    is_out($gil, 'until it can be asked', 60);
+    is logged($why), 1, 'of which the log has one line';
+    $idp->set(refuse => undef);
+};
+
 subtest 'a key that is lost' => sub {
     restart(kind => 'dex');
     my $fay = enter('fay');

@@ -5,6 +5,11 @@
 
 #include "t/unit/scratch.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "auth/address.h"
 #include "auth/expiring.h"
 #include "auth/oidc_flows.h"
@@ -227,6 +232,81 @@ test_sweep(void **state)
 }
 
 
+typedef struct {
+    scratch_t *scratch;
+    atomic_int tid;
+    size_t removed;
+    aml_registry_rc_t rc;
+} sweeper_t;
+
+
+static void *
+sweeper_run(void *data)
+{
+    sweeper_t *w = data;
+
+    atomic_store(&w->tid, (int) syscall(SYS_gettid));
+    w->rc = amld_expiring_sweep(w->scratch->registry, "leave/", NOW, 10,
+                                &w->removed);
+
+    return NULL;
+}
+
+
+/* Until the thread sleeps. */
+static void
+wait_asleep(sweeper_t *w)
+{
+    char path[64], line[256], *p;
+    FILE *f;
+
+    do {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        (void) snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+                        atomic_load(&w->tid));
+        f = fopen(path, "r");
+        p = f != NULL ? fgets(line, sizeof(line), f) : NULL;
+        p = p != NULL ? strrchr(line, ')') : NULL;
+        if (f != NULL) {
+            fclose(f);
+        }
+    } while (p == NULL || p[2] != 'S');
+}
+
+
+/* One that is made to last longer while the sweep waits to write is not over;
+ * others that it has seen are. */
+static void
+test_sweep_late(void **state)
+{
+    sweeper_t w = {.scratch = *state};
+    aml_registry_txn_t *txn;
+    pthread_t thread;
+    char value[8];
+
+    amld_expiring_write(value, NOW);
+    assert_int_equal(put(*state, "leave/a", value, 8), AML_REGISTRY_OK);
+    assert_int_equal(put(*state, "leave/b", value, 8), AML_REGISTRY_OK);
+    assert_int_equal(put(*state, "leave/c", value, 8), AML_REGISTRY_OK);
+
+    assert_int_equal(aml_registry_write(w.scratch->registry, &txn),
+                     AML_REGISTRY_OK);
+    assert_int_equal(pthread_create(&thread, NULL, sweeper_run, &w), 0);
+    wait_asleep(&w);
+    amld_expiring_write(value, NOW + 1);
+    assert_int_equal(aml_registry_put(txn, "leave/a", 7, value, 8),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_del(txn, "leave/b", 7), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    assert_int_equal(w.rc, AML_REGISTRY_OK);
+    assert_int_equal(w.removed, 1);
+    assert_int_equal(scratch_count(*state, "leave/"), 1);
+    assert_int_equal(scratch_count(*state, "leave/a"), 1);
+}
+
+
 static void
 test_address(void **state)
 {
@@ -270,6 +350,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_corrupt, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_browser_bound, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_sweep_late, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_sweep, scratch_setup,
                                         scratch_teardown),
