@@ -1,63 +1,13 @@
 /*
- * JWK Sets: what others published, and what is left out with its reason.
+ * JWK Sets: what others published, and what is left out with its reason. Single
+ * keys that are left out are in test_jwks_attacks.c.
  */
 
 #include "t/unit/mint.h"
 
-#include <openssl/err.h>
-#include <stdio.h>
+#include "t/unit/jwks_fixture.h"
 
-#include "auth/jwks.h"
 #include "auth/jwt.h"
-
-/* RFC 7517 appendix A.1 */
-#define RSA_N                                                                  \
-    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1R"     \
-    "K7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9"     \
-    "yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZg"     \
-    "nYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6We"     \
-    "Zu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDK"     \
-    "gw"
-#define RSA_THUMBPRINT "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
-#define EC_X "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"
-#define EC_Y "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"
-
-/* RFC 8037 appendix A */
-#define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
-#define ED_D "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
-#define ED_THUMBPRINT "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-
-/* members of a good key, without braces: to be added to */
-#define RSA "\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\""
-#define EC                                                                     \
-    "\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\""
-#define ED "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED_X "\""
-#define SET(keys) "{\"keys\":[" keys "]}"
-
-
-/* Parses a copy that is exactly as long as it says, for the sanitizer. */
-static aml_jwks_rc_t
-parse_n(const char *text, size_t n, aml_jwks_t *set)
-{
-    char *copy = malloc(n + (n == 0));
-    aml_jwks_rc_t rc;
-
-    assert_non_null(copy);
-    memcpy(copy, text, n);
-    rc = aml_jwks_parse((aml_str_t){copy, n}, set);
-    free(copy); /* the set has what it needs */
-
-    assert_int_equal(ERR_peek_error(), 0);
-
-    return rc;
-}
-
-
-static aml_jwks_rc_t
-parse(const char *text, aml_jwks_t *set)
-{
-    return parse_n(text, strlen(text), set);
-}
 
 
 static unsigned
@@ -70,15 +20,6 @@ left_out(const aml_jwks_t *set)
     }
 
     return n;
-}
-
-
-static void
-assert_kid(const aml_jwks_t *set, size_t i, const char *kid)
-{
-    assert_true(i < set->key_count);
-    assert_int_equal(set->keys[i].kid.n, strlen(kid));
-    assert_memory_equal(set->keys[i].kid.p, kid, strlen(kid));
 }
 
 
@@ -243,12 +184,6 @@ providers(void **state)
 
 /* ---- what is left out ---- */
 
-typedef struct {
-    const char *key;
-    aml_jwk_verdict_t verdict;
-} bad_t;
-
-
 /* An RSA key with a modulus of that many bits. */
 static char *
 rsa_of(unsigned bits, int odd)
@@ -271,153 +206,13 @@ rsa_of(unsigned bits, int odd)
 }
 
 
+/* A kid of the greatest length, and one more; others are in the table. */
 static void
-assert_verdict(const char *key, aml_jwk_verdict_t verdict)
+long_kids(void **state)
 {
-    aml_jwks_t set;
-    char *text;
-
-    /* beside a good one, which it must not spoil */
-    assert_true(asprintf(&text, SET("%s,{" ED ",\"kid\":\"good\"}"), key) > 0);
-    assert_int_equal(parse(text, &set), AML_JWKS_OK);
-    if (set.verdicts[verdict] != (verdict == AML_JWK_TAKEN ? 2 : 1) ||
-        set.key_count != (verdict == AML_JWK_TAKEN ? 2 : 1)) {
-        print_error("%.300s: not \"%s\"\n", key, aml_jwk_verdict_text(verdict));
-        fail();
-    }
-    assert_kid(&set, set.key_count - 1, "good");
-
-    aml_jwks_clear(&set);
-    free(text);
-}
-
-
-static void
-verdicts(void **state)
-{
-    static const bad_t table[] = {
-        {"[]", AML_JWK_MALFORMED},
-        {"null", AML_JWK_MALFORMED},
-        {"\"" RSA_N "\"", AML_JWK_MALFORMED},
-        {"{}", AML_JWK_MALFORMED},
-        {"{\"kty\":1}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"\"}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"rsa\"}", AML_JWK_TYPE},
-        {"{\"kty\":\"AKP\",\"alg\":\"ML-DSA-44\",\"pub\":\"AA\"}",
-         AML_JWK_TYPE},
-        {"{\"kty\":\"oct\",\"k\":\"AAAA\",\"alg\":\"HS256\"}",
-         AML_JWK_SYMMETRIC},
-
-        /* the private half, whole or in part */
-        {"{" RSA ",\"d\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"p\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"q\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"dp\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"dq\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"qi\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"oth\":[]}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"d\":null}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"k\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" EC ",\"d\":\"AAAA\"}", AML_JWK_PRIVATE},
-        {"{" RSA ",\"d\":\"AAAA\",\"alg\":\"none\"}", AML_JWK_PRIVATE},
-
-        /* use */
-        {"{" RSA ",\"use\":\"enc\"}", AML_JWK_USE},
-        {"{" RSA ",\"use\":\"SIG\"}", AML_JWK_USE},
-        {"{" RSA ",\"use\":\"\"}", AML_JWK_USE},
-        {"{" RSA ",\"use\":[\"sig\"]}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"key_ops\":[]}", AML_JWK_USE},
-        {"{" RSA ",\"key_ops\":[\"sign\"]}", AML_JWK_USE},
-        {"{" RSA ",\"key_ops\":[\"encrypt\",\"wrapKey\"]}", AML_JWK_USE},
-        {"{" RSA ",\"key_ops\":\"verify\"}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"key_ops\":[\"verify\",1]}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"key_ops\":[\"verify\",\"verify\"]}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"key_ops\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\","
-         "\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\","
-         "\"verify\"]}",
-         AML_JWK_MALFORMED},
-        {"{" RSA ",\"use\":\"sig\",\"key_ops\":[\"encrypt\"]}", AML_JWK_USE},
-        {"{" RSA ",\"use\":\"enc\",\"key_ops\":[\"verify\"]}", AML_JWK_USE},
-
-        /* algorithms */
-        {"{" RSA ",\"alg\":\"none\"}", AML_JWK_ALGORITHM},
-        {"{" RSA ",\"alg\":\"HS256\"}", AML_JWK_ALGORITHM},
-        {"{" RSA ",\"alg\":\"RSA-OAEP\"}", AML_JWK_ALGORITHM},
-        {"{" RSA ",\"alg\":\"ES256\"}", AML_JWK_ALGORITHM},
-        {"{" RSA ",\"alg\":\"\"}", AML_JWK_ALGORITHM},
-        {"{" RSA ",\"alg\":256}", AML_JWK_MALFORMED},
-        {"{" EC ",\"alg\":\"ES384\"}", AML_JWK_ALGORITHM},
-        {"{" EC ",\"alg\":\"RS256\"}", AML_JWK_ALGORITHM},
-
-        /* kid */
-        {"{" RSA ",\"kid\":\"\"}", AML_JWK_KID},
-        {"{" RSA ",\"kid\":\"a\\u0007b\"}", AML_JWK_KID},
-        {"{" RSA ",\"kid\":\"a\\u007fb\"}", AML_JWK_KID},
-        {"{" RSA ",\"kid\":1}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"kid\":null}", AML_JWK_MALFORMED},
-        {"{" RSA ",\"kid\":\"/../%2e\"}", AML_JWK_TAKEN},
-        {"{" RSA ",\"kid\":\"sch\xc3\xb6n\"}", AML_JWK_TAKEN},
-
-        /* RSA */
-        {"{\"kty\":\"RSA\",\"e\":\"AQAB\"}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":[\"" RSA_N "\"],\"e\":\"AQAB\"}",
-         AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "==\",\"e\":\"AQAB\"}",
-         AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\\n\"}",
-         AML_JWK_MALFORMED},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"Aw\"}", AML_JWK_INVALID},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAA\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"" RSA_N "\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}", AML_JWK_INVALID},
-
-        /* EC */
-        {"{\"kty\":\"EC\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}",
-         AML_JWK_MALFORMED},
-        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}",
-         AML_JWK_MALFORMED},
-        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\",\"y\":\"" EC_X
-         "\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" EC_X "\",\"y\":\"AQAB\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" RSA_N "\",\"y\":\"" EC_Y
-         "\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y
-         "\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"" EC_X
-         "\",\"y\":\"" EC_Y "\"}",
-         AML_JWK_CURVE},
-        {"{\"kty\":\"EC\",\"crv\":\"Ed25519\",\"x\":\"" ED_X "\",\"y\":\"" EC_Y
-         "\"}",
-         AML_JWK_CURVE},
-
-        /* OKP */
-        {"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}",
-         AML_JWK_CURVE},
-        {"{\"kty\":\"OKP\",\"crv\":\"P-256\",\"x\":\"" EC_X "\"}",
-         AML_JWK_CURVE},
-        {"{\"kty\":\"OKP\",\"crv\":1,\"x\":\"" ED_X "\"}", AML_JWK_MALFORMED},
-        {"{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X "\"}",
-         AML_JWK_INVALID},
-        {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":"
-         "\"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
-         AML_JWK_INVALID}, /* the neutral element signs everything */
-    };
     char kid[AML_JWT_KID_MAX + 2], *key;
-    size_t i;
 
     (void) state;
-
-    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        assert_verdict(table[i].key, table[i].verdict);
-    }
 
     memset(kid, 'k', sizeof(kid));
     kid[AML_JWT_KID_MAX] = '\0';
@@ -546,41 +341,13 @@ private_elsewhere(void **state)
 
 /* ---- sets ---- */
 
+/* What is none is in the table. */
 static void
 forms(void **state)
 {
-    static const char *const bad[] = {
-        "",
-        "{}",
-        "[]",
-        "{\"keys\":{}}",
-        "{\"keys\":null}",
-        "{\"keys\":\"" RSA_N "\"}",
-        "{\"Keys\":[]}",
-        "{\"keys\":[],\"keys\":[{" RSA "}]}",
-        SET("{" RSA ",\"kid\":\"a\",\"kid\":\"b\"}"),
-        SET("{" RSA ",\"kty\":\"RSA\"}"),
-        SET("{" RSA "}") "x",
-        SET("{" RSA "},"),
-        "{\"keys\":[{" RSA "}]",
-        "<html></html>",
-        SET("{" RSA ",\"x\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"),
-        SET("{" RSA ",\"kid\":\"a\\u0000b\"}"),
-        SET("{" RSA ",\"kid\":\"\xff\"}"),
-    };
     aml_jwks_t set;
-    size_t i;
 
     (void) state;
-
-    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        if (parse(bad[i], &set) != AML_JWKS_MALFORMED) {
-            fail_msg("taken: %s", bad[i]);
-        }
-        assert_int_equal(set.key_count, 0);
-        aml_jwks_clear(&set);
-        aml_jwks_clear(&set); /* once more does no harm */
-    }
 
     assert_int_equal(parse("{\"keys\":[]}", &set), AML_JWKS_OK);
     assert_int_equal(set.key_count, 0);
@@ -665,7 +432,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published),  cmocka_unit_test(thumbprints),
         cmocka_unit_test(signatures), cmocka_unit_test(providers),
-        cmocka_unit_test(verdicts),   cmocka_unit_test(moduli),
+        cmocka_unit_test(long_kids),  cmocka_unit_test(moduli),
         cmocka_unit_test(repeated),   cmocka_unit_test(private_elsewhere),
         cmocka_unit_test(forms),      cmocka_unit_test(bounds),
         cmocka_unit_test(words),
