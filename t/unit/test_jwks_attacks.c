@@ -14,8 +14,8 @@ static const struct {
     const char *name;
     const char *value;
 } placeholders[] = {
-    {"@rsa", RSA}, {"@edx", ED_X}, {"@edd", ED_D}, {"@ec", EC},
-    {"@ed", ED},   {"@n", RSA_N},  {"@x", EC_X},   {"@y", EC_Y},
+    {"@rsa", RSA}, {"@edx", ED_X}, {"@ec", EC},  {"@ed", ED},
+    {"@n", RSA_N}, {"@x", EC_X},   {"@y", EC_Y},
 };
 
 
