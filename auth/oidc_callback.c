@@ -94,6 +94,10 @@ callback_token_fault(amld_oidc_fault_t *f, aml_reason_t reason,
                     ? reason
                     : AML_REASON_PROVIDER_ANSWER;
     f->why = what;
+    if (reason == AML_REASON_TOKEN_EXPIRED ||
+        reason == AML_REASON_TOKEN_NOT_YET) {
+        f->why = "the ID token's times do not fit: look at both clocks";
+    }
     (void) snprintf(f->detail, sizeof(f->detail), "%s",
                     aml_reason_info(reason)->code.p);
 
@@ -116,6 +120,12 @@ callback_who(callback_t *c, const char *code, amld_oidc_fault_t *fault)
 
     if (amld_oidc_code(&client, code, callback, c->flow->verifier, &c->tokens,
                        fault) != 0) {
+        return -1;
+    }
+
+    if (*c->tokens.id_token == '\0') {
+        fault->reason = AML_REASON_PROVIDER_ANSWER;
+        fault->why = "the provider's answer has no ID token";
         return -1;
     }
 
@@ -183,6 +193,34 @@ callback_iss_fits(const callback_t *c)
 }
 
 
+/* RFC 6749 section 4.1.2.1: of what people do, or of what was configured? */
+static aml_reason_t
+callback_error_reason(const char *error)
+{
+    static const struct {
+        const char *error;
+        aml_reason_t reason;
+    } known[] = {
+        {"temporarily_unavailable", AML_REASON_PROVIDER_UNREACHABLE},
+        {"server_error", AML_REASON_PROVIDER_UNREACHABLE},
+        {"invalid_request", AML_REASON_PROVIDER_ANSWER},
+        {"invalid_client", AML_REASON_PROVIDER_ANSWER},
+        {"unauthorized_client", AML_REASON_PROVIDER_ANSWER},
+        {"unsupported_response_type", AML_REASON_PROVIDER_ANSWER},
+        {"invalid_scope", AML_REASON_PROVIDER_ANSWER},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(error, known[i].error) == 0) {
+            return known[i].reason;
+        }
+    }
+
+    return AML_REASON_PROVIDER_REFUSED;
+}
+
+
 /* What the provider says that went wrong, if it is one of its words. */
 static void
 callback_refused(const callback_t *c, amld_response_t *response,
@@ -191,9 +229,7 @@ callback_refused(const callback_t *c, amld_response_t *response,
     const char *description =
         amld_request_query(c->request, "error_description");
     size_t n = strlen(error);
-    int unavailable = strcmp(error, "temporarily_unavailable") == 0 ||
-                      strcmp(error, "server_error") == 0;
-    aml_reason_t reason;
+    aml_reason_t reason = callback_error_reason(error);
 
     amld_log(AMLD_LOG_WARN, "sign-in: from %s by \"%s\": %.64s: %.200s",
              c->request->client, c->issuer->name, error,
@@ -203,8 +239,6 @@ callback_refused(const callback_t *c, amld_response_t *response,
         error = NULL;
     }
 
-    reason = unavailable ? AML_REASON_PROVIDER_UNREACHABLE
-                         : AML_REASON_PROVIDER_REFUSED;
     callback_audit(c->d, c->request, c->issuer, reason, NULL, NULL, NULL);
     amld_oidc_fail(c->d, c->request, response, reason, error, c->flow->to);
 }

@@ -58,12 +58,13 @@ amld_oidc_fault_text(const amld_oidc_fault_t *fault, char *text, size_t size)
 /* ---- who we are ---- */
 
 /* The secret of the file, without the end of its line; -1 when it can't be
- * read.  It is read each time, so that it can be changed. */
+ * read, with errno, or 0 there when it is empty.  It is read each time, so that
+ * it can be changed. */
 static int
 client_secret(const char *file, char secret[SECRET_MAX])
 {
     ssize_t n;
-    int fd;
+    int fd, error;
 
     fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -71,7 +72,9 @@ client_secret(const char *file, char secret[SECRET_MAX])
     }
 
     n = read(fd, secret, SECRET_MAX - 1);
+    error = n < 0 ? errno : 0;
     close(fd);
+    errno = error;
     if (n < 0) {
         return -1;
     }
@@ -168,6 +171,8 @@ fault_of_error(const json_t *json, const amld_fetched_t *fetched,
     static const char *const of_all[] = {"invalid_client",
                                          "unauthorized_client",
                                          "temporarily_unavailable", NULL};
+    static const char *const of_client[] = {"invalid_client",
+                                            "unauthorized_client", NULL};
     static const char *const of_person[] = {
         "interaction_required", "consent_required", "login_required", NULL};
     long status = fetched->status;
@@ -199,6 +204,13 @@ fault_of_error(const json_t *json, const amld_fetched_t *fetched,
     f->invalid_grant = strcmp(error, "invalid_grant") == 0 ||
                        (manner->vague && status == 400 &&
                         strcmp(error, "invalid_request") == 0);
+
+    if (is_error(error, of_client)) {
+        return fault_say(f, AML_REASON_PROVIDER_ANSWER,
+                         "the provider refuses this client: look at client_id "
+                         "and client_secret_file",
+                         detail);
+    }
 
     return fault_say(f,
                      f->invalid_grant ? AML_REASON_SIGN_IN_STALE
@@ -333,8 +345,9 @@ tokens_ask(const amld_oidc_client_t *c, char *form, int refresh,
     if (i->client_secret_file != NULL &&
         client_secret(i->client_secret_file, secret) != 0) {
         wipe(form);
-        return fault_say(f, AML_REASON_PROVIDER_REFUSED,
-                         "client_secret_file can't be read", strerror(errno));
+        return fault_say(f, AML_REASON_PROVIDER_ANSWER,
+                         "client_secret_file can't be read",
+                         errno != 0 ? strerror(errno) : "it is empty");
     }
 
     if (basic) {

@@ -64,7 +64,7 @@ sub fails (%o) {
     subtest $name => sub {
         set(%{$o{early} // {}});
         my ($me, $url) = comes_back();
-        set(%$set);
+        set(%{$set // {}});
         my $since = time;
         my $tx = $me->navigate($url, from => $idp->origin);
         is_page $tx, $status // 502, $reason // 'provider_answer', $name;
@@ -129,6 +129,33 @@ fails(set => {kid => 'made-up'}, name => 'a key that nobody has published');
 fails(set => {key => AML::JWT::new_key($gw->dir, 'ES256')},
     name => 'somebody else\'s signature');
 
+# ---- what is no fault of the person's ----
+
+# Says so, and in the log what to look at.
+sub misconfigured ($name, $log, %o) {
+    my $before = length $gw->log_text('amld.err');
+    fails(name => $name, %o);
+    like substr($gw->log_text('amld.err'), $before), $log, "$name: the log";
+}
+
+subtest 'what an administrator has to look at' => sub {
+    my $file   = path($idp->dir, 'client.secret');
+    my $secret = $file->slurp;
+    $file->spurt("expired\n");
+    misconfigured('a secret that it does not know',
+        qr/look at client_id and client_secret_file \(invalid_client/);
+    $file->spurt("\n");
+    misconfigured('an empty secret', qr/client_secret_file.*\(it is empty\)/);
+    $file->remove;
+    misconfigured('no secret', qr/client_secret_file.*\(No such file/);
+    $file->spurt($secret)->chmod(0600);
+    misconfigured('no ID token', qr/has no ID token/,
+        set => {token => {id_token => undef}});
+    misconfigured($_->[0], qr/look at both clocks/, set => {claims => $_->[1]})
+        for ['an old token', {exp => time - 10}],
+        ['a token of the future', {iat => time + 3600, nbf => time + 3600}];
+};
+
 # ---- what the browser comes back with ----
 
 for my $case (
@@ -141,6 +168,10 @@ for my $case (
         'provider_unreachable'],
     ['an error that is none', {code => undef, error => '<b>" onload='}, 403,
         'provider_refused'],
+    ['a client that may not', {code => undef, error => 'unauthorized_client'},
+        502, 'provider_answer'],
+    ['a scope that it does not know', {code => undef,
+        error => 'invalid_scope'}, 502, 'provider_answer'],
     ['a code that is not one', {code => 'made-up'}, 400, 'sign_in_stale'],
     )
 {
