@@ -175,26 +175,50 @@ amld_sign_in_enter(amld_t *d, const amld_request_t *request, amld_sign_in_t *s,
 
 /* ---- signing out ---- */
 
+/* `code` as of amld_oidc_leaves(); NULL where nobody is led to a provider. */
+static aml_registry_rc_t
+sign_out_end(amld_t *d, const amld_request_t *request, char *code)
+{
+    aml_registry_txn_t *txn;
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_write(d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    if (code != NULL) {
+        rc = amld_oidc_leaves(d, txn, request, code);
+    }
+    if (rc == AML_REGISTRY_OK) {
+        rc = sign_in_end(txn, request);
+    }
+    if (rc == AML_REGISTRY_OK) {
+        return aml_registry_commit(txn);
+    }
+
+    aml_registry_end(txn);
+
+    return rc;
+}
+
+
 static void
 sign_in_out(amld_t *d, const amld_request_t *request, amld_response_t *response,
             amld_site_t site)
 {
     char url[AMLD_AUTHORITY_SIZE + 96], code[AMLD_SECRET_SIZE] = "";
-    aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
 
     if (request->identified && request->by_session) {
-        rc = aml_registry_write(d->registry, &txn);
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_oidc_leaves(d, txn, request, code);
-            if (rc == AML_REGISTRY_OK) {
-                rc = sign_in_end(txn, request);
-            }
-            if (rc == AML_REGISTRY_OK) {
-                rc = aml_registry_commit(txn);
-            } else {
-                aml_registry_end(txn);
-            }
+        rc = sign_out_end(d, request, code);
+        if (rc != AML_REGISTRY_OK) {
+            /* to end what is here comes first */
+            amld_log(AMLD_LOG_WARN,
+                     "sign-out: %s from %s can't be led to a provider: %s",
+                     request->name, request->client, aml_registry_strerror(rc));
+            *code = '\0';
+            rc = sign_out_end(d, request, NULL);
         }
 
         if (rc != AML_REGISTRY_OK) {

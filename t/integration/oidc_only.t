@@ -122,6 +122,22 @@ subtest 'a provider that signs nobody out' => sub {
     $idp->set(metadata => undef);
 };
 
+subtest 'nor does what leads to the provider keep a session alive' => sub {
+    my $me = $gw->browser;
+    $me->navigate("$studio/");
+    my $page = $me->navigate("$studio/");
+    my $json = sub { $me->fetch(GET => "$studio/auth/sessions",
+        headers => {Accept => 'application/json'})->res };
+    my ($mine) = grep { $_->{current} } @{$json->()->json('/value')};
+    $gw->edit({op => 'put', key => "sign-in-secret/$mine->{id}", hex => '00'});
+    my $tx = $me->submit($page, {}, form => 'form[action*=sign-out]');
+    is $tx->req->url->path, '/auth/signed-out', 'a record that is no good'
+        or diag $tx->res->body;
+    is $json->()->code, 401, 'does not';
+    like $gw->log_text('amld.err'), qr/can't be led to a provider/,
+        'and the log says so';
+};
+
 subtest 'while amld is started anew' => sub {
     my $me = $gw->browser->stop_at(qr{/auth/callback});
     my $url = $me->navigate("$studio/auth/oidc/corp?to=/auth/tokens")
