@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "auth/json.h"
-#include "auth/key.h"
 
 #define URL_MAX 2048
 
@@ -75,24 +74,6 @@ lists(const json_t *json, const char *name, const char *value)
 }
 
 
-static uint32_t
-algorithms(const json_t *json)
-{
-    const json_t *list = json_object_get(
-                     json, "id_token_signing_alg_values_supported"),
-                 *v;
-    uint32_t algs = 0;
-    size_t i;
-
-    json_array_foreach(list, i, v)
-    {
-        algs |= UINT32_C(1) << aml_alg_find(aml_json_string(v));
-    }
-
-    return algs & ~(UINT32_C(1) << AML_ALG_NONE);
-}
-
-
 const char *
 amld_discovery_parse(const char *text, size_t n, const char *issuer,
                      const char *any, amld_discovery_t *d)
@@ -122,27 +103,20 @@ amld_discovery_parse(const char *text, size_t n, const char *issuer,
             0 ||
         take_url(json, "token_endpoint", &d->token_endpoint) != 0 ||
         take_url(json, "userinfo_endpoint", &d->userinfo_endpoint) != 0 ||
-        take_url(json, "end_session_endpoint", &d->end_session_endpoint) != 0 ||
-        take_url(json, "device_authorization_endpoint",
-                 &d->device_authorization_endpoint) != 0) {
+        take_url(json, "end_session_endpoint", &d->end_session_endpoint) != 0) {
         wrong = "no memory";
 
     } else if (d->jwks_uri == NULL) {
         wrong = "its metadata has no jwks_uri of https";
     }
 
-    d->pkce_s256 = lists(json, "code_challenge_methods_supported", "S256") == 1;
+    d->no_s256 = lists(json, "code_challenge_methods_supported", "S256") == 0;
     d->iss_parameter = json_is_true(json_object_get(
         json, "authorization_response_iss_parameter_supported"));
-    d->backchannel_logout =
-        json_is_true(json_object_get(json, "backchannel_logout_supported"));
-    d->backchannel_session = json_is_true(
-        json_object_get(json, "backchannel_logout_session_supported"));
 
     /* where it says nothing it is Basic, by the specification */
     d->basic = lists(json, "token_endpoint_auth_methods_supported",
                      "client_secret_basic") != 0;
-    d->id_token_algs = algorithms(json);
 
     json_decref(json);
 
@@ -159,7 +133,6 @@ amld_discovery_clear(amld_discovery_t *d)
     free(d->token_endpoint);
     free(d->userinfo_endpoint);
     free(d->end_session_endpoint);
-    free(d->device_authorization_endpoint);
     memset(d, 0, sizeof(*d));
 }
 
@@ -187,8 +160,6 @@ amld_discovery_copy(amld_discovery_t *to, const amld_discovery_t *from)
     failed |= copy(&to->token_endpoint, from->token_endpoint);
     failed |= copy(&to->userinfo_endpoint, from->userinfo_endpoint);
     failed |= copy(&to->end_session_endpoint, from->end_session_endpoint);
-    failed |= copy(&to->device_authorization_endpoint,
-                   from->device_authorization_endpoint);
 
     if (failed) {
         amld_discovery_clear(to);

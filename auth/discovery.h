@@ -1,14 +1,12 @@
 /*
  * What a provider says of itself: OpenID Connect Discovery 1.0 section 3,
- * RFC 8414, RP-Initiated Logout section 2.1, Back-Channel Logout section 2.1,
- * RFC 9207.
+ * RFC 8414, RP-Initiated Logout section 2.1, RFC 9207.
  */
 
 #ifndef AMLD_DISCOVERY_H
 #define AMLD_DISCOVERY_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #define AMLD_DISCOVERY_MAX ((size_t) 64 * 1024) /* bytes of the document */
 
@@ -19,13 +17,9 @@ typedef struct {
     char *token_endpoint;
     char *userinfo_endpoint;    /* NULL where there is none, as those below */
     char *end_session_endpoint; /* a person is sent there to sign out */
-    char *device_authorization_endpoint;
-    int pkce_s256;     /* it says that it knows S256 */
-    int iss_parameter; /* its callbacks have `iss` */
-    int basic;         /* client_secret_basic; else _post */
-    int backchannel_logout;
-    int backchannel_session; /* logout tokens have `sid` */
-    uint32_t id_token_algs;  /* bit 1 << aml_alg_t; 0: it does not say */
+    int no_s256;                /* of PKCE's methods it names others only */
+    int iss_parameter;          /* its callbacks have `iss` */
+    int basic;                  /* client_secret_basic; else _post */
 } amld_discovery_t;
 
 /*

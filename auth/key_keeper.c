@@ -175,11 +175,13 @@ static void
 metadata_renew(amld_key_keeper_t *k, keeper_issuer_t *s, amld_key_result_t *r)
 {
     amld_discovery_t fresh;
+    int no_s256 = 0;
 
     amld_metadata_fetch(s->issuer, &k->ends, &fresh, r);
 
     pthread_mutex_lock(&k->mutex);
     if (r->why == NULL) {
+        no_s256 = fresh.no_s256;
         amld_discovery_clear(&s->metadata);
         s->metadata = fresh;
         s->has_metadata = 1;
@@ -190,6 +192,13 @@ metadata_renew(amld_key_keeper_t *k, keeper_issuer_t *s, amld_key_result_t *r)
         s->failed_why = r->why;
     }
     pthread_mutex_unlock(&k->mutex);
+
+    if (no_s256 && s->issuer->sign_in) {
+        amld_log(AMLD_LOG_WARN,
+                 "keys: issuer \"%s\": its metadata names no S256 among PKCE's "
+                 "methods; people can't sign in where it means that",
+                 s->issuer->name);
+    }
 }
 
 

@@ -230,6 +230,17 @@ for my $case (
         set();
     };
 }
+subtest 'metadata without the method of PKCE that is used' => sub {
+    is $gw->stop_amld, 0, 'amld ends';
+    set(metadata => {code_challenge_methods_supported => ['plain']});
+    my $before = length $gw->log_text('amld.err');
+    $gw->start_amld;
+    ok wait_for(sub {
+        substr($gw->log_text('amld.err'), $before) =~ /names no S256/
+    }), 'the log says so';
+    set();
+};
+
 subtest 'amld ends while metadata is waited for' => sub {
     is $gw->stop_amld, 0, 'amld ends';
     set(only => 'openid-configuration', mode => 'hang');
