@@ -425,5 +425,7 @@ main(void)
 
     amld_log_level((amld_log_level_t) -1);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("oidc_token", tests, NULL, NULL);
 }
