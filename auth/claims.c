@@ -287,15 +287,26 @@ claims_principal(const json_t *claims, aml_jwt_identity_t *identity)
 }
 
 
+static int
+claims_has_text(const json_t *claims, const char *name)
+{
+    const json_t *v = json_object_get(claims, name);
+
+    return json_is_string(v) && json_string_length(v) > 0;
+}
+
+
 /* `scp` is a person's, `roles` an application's; Entra has one or the other
- * in what is meant for an API. */
+ * in what is meant for an API.  ID tokens may have `roles` as well, but not the
+ * application that asked: `azp` in v2, `appid` in v1. */
 static int
 claims_scope(const json_t *claims)
 {
-    json_t *v;
+    if (!claims_has_text(claims, "azp") && !claims_has_text(claims, "appid")) {
+        return -1;
+    }
 
-    v = json_object_get(claims, "scp");
-    if (json_is_string(v) && json_string_length(v) > 0) {
+    if (claims_has_text(claims, "scp")) {
         return 0;
     }
 

@@ -249,11 +249,11 @@ subtest 'an outage that is too long' => sub {
 subtest 'Entra' => sub {
     my $v2 = sub ($tid, $kid, %c) {
         token(MS . "/$tid/v2.0", $kid, $rsa, tid => $tid, oid => 'o1',
-            scp => 'access', ver => '2.0', %c);
+            scp => 'access', azp => 'cli', ver => '2.0', %c);
     };
     my $v1 = sub ($tid, $kid, %c) {
         token("https://sts.windows.net/$tid/", $kid, $rsa, tid => $tid,
-            oid => 'o1', scp => 'access', ver => '1.0', %c);
+            oid => 'o1', scp => 'access', appid => 'cli', ver => '1.0', %c);
     };
     for my $tid (T1, T2) {
         is ask($v2->($tid, 'all')), GOOD, "v2 of $tid";
@@ -271,6 +271,8 @@ subtest 'Entra' => sub {
         'a tenant that its issuer does not name';
     is ask($v2->(T1, 'all', scp => '')), '401 token_claims',
         'neither scope nor role';
+    is ask($v2->(T1, 'all', azp => '', roles => ['a'])), '401 token_claims',
+        'an ID token';
 };
 
 subtest 'a section that goes' => sub {

@@ -355,11 +355,23 @@ test_entra(void **state)
     expect("no roles",
            entra(TID, AML_ISSUER_REQUIRE_SCOPE, WHOM ",\"roles\":[]"),
            AML_REASON_TOKEN_CLAIMS);
-    expect("scope", entra(TID, AML_ISSUER_REQUIRE_SCOPE, WHOM ",\"scp\":\"a\""),
+    expect("scope",
+           entra(TID, AML_ISSUER_REQUIRE_SCOPE,
+                 WHOM ",\"azp\":\"c\",\"scp\":\"a\""),
            AML_REASON_OK);
     expect("roles",
-           entra(TID, AML_ISSUER_REQUIRE_SCOPE, WHOM ",\"roles\":[\"a\"]"),
+           entra(TID, AML_ISSUER_REQUIRE_SCOPE,
+                 WHOM ",\"appid\":\"c\",\"roles\":[\"a\"]"),
            AML_REASON_OK);
+
+    /* an ID token that came with a renewal: no nonce, but the app's roles */
+    expect("an ID token",
+           entra(TID, AML_ISSUER_REQUIRE_SCOPE, WHOM ",\"roles\":[\"a\"]"),
+           AML_REASON_TOKEN_CLAIMS);
+    expect("nobody asked",
+           entra(TID, AML_ISSUER_REQUIRE_SCOPE,
+                 WHOM ",\"azp\":\"\",\"appid\":1,\"scp\":\"a\""),
+           AML_REASON_TOKEN_CLAIMS);
 }
 
 
