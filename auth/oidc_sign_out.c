@@ -20,6 +20,7 @@
 #include "auth/site.h"
 
 #define SIGNED_OUT "/auth/signed-out"
+#define HINT_MAX 4096 /* of an ID token; servers read addresses of 8 KiB */
 
 
 /* ---- from here to the provider ---- */
@@ -70,7 +71,9 @@ leave_url(const amld_t *d, const amld_issuer_config_t *issuer,
                                      {"post_logout_redirect_uri", back},
                                      {"state", state},
                                      {"id_token_hint", id_token}};
-    size_t i, n = *id_token != '\0' ? 4 : 3;
+    size_t i, n = strlen(id_token);
+
+    n = n > 0 && n <= HINT_MAX ? 4 : 3;
 
     (void) snprintf(back, sizeof(back), "%s" SIGNED_OUT, d->config->studio);
 
@@ -99,7 +102,7 @@ leave_page(amld_t *d, amld_response_t *response,
 {
     amld_html_t html = {0};
 
-    amld_page_begin(&html, AMLD_SITE_STUDIO, "Signing out", NULL);
+    amld_page_begin_leading(&html, AMLD_SITE_STUDIO, "Signing out", url);
     amld_html(&html,
               "<main class=\"narrow\">\n"
               "<h1>You are signed out here</h1>\n"
@@ -112,7 +115,6 @@ leave_page(amld_t *d, amld_response_t *response,
               "</main>\n",
               url, issuer->name);
     amld_page_end(d, response, 200, &html);
-    amld_response_header(response, "Refresh", "0; url=%s", url);
 }
 
 

@@ -124,9 +124,8 @@ amld_html_free(amld_html_t *html)
 }
 
 
-void
-amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
-                const char *script)
+static void
+page_head(amld_html_t *html, amld_site_t site, const char *title)
 {
     amld_html(html,
               "<!doctype html>\n"
@@ -139,12 +138,32 @@ amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
               "<link rel=\"icon\" href=\"data:,\">\n"
               "<link rel=\"stylesheet\" href=\"%s/style.css\">\n",
               title, site == AMLD_SITE_STUDIO ? "/auth" : "/.aml");
+}
+
+
+void
+amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
+                const char *script)
+{
+    page_head(html, site, title);
 
     if (script != NULL) {
         amld_html(html, "<script src=\"%s\" defer></script>\n", script);
     }
 
     amld_html(html, "</head>\n<body>\n");
+}
+
+
+void
+amld_page_begin_leading(amld_html_t *html, amld_site_t site, const char *title,
+                        const char *url)
+{
+    page_head(html, site, title);
+    amld_html(html,
+              "<meta http-equiv=\"refresh\" content=\"0; url=%s\">\n"
+              "</head>\n<body>\n",
+              url);
 }
 
 

@@ -37,6 +37,9 @@ typedef enum {
  */
 void amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
                      const char *script);
+/* The same for a page that the browser leaves for `url` by itself. */
+void amld_page_begin_leading(amld_html_t *html, amld_site_t site,
+                             const char *title, const char *url);
 void amld_page_end(const amld_t *d, amld_response_t *response, unsigned status,
                    amld_html_t *html);
 /* The studio's bar: where one can go, who one is, and out. */

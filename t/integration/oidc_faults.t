@@ -402,4 +402,28 @@ subtest 'logout tokens' => sub {
     set();
 };
 
+# nginx takes a head of a page of memory from amld, and providers addresses of
+# some kilobytes.
+subtest 'signing out with an ID token that is large' => sub {
+    for my $groups (0, 40, 200) {
+        set(claims => {groups => [map { sprintf "%032d", $_ } 1 .. $groups]});
+        my $me = $gw->browser;
+        is $me->navigate($start)->res->code, 200, "$groups groups: signed in"
+            or diag $gw->log_text('amld.err');
+        my $tx = $me->submit($me->navigate("$studio/"), {},
+            form => 'form[action*=sign-out]');
+        is $tx->res->code, 200, "$groups groups: a page";
+        my $to = Mojo::URL->new($me->refresh_of($tx) // '');
+        is $to->path, Mojo::URL->new($idp->issuer . '/end')->path,
+            'that leads to the provider';
+        is $to->query->param('client_id'), $idp->client_id, 'and says who asks';
+        my $hint = $to->query->param('id_token_hint');
+        $groups < 200 ? like $hint, qr/^eyJ/, 'and for whom'
+            : is $hint, undef, 'but no hint that is too large for an address';
+        ok $me->cookie('__Host-aml-left', $gw->studio_host),
+            'the browser knows that it is on its way';
+    }
+    set();
+};
+
 $gw->done;

@@ -90,7 +90,7 @@ subtest 'signing out' => sub {
     my $id = $tx->res->dom->at('form[action*=sign-out]');
     $tx = $me->submit($me->navigate("$studio/"), {},
         form => 'form[action*=sign-out]');
-    my ($to) = $tx->res->headers->header('Refresh') =~ /url=(\S+)/;
+    my $to = $me->refresh_of($tx);
     my $q = Mojo::URL->new($to)->query->to_hash;
     like $q->{id_token_hint}, qr/^eyJ[\w.-]+$/, 'with the ID token';
     is $q->{post_logout_redirect_uri}, "$studio/auth/signed-out", 'and back';

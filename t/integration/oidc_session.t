@@ -59,7 +59,7 @@ sub sign_out ($idp, $me) {
         form => 'form[action*=sign-out]');
     is $tx->req->url->path, '/auth/leave', 'is led to the provider';
     is asks($me), '401 sign_in_required', 'and signed out here already';
-    my ($to) = $tx->res->headers->header('Refresh') =~ /url=(\S+)/;
+    my $to = $me->refresh_of($tx);
     $tx = $me->navigate($to, from => $gw->studio);
     is $tx->req->url->host, $idp->host, 'there one is asked';
     return $idp->confirm_sign_out($me, $tx);

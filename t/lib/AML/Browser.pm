@@ -122,6 +122,13 @@ sub led_to ($self, $url, %o) {
     return $tx;
 }
 
+# Where a page leads by itself, or undef.
+sub refresh_of ($self, $tx) {
+    my $meta = $tx->res->dom->at('meta[http-equiv=refresh]') // return undef;
+    my ($url) = $meta->{content} =~ /^0; url=(\S+)$/;
+    return $url;
+}
+
 # Fills and sends the form of the page that `tx` brought.
 sub submit ($self, $tx, $values, %o) {
     my $dom   = $tx->res->dom;
