@@ -83,6 +83,10 @@ http_decode(char *dst, const char *src, size_t n, int plus)
     int high, low;
 
     for (i = 0; i < n; i++) {
+        if (src[i] == '\0') {
+            return -1;
+        }
+
         if (src[i] != '%') {
             dst[len++] = plus && src[i] == '+' ? ' ' : src[i];
             continue;

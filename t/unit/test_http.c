@@ -462,6 +462,9 @@ bodies(void **state)
         ask(s, "POST", "/echo/a", chunked, body, AMLD_BODY_MAX + 1).status,
         413);
     assert_int_equal(ask(s, "POST", "/echo/a", form, "f=%zz", 5).status, 400);
+    assert_int_equal(ask(s, "POST", "/echo/a", form, "f=%00", 5).status, 400);
+    assert_int_equal(ask(s, "POST", "/echo/a", form, "f=a\0b", 5).status, 400);
+    assert_int_equal(ask(s, "POST", "/echo/a", form, "f\0=a", 5).status, 400);
     free(body);
 }
 
