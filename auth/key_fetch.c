@@ -64,6 +64,8 @@ fetch_is_good(const char *what, const char *url, amld_fetch_rc_t rc,
     if (rc != AMLD_FETCH_OK) {
         r->why = amld_fetch_strerror(rc);
         r->what = fetch_do(rc);
+        r->down = rc == AMLD_FETCH_UNREACHABLE || rc == AMLD_FETCH_TIMEOUT ||
+                  rc == AMLD_FETCH_TLS || rc == AMLD_FETCH_CUT;
         (void) snprintf(r->detail, sizeof(r->detail), "%s%s%.140s", what,
                         *f->detail != '\0' ? ": " : "", f->detail);
         return 0;
@@ -75,6 +77,7 @@ fetch_is_good(const char *what, const char *url, amld_fetch_rc_t rc,
                      : "it answers with an error";
         r->what =
             f->status / 100 == 5 ? "look whether it runs" : LOOK_AT_ADDRESSES;
+        r->down = f->status / 100 == 5;
         (void) snprintf(r->detail, sizeof(r->detail), "%s: %ld from %.140s",
                         what, f->status, url);
         r->next = f->retry_after > 0 ? f->retry_after : 0;

@@ -19,6 +19,7 @@ typedef struct {
     const char *why;  /* what is wrong, for a log or a page; NULL: nothing */
     const char *what; /* an operator can do about it */
     char detail[192]; /* for a log; may be empty */
+    int down;         /* it does not answer, or says that it can't */
     int64_t next;     /* seconds until the next fetch; 0: it did not say */
     int64_t until;    /* keys are good until then; 0: for good */
 } amld_key_result_t;

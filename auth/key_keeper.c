@@ -17,6 +17,7 @@
 #define RETRY_MOST 300
 #define RETRY_AFTER_MOST 3600 /* that a provider may ask for */
 #define METADATA_SECONDS 86400
+#define REACH_SECONDS 5
 
 typedef struct {
     amld_key_keeper_t *keeper;
@@ -41,6 +42,7 @@ typedef struct {
     amld_discovery_t metadata;
     int64_t failed_at; /* the last try for metadata, where it failed */
     const char *failed_why;
+    int failed_down;
     pthread_mutex_t fetching; /* of metadata, one at a time */
 } keeper_issuer_t;
 
@@ -190,6 +192,7 @@ metadata_renew(amld_key_keeper_t *k, keeper_issuer_t *s, amld_key_result_t *r)
     } else {
         s->failed_at = keeper_now();
         s->failed_why = r->why;
+        s->failed_down = r->down;
     }
     pthread_mutex_unlock(&k->mutex);
 
@@ -273,6 +276,55 @@ amld_key_keeper_metadata(amld_key_keeper_t *k,
     *why = r.why;
 
     return r.why == NULL ? 0 : -1;
+}
+
+
+/* NULL, or why the provider can't be reached.  One of many asks it: were it
+ * silent, the others would take the threads that it takes to sign in with
+ * another. */
+static const char *
+metadata_unreachable(amld_key_keeper_t *k, keeper_issuer_t *s)
+{
+    int64_t now = keeper_now();
+    const char *why = NULL;
+    amld_key_result_t r;
+    int old, failed;
+
+    pthread_mutex_lock(&k->mutex);
+    old = now - s->metadata_at >= REACH_SECONDS;
+    failed = s->failed_at != 0 && s->failed_at <= now &&
+             now - s->failed_at < RETRY_LEAST;
+    if (old && failed && s->failed_down) {
+        why = s->failed_why;
+    }
+    pthread_mutex_unlock(&k->mutex);
+
+    if (old && !failed && pthread_mutex_trylock(&s->fetching) == 0) {
+        metadata_renew(k, s, &r);
+        pthread_mutex_unlock(&s->fetching);
+        why = r.down ? r.why : NULL;
+    }
+
+    return why;
+}
+
+
+int
+amld_key_keeper_reach(amld_key_keeper_t *k, const amld_issuer_config_t *issuer,
+                      amld_discovery_t *d, const char **why)
+{
+    if (amld_key_keeper_metadata(k, issuer, d, why) != 0) {
+        return -1;
+    }
+
+    *why = metadata_unreachable(k, keeper_find(k, issuer));
+    if (*why == NULL) {
+        return 0;
+    }
+
+    amld_discovery_clear(d);
+
+    return -1;
 }
 
 

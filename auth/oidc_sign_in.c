@@ -270,7 +270,7 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
         return;
     }
 
-    rc = amld_key_keeper_metadata(d->keys, issuer, &metadata, &why);
+    rc = amld_key_keeper_reach(d->keys, issuer, &metadata, &why);
     amld_oidc_ask_end(d, issuer);
 
     if (rc != 0) {

@@ -131,7 +131,7 @@ leave_metadata(amld_t *d, const amld_issuer_config_t *issuer,
         return -1;
     }
 
-    rc = amld_key_keeper_metadata(d->keys, issuer, metadata, why);
+    rc = amld_key_keeper_reach(d->keys, issuer, metadata, why);
     amld_oidc_ask_end(d, issuer);
 
     return rc;

@@ -3,207 +3,20 @@
  * that rotates, fails, hangs and comes back.
  */
 
-#include "t/unit/tls_server.h"
+#include "t/unit/key_keeper_fixture.h"
 
 #include "t/unit/log_capture.h"
-#include "t/unit/scratch.h"
 
 #include <time.h>
 
-#include "auth/fetch.h"
 #include "auth/jwks.h"
-#include "auth/key.h"
-#include "auth/key_keeper.h"
 #include "auth/key_records.h"
 
-#define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
-#define ED "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED_X "\""
-#define STUDIO "https://aml.localhost:8443"
 #define TENANT_A "11111111-1111-4111-8111-111111111111"
 #define TENANT_B "22222222-2222-4222-8222-222222222222"
 
-/* What the provider does; changed while it runs. */
-typedef struct {
-    tls_ca_t ca;
-    char ca_file[128];
-    tls_server_t *server;
-    pthread_mutex_t mutex;
-    char keys[1024];    /* of the set */
-    char issuer[128];   /* that its metadata names */
-    const char *path;   /* of the set */
-    const char *status; /* of both documents */
-    int hangs;
-    atomic_uint metadata; /* requests */
-    atomic_uint sets;
-} provider_t;
-
-typedef struct {
-    amld_t amld;
-    amld_config_t config;
-    amld_issuer_config_t issuers[3];
-    char iss[128];
-    char discovery[160];
-} daemon_t;
-
-static provider_t idp;
-static amld_issuer_kind_t kind = {.name = "oidc", .identity = AML_IDENTITY_SUB};
 static amld_issuer_kind_t entra = {.name = "entra",
                                    .identity = AML_IDENTITY_ENTRA};
-
-
-/* ---- the provider ---- */
-
-static void
-provide(tls_conn_t *c)
-{
-    char body[2048], head[128];
-    int hangs;
-
-    pthread_mutex_lock(&idp.mutex);
-    hangs = idp.hangs;
-    snprintf(head, sizeof(head),
-             "%s\r\nContent-Type: application/json\r\n"
-             "Cache-Control: max-age=600",
-             idp.status);
-    if (strncmp(c->path, "/keys", 5) == 0) {
-        if (strcmp(c->path, idp.path) != 0) {
-            snprintf(head, sizeof(head), "404 Gone");
-        }
-        atomic_fetch_add(&idp.sets, 1);
-        snprintf(body, sizeof(body), "{\"keys\":[%s]}", idp.keys);
-    } else {
-        atomic_fetch_add(&idp.metadata, 1);
-        snprintf(body, sizeof(body),
-                 "{\"issuer\":\"%s\",\"jwks_uri\":\"https://localhost:%u%s\","
-                 "\"token_endpoint\":\"https://localhost:%u/token\"}",
-                 idp.issuer, idp.server->port, idp.path, idp.server->port);
-    }
-    pthread_mutex_unlock(&idp.mutex);
-
-    if (hangs) {
-        tls_hang(c);
-    } else {
-        tls_reply(c, head, body);
-    }
-}
-
-
-static void
-publish(const char *keys)
-{
-    pthread_mutex_lock(&idp.mutex);
-    snprintf(idp.keys, sizeof(idp.keys), "%s", keys);
-    pthread_mutex_unlock(&idp.mutex);
-}
-
-
-static void
-behave(const char *status, int hangs)
-{
-    pthread_mutex_lock(&idp.mutex);
-    idp.status = status;
-    idp.hangs = hangs;
-    pthread_mutex_unlock(&idp.mutex);
-}
-
-
-/* ---- the daemon ---- */
-
-static void
-issuer_of(amld_issuer_config_t *i, char *name, char *iss, char *discovery)
-{
-    memset(i, 0, sizeof(*i));
-    i->name = name;
-    i->kind = &kind;
-    i->discovery = discovery;
-    i->ca = idp.ca_file;
-    i->algs = 1u << AML_ALG_EDDSA;
-    i->identity_claim = i->groups_claim = i->roles_claim = (char *) "";
-    i->key_cooldown = 2;
-    i->key_grace = 600;
-    i->audiences = calloc(1, sizeof(char *));
-    i->audiences[0] = (char *) "api";
-    i->audience_count = 1;
-    i->iss = calloc(2, sizeof(*i->iss));
-    i->iss[0].iss = iss;
-    i->iss[0].space = iss;
-    i->iss[0].name_claim = "name";
-    i->iss_count = 1;
-}
-
-
-static int
-begin(void **state)
-{
-    scratch_t *s;
-    daemon_t *d;
-
-    if (scratch_setup(state) != 0) {
-        return -1;
-    }
-    s = *state;
-
-    d = calloc(1, sizeof(*d));
-    snprintf(idp.ca_file, sizeof(idp.ca_file), "%s/ca.pem", s->dir);
-    idp.ca = tls_ca(idp.ca_file);
-    pthread_mutex_init(&idp.mutex, NULL);
-    idp.server = tls_server(&idp.ca, "localhost", 3600, provide);
-    atomic_store(&idp.metadata, 0);
-    atomic_store(&idp.sets, 0);
-    snprintf(d->iss, sizeof(d->iss), "https://localhost:%u/id",
-             idp.server->port);
-    snprintf(d->discovery, sizeof(d->discovery), "%s/metadata", d->iss);
-    snprintf(idp.issuer, sizeof(idp.issuer), "%s", d->iss);
-    behave("200 OK", 0);
-    idp.path = "/keys";
-    publish("{" ED ",\"kid\":\"one\"}");
-
-    d->amld.config = &d->config;
-    d->amld.registry = s->registry;
-    d->config.studio = (char *) STUDIO;
-    d->config.issuers = d->issuers;
-    d->config.issuer_count = 1;
-    issuer_of(&d->issuers[0], (char *) "corp", d->iss, d->discovery);
-    idp.server->data = d;
-
-    return amld_fetch_init();
-}
-
-
-static daemon_t *
-the_daemon(void)
-{
-    return idp.server->data;
-}
-
-
-static int
-finish(void **state)
-{
-    daemon_t *d = the_daemon();
-    size_t i;
-
-    for (i = 0; i < 3; i++) {
-        free(d->issuers[i].audiences);
-        free(d->issuers[i].iss);
-    }
-    tls_server_free(idp.server);
-    tls_ca_free(&idp.ca);
-    free(d);
-
-    return scratch_teardown(state);
-}
-
-
-static amld_key_keeper_t *
-start(void)
-{
-    amld_key_keeper_t *k = amld_key_keeper_start(&the_daemon()->amld);
-
-    assert_non_null(k);
-
-    return k;
-}
 
 
 /* ---- what can be seen ---- */
@@ -263,18 +76,6 @@ generation(scratch_t *s)
 
     return g;
 }
-
-
-#define WAIT_FOR(condition)                                                    \
-    do {                                                                       \
-        int tries_ = 0;                                                        \
-        while (!(condition)) {                                                 \
-            if (++tries_ > 1500) {                                             \
-                fail_msg("never: %s", #condition);                             \
-            }                                                                  \
-            tls_nap(20);                                                       \
-        }                                                                      \
-    } while (0)
 
 
 /* ---- fetching ---- */
@@ -597,58 +398,6 @@ hanging(void **state)
 }
 
 
-/* ---- metadata ---- */
-
-static void *
-ask_metadata(void *data)
-{
-    waiter_t *w = data;
-    amld_discovery_t m;
-    const char *why;
-
-    w->rc = amld_key_keeper_metadata(w->k, w->issuer, &m, &why);
-    if (w->rc == 0 &&
-        strncmp(m.token_endpoint, "https://localhost:", 18) != 0) {
-        w->rc = -2;
-    }
-    amld_discovery_clear(&m);
-
-    return NULL;
-}
-
-
-static void
-metadata(void **state)
-{
-    daemon_t *d = the_daemon();
-    amld_key_keeper_t *k;
-    waiter_t w[16];
-    pthread_t t[16];
-    size_t i;
-    int down;
-
-    (void) state;
-
-    for (down = 0; down < 2; down++) {
-        behave(down ? "500 No" : "200 OK", 0);
-        atomic_store(&idp.metadata, 0);
-        k = start();
-        for (i = 0; i < 16; i++) {
-            w[i] = (waiter_t){k, &d->issuers[0], -3};
-            assert_int_equal(pthread_create(&t[i], NULL, ask_metadata, &w[i]),
-                             0);
-        }
-        for (i = 0; i < 16; i++) {
-            pthread_join(t[i], NULL);
-            assert_int_equal(w[i].rc, down ? -1 : 0);
-        }
-        /* the thread's own, and theirs */
-        assert_true(atomic_load(&idp.metadata) <= 2);
-        amld_key_keeper_stop(k);
-    }
-}
-
-
 /* ---- the configuration ---- */
 
 static void
@@ -855,11 +604,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(fetched),        TEST(rotated),      TEST(flooded),
-        TEST(waited_for),     TEST(outage),       TEST(nonsense),
-        TEST(another_issuer), TEST(withdrawn),    TEST(hanging),
-        TEST(metadata),       TEST(left),         TEST(moved),
-        TEST(for_sign_in),    TEST(file_of_keys), TEST(tenants),
+        TEST(fetched),        TEST(rotated),   TEST(flooded),
+        TEST(waited_for),     TEST(outage),    TEST(nonsense),
+        TEST(another_issuer), TEST(withdrawn), TEST(hanging),
+        TEST(left),           TEST(moved),     TEST(for_sign_in),
+        TEST(file_of_keys),   TEST(tenants),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
