@@ -275,12 +275,15 @@ page_providers(const amld_t *d, amld_html_t *html, const char *to)
 }
 
 
+/* Beside providers it is the lesser way, which takes no keyboard's focus (on a
+ * telephone its keys would cover them) unless it was begun. */
 static void
-page_password(amld_html_t *html, const char *to, const char *name,
+page_password(amld_html_t *html, int lesser, const char *to, const char *name,
               const char *alert)
 {
     amld_html(html, "<form class=\"card\" method=\"post\" "
                     "action=\"/auth/sign-in\">\n");
+    amld_html(html, lesser ? "<h2>With a name and password</h2>\n" : "");
 
     if (alert != NULL) {
         amld_html(html,
@@ -296,16 +299,18 @@ page_password(amld_html_t *html, const char *to, const char *name,
               "autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"64\" "
               "required",
               to, name);
-    amld_html(html, *name == '\0' ? " autofocus>" : ">");
+    amld_html(html, *name == '\0' && !lesser ? " autofocus>" : ">");
     amld_html(html,
               "</label>\n"
               "<label>Password\n"
               "<input type=\"password\" name=\"password\" "
               "autocomplete=\"current-password\" maxlength=\"511\" required");
     amld_html(html, *name == '\0' ? ">" : " autofocus>");
-    amld_html(html, "</label>\n"
-                    "<button class=\"main wide\">Sign in</button>\n"
-                    "</form>\n");
+    amld_html(html,
+              "</label>\n"
+              "<button class=\"%s\">Sign in</button>\n"
+              "</form>\n",
+              lesser ? "wide" : "main wide");
 }
 
 
@@ -323,7 +328,7 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
     providers = page_providers(d, &html, to);
 
     if (d->config->local_sign_in) {
-        page_password(&html, to, name, alert);
+        page_password(&html, providers > 0, to, name, alert);
     } else if (providers == 0) {
         amld_html(&html, "<p class=\"card\">There is no way to sign in: amld's "
                          "configuration has none.</p>\n");
