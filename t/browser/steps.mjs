@@ -2,7 +2,7 @@
 // t/lib/AML/Provider/*.pm, one after the other.
 
 // Ends when all are done, or when the page has left the provider; `limit`, in
-// milliseconds, is for each step.
+// milliseconds, is for each step.  Says on which page the last one was done.
 export async function follow(page, origin, steps, limit) {
   const there = () => new URL(page.url()).origin === origin;
   const targetOf = (step) => page.locator(step.fill ?? step.click).first();
@@ -12,12 +12,13 @@ export async function follow(page, origin, steps, limit) {
     return false;
   };
 
+  let last;
   for (const [n, step] of steps.entries()) {
     const target = targetOf(step);
     const end = Date.now() + limit;
     let skip = false;
     for (;;) {
-      if (step.maybe && !there()) return;
+      if (step.maybe && !there()) return last;
       if (await seen(step)) break;
       skip = step.maybe && await later(n);
       if (skip) break;
@@ -27,6 +28,7 @@ export async function follow(page, origin, steps, limit) {
       await new Promise((r) => setTimeout(r, 50));
     }
     if (skip) continue;
+    last = page.url();
     try {
       if (step.fill) await target.fill(step.with);
       else await target.click({ timeout: limit });
@@ -35,4 +37,5 @@ export async function follow(page, origin, steps, limit) {
       if (!step.maybe) throw e;
     }
   }
+  return last;
 }
