@@ -301,23 +301,27 @@ sub write_user ($self, $user) {
 
 # undef until the person has got a token.
 sub subject ($self, $user) {
-    open my $sqlite, '-|', 'sqlite3', '-readonly', $self->dir . '/glewlwyd.db',
-        'SELECT gposi_sub FROM gpo_subject_identifier WHERE'
-        . " gposi_username = '$user'"
+    return ($self->query('SELECT gposi_sub FROM gpo_subject_identifier WHERE'
+        . " gposi_username = '$user'"))[0];
+}
+
+# The first column.  It waits for its turn: without that what is being written
+# meanwhile would look like nothing.
+sub query ($self, $sql) {
+    open my $sqlite, '-|', 'sqlite3', '-readonly', '-cmd', '.timeout 20000',
+        $self->dir . '/glewlwyd.db', $sql
         or die "sqlite3: $!";
-    my $sub = <$sqlite>;
-    chomp $sub if defined $sub;
-    return $sub;
+    chomp(my @rows = <$sqlite>);
+    close $sqlite or die "sqlite3: $?";
+    return @rows;
 }
 
 # Signs somebody out everywhere, as they themselves can in their profile; their
 # clients are told by back channel.  Returns the `sid`s that were told.
 sub end_sessions ($self, $user) {
-    open my $sqlite, '-|', 'sqlite3', '-readonly', $self->dir . '/glewlwyd.db',
+    my @sids = $self->query(
         'SELECT DISTINCT gpoi_sid FROM gpo_id_token WHERE gpoi_enabled = 1'
-        . " AND gpoi_sid IS NOT NULL AND gpoi_username = '$user'"
-        or die "sqlite3: $!";
-    chomp(my @sids = <$sqlite>);
+        . " AND gpoi_sid IS NOT NULL AND gpoi_username = '$user'");
     my $browser = $self->signed_in($user, $self->password($user));
     $self->call($browser, DELETE => "/oidc/session/$_") for @sids;
     $self->call($browser, DELETE => '/profile/session/');
