@@ -249,17 +249,17 @@ aml_jwt_times(const json_t *claims, int64_t now, aml_jwt_use_t use,
     issued = 0;
     from = 0;
 
-    /* logout tokens had no exp in earlier drafts; then iat has to do */
-
-    if (exp == NULL && use == AML_JWT_LOGOUT && json_is_integer(iat)) {
-        identity->expires = json_integer_value(iat) + AML_JWT_LOGOUT_SECONDS;
-
-    } else if (aml_jwt_time(exp, 1, &identity->expires) != 0) {
+    if ((nbf != NULL && aml_jwt_time(nbf, 1, &from) != 0) ||
+        (iat != NULL && aml_jwt_time(iat, 0, &issued) != 0)) {
         return AML_REASON_TOKEN_CLAIMS;
     }
 
-    if ((nbf != NULL && aml_jwt_time(nbf, 1, &from) != 0) ||
-        (iat != NULL && aml_jwt_time(iat, 0, &issued) != 0)) {
+    /* logout tokens had no exp in earlier drafts; then iat has to do */
+
+    if (exp == NULL && use == AML_JWT_LOGOUT && json_is_integer(iat)) {
+        identity->expires = issued + AML_JWT_LOGOUT_SECONDS;
+
+    } else if (aml_jwt_time(exp, 1, &identity->expires) != 0) {
         return AML_REASON_TOKEN_CLAIMS;
     }
 

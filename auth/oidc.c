@@ -27,6 +27,7 @@ struct amld_oidc {
     atomic_int asking_all;
     atomic_int *asking; /* of each section */
     atomic_int ends;
+    amld_seldom_t refused; /* logout tokens */
 };
 
 
@@ -174,6 +175,13 @@ void
 amld_oidc_wait_end(amld_oidc_t *o)
 {
     atomic_fetch_sub(&o->waiters, 1);
+}
+
+
+int
+amld_oidc_refused(amld_oidc_t *o, unsigned *missed)
+{
+    return amld_seldom(&o->refused, missed);
 }
 
 

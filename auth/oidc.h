@@ -91,6 +91,10 @@ void amld_oidc_leave(amld_t *d, const amld_request_t *request,
 int amld_oidc_wait_begin(amld_oidc_t *o);
 void amld_oidc_wait_end(amld_oidc_t *o);
 
+/* Is one of the logout tokens that are not accepted to be told of?  See
+ * amld_seldom(). */
+int amld_oidc_refused(amld_oidc_t *o, unsigned *missed);
+
 /*
  * Requests of people that may wait for a section's provider: 0, or -1 when
  * there are enough of that section, or of all.  One that is slow takes the

@@ -295,11 +295,17 @@ backchannel_refused(amld_t *d, const amld_request_t *request,
                     const amld_issuer_config_t *issuer, aml_reason_t reason)
 {
     const char *code = aml_reason_info(reason)->code.p;
+    unsigned missed;
 
-    amld_log(AMLD_LOG_WARN,
-             "sign-out: \"%s\": a logout token from %s is not accepted: %s",
-             issuer != NULL ? issuer->name : "", request->client, code);
-    backchannel_audit(d, request, issuer, code, NULL);
+    /* nobody has to have signed it */
+    if (amld_oidc_refused(d->oidc, &missed)) {
+        amld_log(
+            AMLD_LOG_WARN,
+            "sign-out: \"%s\": a logout token from %s is not accepted: %s; "
+            "others that were not since the last such line: %u",
+            issuer != NULL ? issuer->name : "", request->client, code, missed);
+        backchannel_audit(d, request, issuer, code, NULL);
+    }
     backchannel_refuse(response, code);
 }
 

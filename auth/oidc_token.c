@@ -26,6 +26,7 @@ typedef struct {
     aml_registry_txn_t *txn;
     const amld_issuer_config_t *issuer;
     int64_t now;
+    int nameless; /* a key was asked for that the token does not name */
     aml_verifier_t *verifier;
 } token_source_t;
 
@@ -135,6 +136,8 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
     aml_public_key_t key;
     aml_reason_t rc;
 
+    s->nameless = kid.n == 0;
+
     rc = key_get(s->txn, iss, kid, &key);
     if (rc != AML_REASON_OK) {
         return rc;
@@ -172,6 +175,12 @@ token_open(amld_t *d, const amld_issuer_config_t *issuer, const char *token,
                           &who->claims);
         aml_registry_end(s.txn);
         *alg = header->alg;
+    }
+
+    /* the only key did not sign it: another may have taken its place */
+    if (s.nameless && (rc == AML_REASON_TOKEN_SIGNATURE ||
+                       rc == AML_REASON_TOKEN_ALGORITHM)) {
+        rc = AML_REASON_TOKEN_KEY;
     }
 
     aml_verifier_free(s.verifier);

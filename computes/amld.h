@@ -12,6 +12,7 @@
 #define AMLD_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "computes/config.h"
@@ -50,6 +51,18 @@ typedef enum {
 void amld_log(amld_log_level_t level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void amld_log_level(amld_log_level_t most);
+
+/*
+ * For what strangers can cause as often as they like: 1 once a minute, with how
+ * often it was 0 since, in `missed`.  Zeroed at first; for any thread.
+ */
+typedef struct {
+    _Atomic int64_t last; /* seconds */
+    atomic_uint missed;
+} amld_seldom_t;
+
+int amld_seldom(amld_seldom_t *seldom, unsigned *missed);
+
 /* Lines of this thread end in " [id]", as the gateway's access log has it,
  * until it is called with NULL; `id` is not copied. */
 void amld_log_request(const char *id);

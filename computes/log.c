@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LOG_LINE_MAX 4096
+#define SELDOM 60     /* seconds */
 #define LOG_ID_MAX 64 /* with what is around it */
 
 static atomic_int amld_log_most = AMLD_LOG_INFO;
@@ -99,4 +100,25 @@ amld_log(amld_log_level_t level, const char *format, ...)
     if (write(STDERR_FILENO, line, n) < 0) {
         return;
     }
+}
+
+
+int
+amld_seldom(amld_seldom_t *seldom, unsigned *missed)
+{
+    struct timespec now;
+    int64_t last = atomic_load(&seldom->last);
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+
+    if ((last != 0 && now.tv_sec - last < SELDOM) ||
+        !atomic_compare_exchange_strong(
+            &seldom->last, &last, (int64_t) now.tv_sec + (now.tv_sec == 0))) {
+        atomic_fetch_add(&seldom->missed, 1);
+        return 0;
+    }
+
+    *missed = atomic_exchange(&seldom->missed, 0);
+
+    return 1;
 }

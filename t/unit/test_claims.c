@@ -283,6 +283,9 @@ test_open(void **state)
         {AML_JWT_LOGOUT, "{" WHO "," FOR "," EVENT "}",
          AML_REASON_TOKEN_CLAIMS},
         /* without exp, by an earlier draft: five minutes */
+        {AML_JWT_LOGOUT,
+         "{" WHO "," FOR "," EVENT ",\"iat\":9223372036854775807}",
+         AML_REASON_TOKEN_CLAIMS},
         {AML_JWT_LOGOUT, "{" WHO "," FOR "," EVENT ",\"iat\":1699999701}",
          AML_REASON_OK},
         {AML_JWT_LOGOUT, "{" WHO "," FOR "," EVENT ",\"iat\":1699999700}",

@@ -200,6 +200,7 @@ test_keys(void **state)
     char *token =
         mint_token(o->p256, AML_ALG_ES256,
                    "{\"alg\":\"ES256\",\"kid\":\"p256\"}", "{" WITH_NONCE "}");
+    char *rotated;
     amld_oidc_who_t who;
 
     /* a key of another provider */
@@ -219,6 +220,17 @@ test_keys(void **state)
                                         ACCESS, NOW, &who),
                      AML_REASON_OK);
     json_decref(who.claims);
+
+    /* where that one did not sign, it may have been replaced */
+    rotated = mint_token(o->rsa, AML_ALG_RS256, "{\"alg\":\"RS256\"}",
+                         "{\"iss\":\"" OTHER_ISS "\",\"aud\":\"" CLIENT "\","
+                         "\"sub\":\"s\",\"exp\":1795000300,"
+                         "\"iat\":1795000000}");
+    assert_int_equal(amld_oidc_id_token(&o->d, &o->issuers[1], rotated, NULL,
+                                        ACCESS, NOW, &who),
+                     AML_REASON_TOKEN_KEY);
+    free(rotated);
+
     oidc_publish(o, OTHER_ISS, "rsa", o->rsa, 0);
     assert_int_equal(amld_oidc_id_token(&o->d, &o->issuers[1], token, NULL,
                                         ACCESS, NOW, &who),
