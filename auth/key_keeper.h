@@ -60,8 +60,8 @@ int amld_key_keeper_metadata(amld_key_keeper_t *k,
  * way on.  It is asked where its metadata is older than five seconds, for one
  * caller at a time; others go on meanwhile.
  */
-int amld_key_keeper_reach(amld_key_keeper_t *k,
-                          const amld_issuer_config_t *issuer,
-                          amld_discovery_t *metadata, const char **why);
+int
+amld_key_keeper_reach(amld_key_keeper_t *k, const amld_issuer_config_t *issuer,
+                      amld_discovery_t *metadata, const char **why);
 
 #endif /* AMLD_KEY_KEEPER_H */
