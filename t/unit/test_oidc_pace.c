@@ -190,5 +190,7 @@ main(void)
         cmocka_unit_test(test_ones),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
     return cmocka_run_group_tests_name("oidc_pace", tests, NULL, NULL);
 }

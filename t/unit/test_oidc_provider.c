@@ -179,5 +179,7 @@ main(void)
         cmocka_unit_test(test_code),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
     return cmocka_run_group_tests_name("oidc_provider", tests, begin, finish);
 }

@@ -85,5 +85,7 @@ main(void)
         cmocka_unit_test(test_pause),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("oidc_renew", tests, NULL, NULL);
 }

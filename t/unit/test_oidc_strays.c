@@ -144,5 +144,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_keys, oidc_setup, oidc_teardown),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
     return cmocka_run_group_tests_name("oidc_strays", tests, NULL, NULL);
 }
