@@ -130,10 +130,11 @@ policies(aml_str_t in)
         } else if (dst[i] != ' ' && dst[i] != '\t' && dst[i] != '\f' && first) {
             first = 0;
             size_t name = sizeof("frame-ancestors") - 1;
-            assert(n - i < name ||
-                   !aml_str_caseeq((aml_str_t){dst + i, name},
-                                   aml_str("frame-ancestors")) ||
-                   (n - i > name && strchr(" \t\f;,", dst[i + name]) == NULL));
+            assert(
+                n - i < name ||
+                !aml_str_caseeq((aml_str_t){dst + i, name},
+                                aml_str("frame-ancestors")) ||
+                (n - i > name && memchr(" \t\f;,", dst[i + name], 5) == NULL));
         }
     }
     assert(aml_csp_without_ancestors(dst, (aml_str_t){dst, n}) == n);
