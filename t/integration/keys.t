@@ -243,7 +243,7 @@ subtest 'an outage that is too long' => sub {
     my ($line) = lines('short', qr/its keys have ended/);
     like $line, qr/ error /, 'as an error';
     $short->up;
-    becomes $token, GOOD, 'until it is back', 20;
+    becomes $token, GOOD, 'until it is back', 90;
 };
 
 subtest 'Entra' => sub {
