@@ -456,3 +456,24 @@ amld_fetch_form(char *form, const char *name, const char *value)
 
     return grown;
 }
+
+
+char *
+amld_fetch_url(const char *endpoint, const char *const (*fields)[2], size_t n)
+{
+    char *form = NULL, *url;
+    size_t i;
+
+    for (i = 0; i < n && (i == 0 || form != NULL); i++) {
+        form = amld_fetch_form(form, fields[i][0], fields[i][1]);
+    }
+
+    if (form == NULL ||
+        asprintf(&url, "%s%s%s", endpoint,
+                 strchr(endpoint, '?') != NULL ? "&" : "?", form) < 0) {
+        url = NULL;
+    }
+    free(form);
+
+    return url;
+}

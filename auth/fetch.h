@@ -70,4 +70,9 @@ const char *amld_fetch_strerror(amld_fetch_rc_t rc);
  * frees it and answers NULL without memory. */
 char *amld_fetch_form(char *form, const char *name, const char *value);
 
+/* An address with these (name, value) in its query, malloc()ed; NULL without
+ * memory. */
+char *
+amld_fetch_url(const char *endpoint, const char *const (*fields)[2], size_t n);
+
 #endif /* AMLD_FETCH_H */

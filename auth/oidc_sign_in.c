@@ -168,9 +168,7 @@ oidc_authorize_url(const amld_t *d, const amld_issuer_config_t *issuer,
                    const amld_oidc_flow_t *flow, const char *state,
                    const char *prompt)
 {
-    char challenge[AMLD_SECRET_SIZE], callback[AMLD_OIDC_URI_SIZE],
-        *form = NULL, *url;
-    const char *endpoint = metadata->authorization_endpoint;
+    char challenge[AMLD_SECRET_SIZE], callback[AMLD_OIDC_URI_SIZE];
     const char *const fields[][2] = {
         {"response_type", "code"},
         {"client_id", issuer->client_id},
@@ -182,23 +180,12 @@ oidc_authorize_url(const amld_t *d, const amld_issuer_config_t *issuer,
         {"code_challenge_method", "S256"},
         {"prompt", prompt},
     };
-    size_t i, n = sizeof(fields) / sizeof(fields[0]) - (prompt == NULL);
+    size_t n = sizeof(fields) / sizeof(fields[0]) - (prompt == NULL);
 
     oidc_challenge(flow->verifier, challenge);
     amld_oidc_redirect_uri(d->config, issuer, callback);
 
-    for (i = 0; i < n && (i == 0 || form != NULL); i++) {
-        form = amld_fetch_form(form, fields[i][0], fields[i][1]);
-    }
-
-    if (form == NULL ||
-        asprintf(&url, "%s%s%s", endpoint,
-                 strchr(endpoint, '?') != NULL ? "&" : "?", form) < 0) {
-        url = NULL;
-    }
-    free(form);
-
-    return url;
+    return amld_fetch_url(metadata->authorization_endpoint, fields, n);
 }
 
 

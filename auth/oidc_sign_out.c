@@ -66,29 +66,18 @@ static char *
 leave_url(const amld_t *d, const amld_issuer_config_t *issuer,
           const char *endpoint, const char *id_token, const char *state)
 {
-    char back[512], *form = NULL, *url;
+    char back[512];
     const char *const fields[][2] = {{"client_id", issuer->client_id},
                                      {"post_logout_redirect_uri", back},
                                      {"state", state},
                                      {"id_token_hint", id_token}};
-    size_t i, n = strlen(id_token);
+    size_t n = strlen(id_token);
 
     n = n > 0 && n <= HINT_MAX ? 4 : 3;
 
     (void) snprintf(back, sizeof(back), "%s" SIGNED_OUT, d->config->studio);
 
-    for (i = 0; i < n && (i == 0 || form != NULL); i++) {
-        form = amld_fetch_form(form, fields[i][0], fields[i][1]);
-    }
-
-    if (form == NULL ||
-        asprintf(&url, "%s%s%s", endpoint,
-                 strchr(endpoint, '?') != NULL ? "&" : "?", form) < 0) {
-        url = NULL;
-    }
-    free(form);
-
-    return url;
+    return amld_fetch_url(endpoint, fields, n);
 }
 
 

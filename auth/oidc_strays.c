@@ -4,27 +4,17 @@
 
 #include "auth/oidc_strays.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "auth/audit.h"
 #include "auth/oidc.h"
+#include "auth/sign_in_list.h"
 #include "auth/sign_in_secrets.h"
 #include "auth/sign_ins.h"
 
-#define BATCH 256 /* ended at once: nginx's workers look at each change */
-
-typedef struct {
-    aml_principal_id_t id;
-    aml_principal_id_t principal;
-} stray_t;
-
 typedef struct {
     const amld_config_t *config;
-    stray_t *all;
-    size_t n, size;
-    int failed;
+    amld_sign_in_list_t list;
 } strays_t;
 
 
@@ -34,8 +24,6 @@ static int
 stray_each(void *data, const amld_sign_in_t *s)
 {
     strays_t *strays = data;
-    stray_t *grown;
-    size_t size;
 
     /* what is ours is no address */
     if (strncmp(s->issuer, "https://", 8) != 0 ||
@@ -43,19 +31,7 @@ stray_each(void *data, const amld_sign_in_t *s)
         return 0;
     }
 
-    if (strays->n == strays->size) {
-        size = strays->size == 0 ? BATCH : strays->size * 2;
-        grown = realloc(strays->all, size * sizeof(*strays->all));
-        if (grown == NULL) {
-            strays->failed = 1;
-            return 1;
-        }
-        strays->all = grown;
-        strays->size = size;
-    }
-    strays->all[strays->n++] = (stray_t){s->id, s->principal};
-
-    return 0;
+    return amld_sign_in_list_add(&strays->list, &s->id, &s->principal);
 }
 
 
@@ -73,42 +49,12 @@ strays_collect(aml_registry_t *registry, strays_t *strays)
     rc = amld_sign_ins_each(txn, NULL, stray_each, strays);
     aml_registry_end(txn);
 
-    if (strays->failed) {
-        errno = ENOMEM;
-        return AML_REGISTRY_FAILED;
-    }
-
     return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
 }
 
 
-static aml_registry_rc_t
-strays_end_batch(aml_registry_t *registry, const stray_t *strays, size_t n)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    size_t i;
-
-    rc = aml_registry_write(registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    for (i = 0; i < n && rc == AML_REGISTRY_OK; i++) {
-        rc = amld_sign_in_end(txn, &strays[i].id);
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        aml_registry_end(txn);
-        return rc;
-    }
-
-    return aml_registry_commit(txn);
-}
-
-
 static void
-stray_audit(const amld_t *d, const stray_t *stray)
+stray_audit(const amld_t *d, const amld_sign_in_ref_t *stray)
 {
     amld_audit(d->audit, &(amld_audit_event_t){.event = "session-end",
                                                .reason = "provider_removed",
@@ -123,19 +69,18 @@ amld_oidc_strays_end(amld_t *d, size_t *ended)
 {
     strays_t strays = {.config = d->config};
     aml_registry_rc_t rc;
-    size_t i, n;
+    size_t i;
 
     *ended = 0;
     rc = strays_collect(d->registry, &strays);
 
-    while (rc == AML_REGISTRY_OK && *ended < strays.n) {
-        n = strays.n - *ended < BATCH ? strays.n - *ended : BATCH;
-        rc = strays_end_batch(d->registry, strays.all + *ended, n);
-        for (i = 0; i < n && rc == AML_REGISTRY_OK; i++) {
-            stray_audit(d, &strays.all[(*ended)++]);
-        }
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_sign_in_list_end(d->registry, &strays.list, ended);
     }
-    free(strays.all);
+    for (i = 0; i < *ended; i++) {
+        stray_audit(d, &strays.list.all[i]);
+    }
+    amld_sign_in_list_free(&strays.list);
 
     if (*ended > 0) {
         amld_log(AMLD_LOG_WARN,

@@ -11,6 +11,7 @@
 
 #include "auth/principals.h"
 #include "auth/sessions.h"
+#include "auth/sign_in_list.h"
 #include "auth/sign_in_secrets.h"
 #include "registry/records.h"
 
@@ -678,16 +679,10 @@ amld_sign_ins_idle(int64_t idle, int64_t since, int64_t now)
 }
 
 
-/* What is over, collected before anything is deleted. */
 typedef struct {
-    aml_principal_id_t id;
-    aml_principal_id_t principal;
-    int idle;
-} sweep_over_t;
-
-typedef struct {
-    sweep_over_t *over;
-    size_t n, looked_at, most;
+    amld_sign_in_list_t over;
+    char *unused; /* of each: not used, rather than at its end */
+    size_t looked_at, most;
     char *from;
     int64_t now, idle;
 } sweep_t;
@@ -696,11 +691,11 @@ typedef struct {
 static int
 sweep_each(void *data, aml_str_t key, aml_str_t value)
 {
-    sweep_over_t *o;
     sweep_t *sweep = data;
+    aml_principal_id_t id, principal;
     amld_sign_in_t s;
     json_t *json;
-    int expired;
+    int expired, idle;
 
     if (sweep->looked_at++ == sweep->most) {
         memcpy(sweep->from, key.p, key.n);
@@ -708,23 +703,22 @@ sweep_each(void *data, aml_str_t key, aml_str_t value)
         return 1;
     }
 
-    o = &sweep->over[sweep->n];
-
     /* of what can't be read, the key says enough */
     json = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
     expired = document_read(json, &s) != 0 || s.expires <= sweep->now;
-    o->idle = !expired && sweep->idle != 0 && strcmp(s.method, "device") != 0 &&
-              s.seen + sweep->idle <= sweep->now;
+    idle = !expired && sweep->idle != 0 && strcmp(s.method, "device") != 0 &&
+           s.seen + sweep->idle <= sweep->now;
     json_decref(json);
 
-    if ((expired || o->idle) &&
+    if ((expired || idle) &&
         key.n == sizeof(PREFIX) - 1 + 2 * AML_UUID_TEXT + 1 &&
         aml_uuid_parse((aml_str_t){key.p + sizeof(PREFIX) - 1, AML_UUID_TEXT},
-                       &o->principal) == 0 &&
+                       &principal) == 0 &&
         aml_uuid_parse(
-            (aml_str_t){key.p + key.n - AML_UUID_TEXT, AML_UUID_TEXT},
-            &o->id) == 0) {
-        sweep->n++;
+            (aml_str_t){key.p + key.n - AML_UUID_TEXT, AML_UUID_TEXT}, &id) ==
+            0) {
+        sweep->unused[sweep->over.n] = (char) idle;
+        return amld_sign_in_list_add(&sweep->over, &id, &principal);
     }
 
     return 0;
@@ -750,32 +744,6 @@ sweep_collect(aml_registry_t *registry, sweep_t *sweep, const char *start)
 }
 
 
-/* What was used meanwhile has its use noted by the next one again. */
-static aml_registry_rc_t
-sweep_end(aml_registry_t *registry, const sweep_t *sweep)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    size_t i;
-
-    rc = aml_registry_write(registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    for (i = 0; i < sweep->n && rc == AML_REGISTRY_OK; i++) {
-        rc = amld_sign_in_end(txn, &sweep->over[i].id);
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        aml_registry_end(txn);
-        return rc;
-    }
-
-    return aml_registry_commit(txn);
-}
-
-
 aml_registry_rc_t
 amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
                     size_t most, char *from, size_t *ended,
@@ -790,25 +758,24 @@ amld_sign_ins_sweep(aml_registry_t *registry, int64_t now, int64_t idle,
     strcpy(start, from);
     from[0] = '\0';
 
-    sweep.over = calloc(most + 1, sizeof(*sweep.over));
-    if (sweep.over == NULL) {
+    sweep.unused = malloc(most + 1);
+    if (sweep.unused == NULL) {
         errno = ENOMEM;
         return AML_REGISTRY_FAILED;
     }
 
+    /* what was used meanwhile has its use noted by the next one again */
     rc = sweep_collect(registry, &sweep, start);
-    if (rc == AML_REGISTRY_OK && sweep.n > 0) {
-        rc = sweep_end(registry, &sweep);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_sign_in_list_end(registry, &sweep.over, ended);
     }
 
-    if (rc == AML_REGISTRY_OK) {
-        *ended = sweep.n;
-        for (i = 0; i < sweep.n && over != NULL; i++) {
-            over(data, &sweep.over[i].id, &sweep.over[i].principal,
-                 sweep.over[i].idle);
-        }
+    for (i = 0; i < *ended && over != NULL; i++) {
+        over(data, &sweep.over.all[i].id, &sweep.over.all[i].principal,
+             sweep.unused[i]);
     }
-    free(sweep.over);
+    amld_sign_in_list_free(&sweep.over);
+    free(sweep.unused);
 
     return rc;
 }

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "auth/label.h"
+#include "auth/sign_in_list.h"
 #include "auth/sign_ins.h"
 
-#define SESSION_BATCH 256 /* sign-ins a transaction: others write too */
 
 static const char session_usage[] =
     "Usage: amld [-c FILE] session list [WHO]\n"
@@ -37,14 +37,6 @@ typedef struct {
     const char *id;
     int all;
 } session_args_t;
-
-typedef struct {
-    aml_principal_id_t *id;
-    aml_principal_id_t *whose;
-    size_t n, size;
-    int failed;
-} session_ids_t;
-
 
 /* -1, or an exit status when there is nothing more to do. */
 static int
@@ -190,98 +182,36 @@ session_list(const char *file, int argc, char **argv)
 static int
 session_collect(void *data, const amld_sign_in_t *s)
 {
-    session_ids_t *ids = data;
-    size_t size;
-    void *grown;
-
-    if (ids->n == ids->size) {
-        size = ids->size == 0 ? 64 : ids->size * 2;
-
-        grown = realloc(ids->id, size * sizeof(*ids->id));
-        if (grown != NULL) {
-            ids->id = grown;
-            grown = realloc(ids->whose, size * sizeof(*ids->whose));
-        }
-        if (grown == NULL) {
-            ids->failed = 1;
-            return 1;
-        }
-        ids->whose = grown;
-        ids->size = size;
-    }
-    ids->id[ids->n] = s->id;
-    ids->whose[ids->n++] = s->principal;
-
-    return 0;
-}
-
-
-static aml_registry_rc_t
-session_end_some(aml_registry_t *registry, const aml_principal_id_t *id,
-                 size_t n)
-{
-    aml_registry_txn_t *txn;
-    aml_registry_rc_t rc;
-    size_t i;
-
-    rc = aml_registry_write(registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    for (i = 0; i < n && rc == AML_REGISTRY_OK; i++) {
-        rc = amld_sign_in_end(txn, &id[i]);
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        aml_registry_end(txn);
-        return rc;
-    }
-
-    return aml_registry_commit(txn);
-}
-
-
-/* One line each. */
-static void
-session_audit(const amld_cli_t *cli, const session_ids_t *ids)
-{
-    size_t i;
-
-    for (i = 0; i < ids->n; i++) {
-        amld_cli_audit(cli, &(amld_audit_event_t){.event = "session-end",
-                                                  .of = &ids->whose[i],
-                                                  .id = &ids->id[i]});
-    }
+    return amld_sign_in_list_add(data, &s->id, &s->principal);
 }
 
 
 static int
-session_end_ids(amld_cli_t *cli, const session_ids_t *ids)
+session_end_list(amld_cli_t *cli, const amld_sign_in_list_t *list)
 {
-    aml_registry_rc_t rc = AML_REGISTRY_OK;
-    size_t i, n;
+    aml_registry_rc_t rc;
+    size_t i, ended;
 
-    for (i = 0; i < ids->n && rc == AML_REGISTRY_OK; i += n) {
-        n = ids->n - i < SESSION_BATCH ? ids->n - i : SESSION_BATCH;
-        rc = session_end_some(cli->registry, ids->id + i, n);
+    rc = amld_sign_in_list_end(cli->registry, list, &ended);
+
+    for (i = 0; i < ended; i++) {
+        amld_cli_audit(cli, &(amld_audit_event_t){.event = "session-end",
+                                                  .of = &list->all[i].principal,
+                                                  .id = &list->all[i].id});
     }
 
-    if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
-    }
+    fprintf(stderr, "amld: %zu session%s ended\n", ended,
+            ended == 1 ? "" : "s");
 
-    session_audit(cli, ids);
-    fprintf(stderr, "amld: %zu session%s ended\n", ids->n,
-            ids->n == 1 ? "" : "s");
-
-    return AMLD_EXIT_OK;
+    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK
+                                 : amld_cli_fail(AMLD_EXIT_FAILED, "%s",
+                                                 aml_registry_strerror(rc));
 }
 
 
 /* The one that --id names. */
 static int
-session_one(amld_cli_t *cli, const char *id, session_ids_t *ids)
+session_one(amld_cli_t *cli, const char *id, amld_sign_in_list_t *list)
 {
     aml_principal_id_t wanted;
     aml_registry_txn_t *txn;
@@ -297,7 +227,7 @@ session_one(amld_cli_t *cli, const char *id, session_ids_t *ids)
     if (rc == AML_REGISTRY_OK) {
         rc = amld_sign_in_get(txn, &wanted, &s, &json);
         if (rc == AML_REGISTRY_OK) {
-            (void) session_collect(ids, &s);
+            (void) session_collect(list, &s);
         }
         json_decref(json);
         aml_registry_end(txn);
@@ -317,7 +247,7 @@ session_one(amld_cli_t *cli, const char *id, session_ids_t *ids)
 static int
 session_end(const char *file, int argc, char **argv)
 {
-    session_ids_t ids = {0};
+    amld_sign_in_list_t list = {0};
     session_args_t args;
     amld_cli_t cli;
     int status;
@@ -332,18 +262,15 @@ session_end(const char *file, int argc, char **argv)
         return status;
     }
 
-    status = args.id != NULL ? session_one(&cli, args.id, &ids)
-                             : session_walk(&cli, &args, session_collect, &ids);
+    status = args.id != NULL
+                 ? session_one(&cli, args.id, &list)
+                 : session_walk(&cli, &args, session_collect, &list);
 
-    if (ids.failed) {
-        status = amld_cli_fail(AMLD_EXIT_FAILED, "no memory");
-    }
     if (status == AMLD_EXIT_OK) {
-        status = session_end_ids(&cli, &ids);
+        status = session_end_list(&cli, &list);
     }
 
-    free(ids.id);
-    free(ids.whose);
+    amld_sign_in_list_free(&list);
     amld_cli_close(&cli);
 
     return status;
