@@ -2,20 +2,10 @@
  * Requests to identity providers, against servers that do not behave.
  */
 
-#include "t/unit/tls_server.h"
-
-#include "t/unit/scratch.h"
-
-#include "auth/fetch.h"
+#include "t/unit/fetch_fixture.h"
 
 #define MOST 4096
 #define SECRET "s3cr3t-Pa55word"
-
-static struct {
-    char ca_file[128];
-    tls_ca_t ca;
-    tls_server_t *server;
-} here;
 
 
 static double
@@ -172,26 +162,7 @@ misbehave(tls_conn_t *c)
 static int
 begin(void **state)
 {
-    if (scratch_setup(state) != 0) {
-        return -1;
-    }
-
-    snprintf(here.ca_file, sizeof(here.ca_file), "%s/ca.pem",
-             ((scratch_t *) *state)->dir);
-    here.ca = tls_ca(here.ca_file);
-    here.server = tls_server(&here.ca, "localhost", 3600, misbehave);
-
-    return amld_fetch_init();
-}
-
-
-static int
-finish(void **state)
-{
-    tls_server_free(here.server);
-    tls_ca_free(&here.ca);
-
-    return scratch_teardown(state);
+    return here_begin(state, misbehave);
 }
 
 
@@ -730,5 +701,5 @@ main(void)
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
 
-    return cmocka_run_group_tests(tests, begin, finish);
+    return cmocka_run_group_tests(tests, begin, here_finish);
 }

@@ -4,57 +4,13 @@
 
 #include "t/unit/jwks_fixture.h"
 
-#include <jansson.h>
-
-#define TABLE "t/data/identity-attacks.json" /* tests run at the root */
+#include "t/unit/attack_table.h"
 
 
-/* Longer names first. */
-static const struct {
-    const char *name;
-    const char *value;
-} placeholders[] = {
+static const attack_placeholder_t placeholders[] = {
     {"@rsa", RSA}, {"@edx", ED_X}, {"@ec", EC},  {"@ed", ED},
     {"@n", RSA_N}, {"@x", EC_X},   {"@y", EC_Y},
 };
-
-
-/* What `text` says, with values for placeholders; the caller frees.  With
- * `latin1`, characters up to U+00FF are bytes. */
-static char *
-filled(const char *text, int latin1)
-{
-    const size_t count = sizeof(placeholders) / sizeof(placeholders[0]);
-    size_t i, n = 0;
-    char *out = malloc(sizeof(RSA) * strlen(text) + 1);
-
-    assert_non_null(out);
-
-    while (*text != '\0') {
-        for (i = 0; i < count; i++) {
-            if (strncmp(text, placeholders[i].name,
-                        strlen(placeholders[i].name)) == 0) {
-                break;
-            }
-        }
-
-        if (i < count) {
-            n += (size_t) sprintf(out + n, "%s", placeholders[i].value);
-            text += strlen(placeholders[i].name);
-
-        } else if (latin1 && (*text & 0xe0) == 0xc0) {
-            out[n++] = (char) ((*text & 3) << 6 | (text[1] & 0x3f));
-            text += 2;
-
-        } else {
-            assert_true(*text != '@');
-            out[n++] = *text++;
-        }
-    }
-    out[n] = '\0';
-
-    return out;
-}
 
 
 static aml_jwk_verdict_t
@@ -94,17 +50,11 @@ test_table(void **state)
 {
     json_t *table, *rows, *row;
     unsigned seen[AML_JWK_VERDICTS] = {0}, sets = 0;
-    json_error_t err;
     size_t i;
 
     (void) state;
 
-    table = json_load_file(TABLE, JSON_ALLOW_NUL, &err);
-    if (table == NULL) {
-        fail_msg("%s: %s", TABLE, err.text);
-    }
-    rows = json_object_get(table, "key_sets");
-    assert_true(json_array_size(rows) > 100);
+    table = attack_table("key_sets", 100, &rows);
 
     json_array_foreach(rows, i, row)
     {
@@ -116,8 +66,9 @@ test_table(void **state)
         assert_true((key != NULL) != (set != NULL));
         assert_non_null(reason);
 
-        text = filled(key != NULL ? key : set,
-                      json_is_true(json_object_get(row, "latin1")));
+        text = attack_text(key != NULL ? key : set, placeholders,
+                           sizeof(placeholders) / sizeof(placeholders[0]), 0,
+                           json_is_true(json_object_get(row, "latin1")));
         if (key != NULL) {
             assert_verdict(text, verdict_of(reason));
             seen[verdict_of(reason)]++;

@@ -4,7 +4,8 @@
 
 #include "t/unit/jwt_fixture.h"
 
-#include <jansson.h>
+#include "t/unit/attack_table.h"
+
 #include <openssl/hmac.h>
 #include <stdio.h>
 
@@ -13,62 +14,18 @@
 
 /* ---- bad ones whose signature holds: the texts of the table ---- */
 
-#define TABLE "t/data/identity-attacks.json" /* tests run at the root */
-
-
-static const struct {
-    const char *name;
-    const char *value;
-} placeholders[] = {
+static const attack_placeholder_t placeholders[] = {
     {"@good", GOOD}, {"@head", HEAD}, {"@who", WHO}, {"@when", WHEN},
     {"@for", FOR},   {"@many", ISS},  {"@aud", AUD},
 };
 
 
-/* What `text` says, with values for placeholders; the caller frees.  With
- * `latin1`, characters up to U+00FF are bytes. */
 static char *
 filled(const char *text, int latin1)
 {
-    size_t i, n = 0;
-    char *out;
-
-    out = malloc(64 * strlen(text) + 1);
-    assert_non_null(out);
-
-    while (*text != '\0') {
-        for (i = 0; i < sizeof(placeholders) / sizeof(placeholders[0]); i++) {
-            size_t len = strlen(placeholders[i].name);
-
-            if (strncmp(text, placeholders[i].name, len) == 0) {
-                n += (size_t) sprintf(out + n, "%s", placeholders[i].value);
-                text += len;
-                break;
-            }
-        }
-        if (i < sizeof(placeholders) / sizeof(placeholders[0])) {
-            continue;
-        }
-
-        if (strncmp(text, "@now", 4) == 0) {
-            char *end;
-
-            n += (size_t) sprintf(out + n, "%ld",
-                                  NOW + strtol(text + 4, &end, 10));
-            text = end;
-
-        } else if (latin1 && (*text & 0xe0) == 0xc0) {
-            out[n++] = (char) ((*text & 3) << 6 | (text[1] & 0x3f));
-            text += 2;
-
-        } else {
-            assert_true(*text != '@');
-            out[n++] = *text++;
-        }
-    }
-    out[n] = '\0';
-
-    return out;
+    return attack_text(text, placeholders,
+                       sizeof(placeholders) / sizeof(placeholders[0]), NOW,
+                       latin1);
 }
 
 
@@ -77,19 +34,14 @@ test_table(void **state)
 {
     size_t i;
     char *header, *claims;
-    json_error_t err;
-    json_t *table, *row;
+    json_t *table, *rows, *row;
     test_source_t s;
 
     (void) state;
 
-    table = json_load_file(TABLE, JSON_ALLOW_NUL, &err);
-    if (table == NULL) {
-        fail_msg("%s: %s", TABLE, err.text);
-    }
-    assert_true(json_array_size(json_object_get(table, "texts")) > 100);
+    table = attack_table("texts", 100, &rows);
 
-    json_array_foreach(json_object_get(table, "texts"), i, row)
+    json_array_foreach(rows, i, row)
     {
         int latin1 = json_is_true(json_object_get(row, "latin1"));
         const char *reason = json_string_value(json_object_get(row, "reason"));

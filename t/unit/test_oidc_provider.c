@@ -3,51 +3,23 @@
  * all others.
  */
 
-#include "t/unit/tls_server.h"
-
-#include "t/unit/scratch.h"
-
-#include "auth/fetch.h"
 #include "auth/oidc_provider.h"
+#include "t/unit/fetch_fixture.h"
 
-static struct {
-    char ca_file[128];
-    tls_ca_t ca;
-    tls_server_t *server;
-    const char *head, *body; /* of the answer */
-} here;
+static const char *answer_head, *answer_body;
 
 
 static void
 answer(tls_conn_t *c)
 {
-    tls_reply(c, here.head, here.body);
+    tls_reply(c, answer_head, answer_body);
 }
 
 
 static int
 begin(void **state)
 {
-    if (scratch_setup(state) != 0) {
-        return -1;
-    }
-
-    snprintf(here.ca_file, sizeof(here.ca_file), "%s/ca.pem",
-             ((scratch_t *) *state)->dir);
-    here.ca = tls_ca(here.ca_file);
-    here.server = tls_server(&here.ca, "localhost", 3600, answer);
-
-    return amld_fetch_init();
-}
-
-
-static int
-finish(void **state)
-{
-    tls_server_free(here.server);
-    tls_ca_free(&here.ca);
-
-    return scratch_teardown(state);
+    return here_begin(state, answer);
 }
 
 
@@ -67,8 +39,8 @@ fault_of(const char *kind, int refresh, const char *head, const char *body)
     int rc;
 
     snprintf(url, sizeof(url), "https://localhost:%u/token", here.server->port);
-    here.head = head;
-    here.body = body;
+    answer_head = head;
+    answer_body = body;
 
     rc = refresh
              ? amld_oidc_refresh(&client, "r", &tokens, &fault)
@@ -181,5 +153,6 @@ main(void)
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
 
-    return cmocka_run_group_tests_name("oidc_provider", tests, begin, finish);
+    return cmocka_run_group_tests_name("oidc_provider", tests, begin,
+                                       here_finish);
 }
