@@ -96,7 +96,7 @@ $(OUT)/t/fuzz_%: t/fuzz/fuzz_%.c $(OUT)/libamld.a $(OUT)/libaml.a
 
 # Helpers of the benchmarks; ./dev bench builds what it needs.
 $(OUT)/bench/load: bench/answer.c bench/answer.h
-$(OUT)/bench/%: bench/%.c $(OUT)/libaml.a
+$(OUT)/bench/%: bench/%.c bench/client.h $(OUT)/libaml.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
 	    $(OUT)/libaml.a $(shell pkg-config --libs $(PKGS)) -lpthread

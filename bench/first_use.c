@@ -14,23 +14,10 @@
  * Writes one line of JSON; all times in microseconds.
  */
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "auth/principal.h"
+#include "bench/client.h"
 #include "registry/records.h"
 #include "registry/registry.h"
 
@@ -47,69 +34,6 @@ typedef struct {
 } first_t;
 
 
-static void
-first_die(const char *what)
-{
-    fprintf(stderr, "first_use: %s: %s\n", what,
-            errno != 0 ? strerror(errno) : "failed");
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-
-static double
-first_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec * 1e6 + (double) ts.tv_nsec / 1e3;
-}
-
-
-static void
-first_connect(first_t *f, const char *to, const char *ca)
-{
-    int fd, one = 1;
-    char ip[64], sni[256];
-    SSL_CTX *ctx;
-    const char *colon;
-    struct timeval limit = {.tv_sec = 10};
-    struct sockaddr_in addr = {.sin_family = AF_INET};
-
-    colon = strrchr(to, ':');
-    if (colon == NULL) {
-        errno = EINVAL;
-        first_die("--connect");
-    }
-    snprintf(ip, sizeof(ip), "%.*s", (int) (colon - to), to);
-    snprintf(sni, sizeof(sni), "any.%s", f->apps);
-    addr.sin_port = htons((uint16_t) atoi(colon + 1));
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || inet_pton(AF_INET, ip, &addr.sin_addr) != 1 ||
-        connect(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0) {
-        first_die("connect");
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-
-    errno = 0;
-    ctx = SSL_CTX_new(TLS_client_method());
-    if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-        !SSL_CTX_load_verify_locations(ctx, ca, NULL)) {
-        first_die("TLS context");
-    }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    f->ssl = SSL_new(ctx);
-    if (f->ssl == NULL || !SSL_set_fd(f->ssl, fd) ||
-        !SSL_set_tlsext_host_name(f->ssl, sni) || !SSL_set1_host(f->ssl, sni) ||
-        SSL_connect(f->ssl) != 1) {
-        first_die("TLS handshake");
-    }
-}
-
-
 /* One request to the instance; the answer's status. */
 static int
 first_ask(first_t *f, const char *name)
@@ -124,7 +48,7 @@ first_ask(first_t *f, const char *name)
                  name, f->apps, f->token);
     errno = 0;
     if (SSL_write(f->ssl, buf, n) != n) {
-        first_die("write");
+        client_die("write");
     }
 
     end = NULL;
@@ -133,7 +57,7 @@ first_ask(first_t *f, const char *name)
         if (have == sizeof(buf) - 1 ||
             SSL_read_ex(f->ssl, buf + have, sizeof(buf) - 1 - have, &got) !=
                 1) {
-            first_die("read");
+            client_die("read");
         }
         have += got;
         if (end == NULL) {
@@ -144,7 +68,7 @@ first_ask(first_t *f, const char *name)
                 p = strcasestr(buf, "\r\nContent-Length:");
                 if (p == NULL || p > end) {
                     errno = EPROTO;
-                    first_die("an answer without a length");
+                    client_die("an answer without a length");
                 }
                 length =
                     strtoul(p + sizeof("\r\nContent-Length:") - 1, NULL, 10);
@@ -154,7 +78,7 @@ first_ask(first_t *f, const char *name)
 
     if (sscanf(buf, "HTTP/1.1 %d ", &status) != 1) {
         errno = EPROTO;
-        first_die("status line");
+        client_die("status line");
     }
 
     return status;
@@ -172,7 +96,7 @@ first_put(aml_registry_txn_t *txn, const aml_route_t *route)
     vlen = aml_route_encode(route, buf, sizeof(buf));
     if (klen == 0 || vlen == 0 ||
         aml_registry_put(txn, key, klen, buf, vlen) != AML_REGISTRY_OK) {
-        first_die("put");
+        client_die("put");
     }
 }
 
@@ -184,7 +108,7 @@ first_commit(first_t *f, const char *name, uint64_t generation)
     aml_registry_txn_t *txn;
 
     if (aml_registry_write(f->registry, &txn) != AML_REGISTRY_OK) {
-        first_die("write transaction");
+        client_die("write transaction");
     }
 
     r.state = AML_INSTANCE_RUNNING;
@@ -202,7 +126,7 @@ first_commit(first_t *f, const char *name, uint64_t generation)
     first_put(txn, &r);
 
     if (aml_registry_commit(txn) != AML_REGISTRY_OK) {
-        first_die("commit");
+        client_die("commit");
     }
 }
 
@@ -224,9 +148,9 @@ first_sample(first_t *f, unsigned long number, double *use, double *commit)
         exit(1);
     }
 
-    start = first_now();
+    start = (client_seconds(CLOCK_MONOTONIC) * 1e6);
     first_commit(f, name, number + 2);
-    committed = first_now();
+    committed = (client_seconds(CLOCK_MONOTONIC) * 1e6);
 
     for (tries = 0; (status = first_ask(f, name)) != 200; tries++) {
         if (tries == FIRST_RETRIES) {
@@ -234,7 +158,7 @@ first_sample(first_t *f, unsigned long number, double *use, double *commit)
             exit(1);
         }
     }
-    *use = first_now() - committed;
+    *use = (client_seconds(CLOCK_MONOTONIC) * 1e6) - committed;
     *commit = committed - start;
     f->retries += tries;
 }
@@ -264,7 +188,7 @@ first_read_token(first_t *f, const char *file)
     FILE *in = fopen(file, "r");
 
     if (in == NULL || fgets(f->token, sizeof(f->token), in) == NULL) {
-        first_die(file);
+        client_die(file);
     }
     fclose(in);
     f->token[strcspn(f->token, "\r\n")] = '\0';
@@ -288,7 +212,9 @@ main(int argc, char **argv)
 
     int o;
     double *use, *commit;
+    char sni[256];
     first_t f = {0};
+    struct sockaddr_in addr;
     const char *dir = NULL, *to = NULL, *ca = NULL, *space = NULL, *sub = NULL;
     const char *token = NULL;
     unsigned long i, base, samples = 1500;
@@ -340,9 +266,11 @@ main(int argc, char **argv)
         aml_principal_derive(aml_str_of(space), aml_str_of(sub), &f.me) != 0 ||
         aml_registry_open_writer(dir, (size_t) 8 << 30, (gid_t) -1,
                                  &f.registry) != AML_REGISTRY_OK) {
-        first_die("start");
+        client_die("start");
     }
-    first_connect(&f, to, ca);
+    addr = client_address(to);
+    snprintf(sni, sizeof(sni), "any.%s", f.apps);
+    f.ssl = client_connect(client_context(ca), &addr, sni, 10);
 
     /* names that no earlier run used */
     base = (unsigned long) time(NULL) << 12 & 0xffffffff;

@@ -32,26 +32,14 @@
  * the first one's status line.
  */
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 
 #include "bench/answer.h"
+#include "bench/client.h"
 
 #define LOAD_PIDS 64
 #define LOAD_BUFFER 65536
@@ -106,27 +94,6 @@ typedef struct {
 } load_side_t;
 
 
-static void
-load_die(const char *what)
-{
-    fprintf(stderr, "load: %s: %s\n", what,
-            errno != 0 ? strerror(errno) : "failed");
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-
-static double
-load_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
-
 /* CPU time of a side's processes so far, ns. */
 static uint64_t
 load_cpu(const load_side_t *l)
@@ -139,7 +106,7 @@ load_cpu(const load_side_t *l)
     for (i = 0; i < l->pid_count; i++) {
         errno = clock_getcpuclockid(l->pids[i], &clock);
         if (errno != 0 || clock_gettime(clock, &ts) != 0) {
-            load_die("CPU clock of the server");
+            client_die("CPU clock of the server");
         }
         sum += (uint64_t) ts.tv_sec * 1000000000u + (uint64_t) ts.tv_nsec;
     }
@@ -158,14 +125,14 @@ load_read_requests(const char *file, load_requests_t *r)
 
     f = fopen(file, "rb");
     if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) <= 0) {
-        load_die(file);
+        client_die(file);
     }
     rewind(f);
 
     r->text = malloc((size_t) size + 1);
     if (r->text == NULL ||
         fread(r->text, 1, (size_t) size, f) != (size_t) size) {
-        load_die(file);
+        client_die(file);
     }
     fclose(f);
     r->text[size] = '\0';
@@ -177,14 +144,14 @@ load_read_requests(const char *file, load_requests_t *r)
         end = strstr(p, "\r\n\r\n");
         if (end == NULL) {
             errno = EINVAL;
-            load_die(file);
+            client_die(file);
         }
         end += 4;
         if (r->count == room) {
             room = room != 0 ? 2 * room : 64;
             r->list = realloc(r->list, room * sizeof(r->list[0]));
             if (r->list == NULL) {
-                load_die(file);
+                client_die(file);
             }
         }
         r->list[r->count++] = (load_request_t){p, (size_t) (end - p)};
@@ -195,27 +162,15 @@ load_read_requests(const char *file, load_requests_t *r)
 static void
 load_connect(load_side_t *l, SSL_CTX *ctx, load_conn_t *c)
 {
-    int one = 1;
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
 
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 ||
-        connect(c->fd, (struct sockaddr *) &l->addr, sizeof(l->addr)) != 0) {
-        load_die("connect");
-    }
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-
-    c->ssl = SSL_new(ctx);
-    if (c->ssl == NULL || !SSL_set_fd(c->ssl, c->fd) ||
-        !SSL_set_tlsext_host_name(c->ssl, l->sni) ||
-        !SSL_set1_host(c->ssl, l->sni) || SSL_connect(c->ssl) != 1) {
-        load_die("TLS handshake");
-    }
+    c->ssl = client_connect(ctx, &l->addr, l->sni, 0);
+    c->fd = SSL_get_fd(c->ssl);
 
     /* non-blocking only now: a blocking handshake is shorter to write */
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0 ||
         epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0) {
-        load_die("epoll");
+        client_die("epoll");
     }
 }
 
@@ -226,7 +181,7 @@ load_wait_for(load_side_t *l, load_conn_t *c, uint32_t events)
     struct epoll_event ev = {.events = events, .data.ptr = c};
 
     if (epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &ev) != 0) {
-        load_die("epoll");
+        client_die("epoll");
     }
 }
 
@@ -244,7 +199,7 @@ load_write(load_side_t *l, load_conn_t *c)
         return;
     }
     if (SSL_get_error(c->ssl, rc) != SSL_ERROR_WANT_WRITE) {
-        load_die("write");
+        client_die("write");
     }
     load_wait_for(l, c, EPOLLIN | EPOLLOUT);
 }
@@ -285,7 +240,7 @@ load_header(load_side_t *l, load_conn_t *c)
     if (end == NULL) {
         if (c->have == LOAD_BUFFER - 1) {
             errno = EMSGSIZE;
-            load_die("header of an answer");
+            client_die("header of an answer");
         }
         return 0;
     }
@@ -293,7 +248,7 @@ load_header(load_side_t *l, load_conn_t *c)
 
     if (sscanf(c->in, "HTTP/1.1 %d ", &c->status) != 1) {
         errno = EPROTO;
-        load_die("status line");
+        client_die("status line");
     }
 
     end[-2] = '\0';
@@ -333,7 +288,7 @@ load_readable(load_side_t *l, load_conn_t *c)
             if (SSL_get_error(c->ssl, rc) == SSL_ERROR_WANT_READ) {
                 return;
             }
-            load_die("the server closed a connection");
+            client_die("the server closed a connection");
         }
         c->have += n;
 
@@ -345,7 +300,7 @@ load_readable(load_side_t *l, load_conn_t *c)
         c->body -= n;
         if (c->have != 0) {
             errno = EPROTO;
-            load_die("more than one answer");
+            client_die("more than one answer");
         }
         if (c->body == 0) {
             load_answered(l, c);
@@ -366,18 +321,19 @@ load_wait(load_side_t *l, struct epoll_event *ev, int max)
         n = epoll_wait(l->epoll, ev, max, LOAD_TIMEOUT * 1000);
 
     } else {
-        start = load_now();
+        start = client_seconds(CLOCK_MONOTONIC);
         polls = 0;
         do {
             answer_poll(l->answer);
             n = epoll_wait(l->epoll, ev, max, 0);
         } while (n == 0 &&
-                 (++polls % 4096 != 0 || load_now() - start < LOAD_TIMEOUT));
+                 (++polls % 4096 != 0 ||
+                  client_seconds(CLOCK_MONOTONIC) - start < LOAD_TIMEOUT));
     }
 
     if (n <= 0) {
         errno = n == 0 ? ETIMEDOUT : errno;
-        load_die("waiting for answers");
+        client_die("waiting for answers");
     }
 
     return n;
@@ -423,11 +379,11 @@ load_slice(load_side_t *l, size_t count, double *cpu_us)
     uint64_t cpu;
 
     cpu = load_cpu(l);
-    start = load_now();
+    start = client_seconds(CLOCK_MONOTONIC);
 
     load_send(l, count);
 
-    l->seconds += load_now() - start;
+    l->seconds += client_seconds(CLOCK_MONOTONIC) - start;
     *cpu_us = (double) (load_cpu(l) - cpu) / 1e3 / (double) count;
 }
 
@@ -446,13 +402,7 @@ load_start(load_side_t *l, size_t connections, size_t slices)
         l->warm.count = 1;
     }
 
-    ctx = SSL_CTX_new(TLS_client_method());
-    errno = 0;
-    if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-        !SSL_CTX_load_verify_locations(ctx, l->ca, NULL)) {
-        load_die("TLS context");
-    }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    ctx = client_context(l->ca);
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 
     l->conn_count = connections;
@@ -460,7 +410,7 @@ load_start(load_side_t *l, size_t connections, size_t slices)
     l->conns = calloc(connections, sizeof(l->conns[0]));
     l->cpu_us = calloc(slices, sizeof(l->cpu_us[0]));
     if (l->epoll < 0 || l->conns == NULL || l->cpu_us == NULL) {
-        load_die("start");
+        client_die("start");
     }
     for (i = 0; i < connections; i++) {
         load_connect(l, ctx, &l->conns[i]);
@@ -494,24 +444,6 @@ load_print(const load_side_t *l, size_t slices)
 }
 
 
-static void
-load_address(load_side_t *l, char *text)
-{
-    char *colon;
-
-    colon = strrchr(text, ':');
-    l->addr.sin_family = AF_INET;
-    if (colon != NULL) {
-        *colon = '\0';
-        l->addr.sin_port = htons((uint16_t) atoi(colon + 1));
-    }
-    if (colon == NULL || inet_pton(AF_INET, text, &l->addr.sin_addr) != 1) {
-        errno = EINVAL;
-        load_die("--connect");
-    }
-}
-
-
 int
 main(int argc, char **argv)
 {
@@ -542,7 +474,7 @@ main(int argc, char **argv)
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (o) {
         case 'a':
-            load_address(l, optarg);
+            l->addr = client_address(optarg);
             break;
         case 's':
             l->sni = optarg;
@@ -596,7 +528,7 @@ main(int argc, char **argv)
     if (path != NULL) {
         answer = answer_new(path, port);
         if (answer == NULL) {
-            load_die(path);
+            client_die(path);
         }
     }
     for (i = 0; i < sides; i++) {

@@ -20,29 +20,17 @@
  * Writes one line of JSON; times in milliseconds, CPU as percent of a core.
  */
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <openssl/err.h>
 #include <openssl/rand.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 
 #include "auth/base64url.h"
 #include "auth/decide.h"
+#include "bench/client.h"
 #include "registry/records.h"
 #include "registry/registry.h"
 
@@ -82,33 +70,10 @@ typedef struct {
 } bench_t;
 
 
-static void
-bench_die(const char *what)
-{
-    fprintf(stderr, "websockets: %s: %s\n", what,
-            errno != 0 ? strerror(errno) : "failed");
-    ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-
-static double
-clock_ms(clockid_t clock)
-{
-    struct timespec ts;
-
-    if (clock_gettime(clock, &ts) != 0) {
-        bench_die("clock");
-    }
-
-    return (double) ts.tv_sec * 1e3 + (double) ts.tv_nsec / 1e6;
-}
-
-
 static double
 bench_now(void)
 {
-    return clock_ms(CLOCK_MONOTONIC);
+    return client_seconds(CLOCK_MONOTONIC) * 1e3;
 }
 
 
@@ -135,7 +100,7 @@ upstream_run(void *data)
     ssize_t got;
 
     if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &ev) != 0) {
-        bench_die("upstream");
+        client_die("upstream");
     }
 
     for (;;) {
@@ -179,7 +144,7 @@ upstream_start(const char *path)
 
     if (strlen(path) >= sizeof(un.sun_path)) {
         errno = ENAMETOOLONG;
-        bench_die("--upstream");
+        client_die("--upstream");
     }
     strcpy(un.sun_path, path);
     (void) unlink(path);
@@ -189,7 +154,7 @@ upstream_start(const char *path)
         bind(listener, (struct sockaddr *) &un, sizeof(un)) != 0 ||
         listen(listener, 512) != 0 ||
         pthread_create(&thread, NULL, upstream_run, &listener) != 0) {
-        bench_die("upstream");
+        client_die("upstream");
     }
 }
 
@@ -202,7 +167,7 @@ session_key(bench_t *b, const char *cookie, char *key, size_t *n)
     uint8_t hash[32];
 
     if (aml_session_hash(b->decider, aml_str_of(cookie), hash) != 0) {
-        bench_die("session");
+        client_die("session");
     }
     *n = aml_key_session(key, hash);
 }
@@ -219,7 +184,7 @@ session_revoke(bench_t *b, session_t *s)
     if (aml_registry_write(b->registry, &txn) != AML_REGISTRY_OK ||
         aml_registry_del(txn, key, n) != AML_REGISTRY_OK ||
         aml_registry_commit(txn) != AML_REGISTRY_OK) {
-        bench_die("revoking");
+        client_die("revoking");
     }
     s->revoked = 1;
 }
@@ -236,7 +201,7 @@ session_another(bench_t *b)
     size_t n, len;
 
     if (RAND_bytes(hash, sizeof(hash)) != 1) {
-        bench_die("no entropy");
+        client_die("no entropy");
     }
     s.created = (int64_t) time(NULL);
     s.expires = s.created + 86400;
@@ -248,7 +213,7 @@ session_another(bench_t *b)
     if (aml_registry_write(b->registry, &txn) != AML_REGISTRY_OK ||
         aml_registry_put(txn, key, n, buf, len) != AML_REGISTRY_OK ||
         aml_registry_commit(txn) != AML_REGISTRY_OK) {
-        bench_die("signing in");
+        client_die("signing in");
     }
 }
 
@@ -258,27 +223,13 @@ session_another(bench_t *b)
 static void
 websocket_open(bench_t *b, websocket_t *w)
 {
-    struct timeval limit = {.tv_sec = 20};
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = w};
     char buf[WS_HEAD];
-    int one = 1, n;
+    int n;
     size_t have = 0, got;
 
-    errno = 0;
-    w->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (w->fd < 0 ||
-        connect(w->fd, (struct sockaddr *) &b->addr, sizeof(b->addr)) != 0) {
-        bench_die("connect");
-    }
-    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    setsockopt(w->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-
-    w->ssl = SSL_new(b->ctx);
-    if (w->ssl == NULL || !SSL_set_fd(w->ssl, w->fd) ||
-        !SSL_set_tlsext_host_name(w->ssl, b->sni) ||
-        !SSL_set1_host(w->ssl, b->sni) || SSL_connect(w->ssl) != 1) {
-        bench_die("TLS handshake");
-    }
+    w->ssl = client_connect(b->ctx, &b->addr, b->sni, 20);
+    w->fd = SSL_get_fd(w->ssl);
 
     n = snprintf(buf, sizeof(buf),
                  "GET /api/kernels/1/channels HTTP/1.1\r\n"
@@ -290,14 +241,14 @@ websocket_open(bench_t *b, websocket_t *w)
                  w->session->host, ntohs(b->addr.sin_port), w->session->host,
                  ntohs(b->addr.sin_port), w->session->cookie);
     if (SSL_write(w->ssl, buf, n) != n) {
-        bench_die("write");
+        client_die("write");
     }
 
     do {
         if (have == sizeof(buf) - 1 ||
             SSL_read_ex(w->ssl, buf + have, sizeof(buf) - 1 - have, &got) !=
                 1) {
-            bench_die("no answer to the upgrade");
+            client_die("no answer to the upgrade");
         }
         have += got;
         buf[have] = '\0';
@@ -311,7 +262,7 @@ websocket_open(bench_t *b, websocket_t *w)
     w->open = 1;
     if (fcntl(w->fd, F_SETFL, O_NONBLOCK) != 0 ||
         epoll_ctl(b->epoll, EPOLL_CTL_ADD, w->fd, &ev) != 0) {
-        bench_die("epoll");
+        client_die("epoll");
     }
 }
 
@@ -382,7 +333,8 @@ bench_poll(bench_t *b, double ms)
 static double
 worker_percent(bench_t *b, double seconds, unsigned commits)
 {
-    double began = bench_now(), cpu = clock_ms(b->worker), next = began, now;
+    double began = bench_now(), cpu = client_seconds(b->worker) * 1e3,
+           next = began, now;
 
     while ((now = bench_now()) < began + seconds * 1e3) {
         if (commits != 0 && now >= next) {
@@ -392,7 +344,8 @@ worker_percent(bench_t *b, double seconds, unsigned commits)
         bench_poll(b, commits != 0 ? 1e3 / commits / 4 : 100);
     }
 
-    return (clock_ms(b->worker) - cpu) / (bench_now() - began) * 100;
+    return (client_seconds(b->worker) * 1e3 - cpu) / (bench_now() - began) *
+           100;
 }
 
 
@@ -470,20 +423,20 @@ read_sessions(bench_t *b, const char *file)
     char *host, *cookie;
 
     if (in == NULL) {
-        bench_die(file);
+        client_die(file);
     }
     while (fscanf(in, "%ms %ms", &host, &cookie) == 2) {
         b->sessions = realloc(b->sessions,
                               (b->session_count + 1) * sizeof(b->sessions[0]));
         if (b->sessions == NULL) {
-            bench_die("no memory");
+            client_die("no memory");
         }
         b->sessions[b->session_count++] = (session_t){host, cookie, 0};
     }
     fclose(in);
     if (b->session_count == 0) {
         errno = EINVAL;
-        bench_die(file);
+        client_die(file);
     }
 }
 
@@ -492,35 +445,18 @@ static void
 bench_start(bench_t *b, const char *dir, const char *to, const char *ca,
             long pid)
 {
-    const char *colon = strrchr(to, ':');
-    char ip[64];
-
-    if (colon == NULL ||
-        snprintf(ip, sizeof(ip), "%.*s", (int) (colon - to), to) < 0 ||
-        inet_pton(AF_INET, ip, &b->addr.sin_addr) != 1) {
-        errno = EINVAL;
-        bench_die("--connect");
-    }
-    b->addr.sin_family = AF_INET;
-    b->addr.sin_port = htons((uint16_t) atoi(colon + 1));
-
-    b->ctx = SSL_CTX_new(TLS_client_method());
-    if (b->ctx == NULL ||
-        !SSL_CTX_set_min_proto_version(b->ctx, TLS1_3_VERSION) ||
-        !SSL_CTX_load_verify_locations(b->ctx, ca, NULL)) {
-        bench_die("TLS context");
-    }
-    SSL_CTX_set_verify(b->ctx, SSL_VERIFY_PEER, NULL);
+    b->addr = client_address(to);
+    b->ctx = client_context(ca);
     SSL_CTX_set_mode(b->ctx, SSL_MODE_RELEASE_BUFFERS);
 
     b->decider = aml_decider_new(4);
     if (b->decider == NULL ||
         aml_registry_open_writer(dir, (size_t) 8 << 30, (gid_t) -1,
                                  &b->registry) != AML_REGISTRY_OK) {
-        bench_die(dir);
+        client_die(dir);
     }
     if (clock_getcpuclockid((pid_t) pid, &b->worker) != 0) {
-        bench_die("--pid");
+        client_die("--pid");
     }
     b->epoll = epoll_create1(EPOLL_CLOEXEC);
 }
@@ -609,7 +545,7 @@ main(int argc, char **argv)
     b.sockets = calloc(b.socket_count, sizeof(b.sockets[0]));
     times = calloc(b.socket_count, sizeof(times[0]));
     if (b.sockets == NULL || times == NULL || samples >= b.session_count) {
-        bench_die("as many sessions as are revoked, and one");
+        client_die("as many sessions as are revoked, and one");
     }
     for (i = 0; i < b.socket_count; i++) {
         b.sockets[i].session = &b.sessions[i % b.session_count];
