@@ -13,7 +13,6 @@
 
 #define AML_CACHE_WAYS 8
 #define AML_CACHE_LINE 64
-#define AML_CACHE_HUGE ((size_t) 2 << 20) /* a huge page, x86 and Arm */
 
 
 /* Those of a set fill two lines of memory. */
@@ -32,8 +31,7 @@ typedef struct {
 struct aml_cache {
     aml_cache_tag_t *tags;
     aml_cache_slot_t *slots;
-    char *map; /* both are in it */
-    size_t size;
+    size_t size; /* of the memory of both, bytes */
     uint64_t mask;
     uint32_t snapshot;
     uint32_t epoch;
@@ -63,24 +61,17 @@ aml_cache_new(size_t entries)
     }
 
     cache->mask = n - 1;
-    cache->size = n * AML_CACHE_ENTRY + AML_CACHE_HUGE;
+    cache->size = n * AML_CACHE_ENTRY;
     cache->epoch = 1;
-    cache->map = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cache->tags = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (cache->map == MAP_FAILED) {
+    if (cache->tags == MAP_FAILED) {
         free(cache);
         return NULL;
     }
 
-    /* at a huge page's beginning */
-    cache->tags = (void *) (cache->map +
-                            (-(uintptr_t) cache->map & (AML_CACHE_HUGE - 1)));
     cache->slots = (aml_cache_slot_t *) (cache->tags + n);
-
-    /* tags of all places are looked at, if any: each huge page of them saves as
-     * many walks through page tables; not to have them costs nothing else */
-    (void) madvise(cache->tags, n * sizeof(aml_cache_tag_t), MADV_HUGEPAGE);
 
     return cache;
 }
@@ -93,7 +84,7 @@ aml_cache_free(aml_cache_t *cache)
         return;
     }
 
-    (void) munmap(cache->map, cache->size);
+    (void) munmap(cache->tags, cache->size);
     free(cache);
 }
 
@@ -230,7 +221,7 @@ aml_cache_clear(aml_cache_t *cache)
 {
     /* old epochs come round again once in four thousand million times */
     if (++cache->epoch == 0) {
-        memset(cache->map, 0, cache->size);
+        memset(cache->tags, 0, cache->size);
         cache->epoch = 1;
     }
 }

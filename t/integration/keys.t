@@ -52,7 +52,11 @@ $entra->publish(
 my $sections = join '',
     $slow->section(audience => [AUD]),
     $idp->section(audience => [AUD], key_cooldown => COOLDOWN . 's'),
-    $short->section(audience => [AUD], key_grace => GRACE . 's'),
+    $short->section(
+        audience     => [AUD],
+        key_grace    => GRACE . 's',
+        key_cooldown => '2s'
+    ),
     $entra->section(
         kind      => 'entra',
         issuer    => undef,
@@ -243,7 +247,7 @@ subtest 'an outage that is too long' => sub {
     my ($line) = lines('short', qr/its keys have ended/);
     like $line, qr/ error /, 'as an error';
     $short->up;
-    becomes $token, GOOD, 'until it is back', 90;
+    becomes $token, GOOD, 'until it is back', 20;
 };
 
 subtest 'Entra' => sub {
