@@ -114,15 +114,19 @@ take_only_key(void *data, aml_str_t key, aml_str_t value)
 }
 
 
-/* A token without `kid` is for the issuer's only key; where there are two,
- * trying each would let a caller choose the work. */
-static aml_found_t
-find_only_key(aml_registry_txn_t *txn, aml_str_t iss, char *key, size_t *n)
+aml_found_t
+aml_key_find(aml_registry_txn_t *txn, aml_str_t iss, aml_str_t kid, char *key,
+             size_t *n)
 {
     char prefix[AML_REGISTRY_KEY_MAX + 1];
     only_key_t only = {key, 0, 0};
     aml_registry_rc_t rc;
     size_t len;
+
+    if (kid.n != 0) {
+        *n = aml_key_key(key, iss, kid);
+        return *n != 0 ? AML_FOUND : AML_ABSENT;
+    }
 
     len = aml_key_key(prefix, iss, aml_str(""));
     if (len == 0) {
@@ -244,22 +248,17 @@ source_key(void *data, aml_str_t iss, aml_str_t kid, aml_verifier_t **verifier)
     aml_reason_t rc;
     size_t n;
 
-    if (kid.n != 0) {
-        n = aml_key_key(key, iss, kid);
-        if (n == 0) {
-            return AML_REASON_TOKEN_KEY;
-        }
+    switch (aml_key_find(l->txn, iss, kid, key, &n)) {
+    case AML_FOUND:
+        break;
+    case AML_ABSENT:
+        return kid.n == 0 ? missing(s, iss) : AML_REASON_TOKEN_KEY;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
 
-    } else {
-        switch (find_only_key(l->txn, iss, key, &n)) {
-        case AML_FOUND:
-            suspect(s, iss);
-            break;
-        case AML_ABSENT:
-            return missing(s, iss);
-        default:
-            return AML_REASON_REGISTRY_UNAVAILABLE;
-        }
+    if (kid.n == 0) {
+        suspect(s, iss);
     }
 
     h = place_for(s, key, n);

@@ -8,6 +8,7 @@
 #define AML_KEY_SOURCE_H
 
 #include "auth/jwt.h"
+#include "auth/lookup.h"
 #include "registry/registry.h"
 
 typedef struct aml_key_source aml_key_source_t;
@@ -37,5 +38,15 @@ aml_str_t aml_key_source_unknown(const aml_key_source_t *s);
  * TOKEN_ISSUER or REGISTRY_UNAVAILABLE.
  */
 aml_reason_t aml_key_holds(aml_registry_txn_t *txn, aml_str_t key);
+
+/*
+ * The registry's name, at most AML_REGISTRY_KEY_MAX bytes, of the key that a
+ * token of `iss` is to be verified with; whether there is one of that name is
+ * not looked at, where `kid` says it.  A token without `kid` is for the
+ * issuer's only key; where there are two, trying each would let a caller choose
+ * the work.
+ */
+aml_found_t aml_key_find(aml_registry_txn_t *txn, aml_str_t iss, aml_str_t kid,
+                         char *key, size_t *n);
 
 #endif /* AML_KEY_SOURCE_H */

@@ -15,6 +15,7 @@
 #include "auth/json.h"
 #include "auth/key_keeper.h"
 #include "auth/key_records.h"
+#include "auth/key_source.h"
 #include "auth/lookup.h"
 
 #define SUBJECT_KEY "subject/"
@@ -73,50 +74,21 @@ source_issuer(void *data, aml_str_t iss, aml_issuer_t *record)
 }
 
 
-typedef struct {
-    int count;
-    aml_public_key_t key;
-    int bad;
-} only_key_t;
-
-
-static int
-only_key_each(void *data, aml_str_t key, aml_str_t value)
-{
-    only_key_t *only = data;
-
-    (void) key;
-    only->bad = aml_public_key_decode(value, &only->key) != AML_RECORD_OK;
-
-    return ++only->count > 1 || only->bad;
-}
-
-
 static aml_reason_t
 key_get(aml_registry_txn_t *txn, aml_str_t iss, aml_str_t kid,
         aml_public_key_t *key)
 {
     char name[AML_REGISTRY_KEY_MAX + 1];
-    size_t n = aml_key_key(name, iss, kid);
-    only_key_t only = {0};
-    aml_registry_rc_t rc;
+    aml_found_t found;
     aml_str_t value;
+    size_t n;
 
-    if (n == 0) {
-        return AML_REASON_TOKEN_KEY;
+    found = aml_key_find(txn, iss, kid, name, &n);
+    if (found == AML_FOUND) {
+        found = aml_look_up(txn, name, n, &value);
     }
 
-    if (kid.n == 0) {
-        rc = aml_registry_each(txn, (aml_str_t){name, n}, (aml_str_t){NULL, 0},
-                               only_key_each, &only);
-        *key = only.key;
-        if (rc == AML_REGISTRY_OK && !only.bad) {
-            return only.count == 1 ? AML_REASON_OK : AML_REASON_TOKEN_KEY;
-        }
-        return AML_REASON_REGISTRY_UNAVAILABLE;
-    }
-
-    switch (aml_look_up(txn, name, n, &value)) {
+    switch (found) {
     case AML_FOUND:
         return aml_public_key_decode(value, key) == AML_RECORD_OK
                    ? AML_REASON_OK

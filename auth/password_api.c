@@ -62,6 +62,22 @@ password_reason(amld_check_t why)
 }
 
 
+/* What is known of a sign-in by who it is. */
+static amld_sign_in_t
+password_of(const amld_person_t *person)
+{
+    return (amld_sign_in_t){.principal = person->principal,
+                            .name = person->name,
+                            .method = person->method,
+                            .issuer = person->issuer,
+                            .subject = person->name,
+                            .sid = "",
+                            .groups = person->groups,
+                            .group_count = person->group_count,
+                            .groups_unknown = person->groups_unknown};
+}
+
+
 /* ---- the form ---- */
 
 static aml_registry_rc_t
@@ -69,16 +85,7 @@ password_begin(amld_t *d, const amld_request_t *request,
                const amld_person_t *person, char secret[AMLD_SECRET_SIZE],
                aml_principal_id_t *sign_in)
 {
-    amld_sign_in_t made = {.principal = person->principal,
-                           .name = person->name,
-                           .method = person->method,
-                           .issuer = person->issuer,
-                           .subject = person->name,
-                           .sid = "",
-                           .groups = person->groups,
-                           .group_count = person->group_count,
-                           .groups_unknown = person->groups_unknown};
-
+    amld_sign_in_t made = password_of(person);
     aml_registry_rc_t rc;
 
     rc = amld_sign_in_enter(d, request, &made,
@@ -195,21 +202,14 @@ password_program(amld_t *d, const amld_request_t *request,
 {
     int64_t now = (int64_t) time(NULL);
     const char *agent = amld_request_header(request, "User-Agent");
-    amld_sign_in_t made = {.principal = person->principal,
-                           .name = person->name,
-                           .method = person->method,
-                           .issuer = person->issuer,
-                           .subject = person->name,
-                           .sid = "",
-                           .address = request->client,
-                           .agent = agent != NULL ? agent : "",
-                           .created = now,
-                           .expires = now + d->config->token_lifetime,
-                           .groups = person->groups,
-                           .group_count = person->group_count,
-                           .groups_unknown = person->groups_unknown};
+    amld_sign_in_t made = password_of(person);
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
+
+    made.address = request->client;
+    made.agent = agent != NULL ? agent : "";
+    made.created = now;
+    made.expires = now + d->config->token_lifetime;
 
     if (aml_uuid_random(&made.id) != 0) {
         return AML_REGISTRY_FAILED;
