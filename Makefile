@@ -43,7 +43,8 @@ TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 .PHONY: all amld module tests fuzzers clean
 all: amld module tests
 amld: $(OUT)/amld
-tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/libjwt_judge
+tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/computes_fill \
+    $(OUT)/t/libjwt_judge
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -71,9 +72,9 @@ $(OUT)/t/%: t/unit/%.c $(OUT)/libamld.a $(OUT)/libaml.a
 	    $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
-# What the integration tests write crafted records with.
-$(OUT)/t/registry_edit: t/tools/registry_edit.c $(OUT)/libamld.a \
-    $(OUT)/libaml.a
+# What the integration tests write records with, crafted or very many.
+$(OUT)/t/registry_edit $(OUT)/t/computes_fill: $(OUT)/t/%: t/tools/%.c \
+    $(OUT)/libamld.a $(OUT)/libaml.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \
