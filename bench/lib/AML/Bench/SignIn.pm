@@ -16,7 +16,7 @@ use List::Util qw(max);
 use Socket;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(rotation sign_ins);
+our @EXPORT_OK = qw(end_gateway in_order rotation sign_ins);
 
 # `count` processes, each a browser with an account of its own.  They wait for
 # one another with the form in front of them, and send it at the same time.
