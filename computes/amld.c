@@ -51,6 +51,7 @@ static const char amld_usage[] =
     "                      define, undefine\n"
     "  principal …         whoever has an identity here: id, list, disable,\n"
     "                      enable, revoke\n"
+    "  compute …           instances: list, show\n"
     "  session …           who is signed in: list, end\n"
     "  token …             personal access tokens: list, revoke\n"
     "  key …               signing keys: list, rotate\n"
@@ -211,6 +212,7 @@ main(int argc, char **argv)
         {"account", amld_cli_account},
         {"role", amld_cli_role},
         {"principal", amld_cli_principal},
+        {"compute", amld_cli_compute},
         {"session", amld_cli_session},
         {"token", amld_cli_token},
         {"key", amld_cli_key},

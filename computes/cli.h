@@ -22,6 +22,7 @@
 int amld_cli_account(const char *file, int argc, char **argv);
 int amld_cli_role(const char *file, int argc, char **argv);
 int amld_cli_principal(const char *file, int argc, char **argv);
+int amld_cli_compute(const char *file, int argc, char **argv);
 int amld_cli_session(const char *file, int argc, char **argv);
 int amld_cli_token(const char *file, int argc, char **argv);
 int amld_cli_key(const char *file, int argc, char **argv);

@@ -4,6 +4,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
 use Test::More;
 use AML::Test;
 
@@ -14,13 +15,41 @@ subtest 'help' => sub {
         my $r = $gw->run('', $AML::Test::AMLD, $how);
         is $r->{status}, 0, $how;
         like $r->{out}, qr/\b$_\b/, "names $_"
-            for qw(account role key registry);
+            for qw(account role compute key registry);
     }
     my $r = $gw->run('', $AML::Test::AMLD, 'frobnicate');
     isnt $r->{status}, 0, 'an unknown command fails';
     like $r->{err}, qr/frobnicate|usage/i, 'and says so';
     $r = $gw->run('', $AML::Test::AMLD, '--version');
     like $r->{out}, qr/\d+\.\d+/, '--version';
+};
+
+subtest 'instances' => sub {
+    my $list = $gw->amld_ok('compute', 'list');
+    like $list, qr/^first-lab +Running +STANDARD_DS3_V2 +creator +demo /m,
+        'list: name, state, size, creator, workspace';
+    like $list, qr/ Create Succeeded \d{4}-/, 'and what was done last';
+    is $gw->amld_ok('compute', 'list', '--state', 'stopped'), '',
+        'none in that state';
+    like $gw->amld_ok('compute', 'list', '--creator', 'creator'),
+        qr/^first-lab/, 'those of a person';
+    is $gw->amld_ok('compute', 'list', '--creator', 'reader'), '',
+        'who has none';
+    is decode_json($gw->amld_ok('compute', 'list', '--json'))->{name},
+        'first-lab', 'as JSON';
+
+    my $show = $gw->amld_ok('compute', 'show', 'FIRST-LAB');
+    like $show, qr/"state": "Running"/, 'show';
+    path($gw->dir, 'state', 'i')->list({dir => 1})->first
+        ->child('jupyter.log')->spurt("said last\e[31m\n");
+    like $gw->amld_ok('compute', 'show', 'first-lab'),
+        qr/jupyter\.log\nsaid last\n/, 'the end of its log, without colours';
+
+    my $r = $gw->amld('compute', 'show', 'second-lab');
+    is $r->{status}, 1, 'one that is not there';
+    like $r->{err}, qr/second-lab: there is no such instance/, 'is named';
+    is $gw->amld('compute', $_)->{status}, 2, "$_: is no command"
+        for 'stop', 'show';
 };
 
 subtest 'accounts' => sub {
