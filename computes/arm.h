@@ -70,19 +70,49 @@ void amld_arm_base(const amld_arm_t *arm, char *base, size_t size);
 int amld_arm_since(const amld_arm_t *arm, const char *date);
 
 
-/* ---- arm_body.c: bodies ---- */
+/* ---- arm_list.c, arm_put.c, arm_lifecycle.c: handlers ---- */
+
+void amld_arm_list(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response);
+void amld_arm_put(amld_t *d, const amld_request_t *request,
+                  amld_response_t *response);
+void amld_arm_delete(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+void amld_arm_start(amld_t *d, const amld_request_t *request,
+                    amld_response_t *response);
+void amld_arm_stop(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response);
+void amld_arm_restart(amld_t *d, const amld_request_t *request,
+                      amld_response_t *response);
+void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
+                         amld_response_t *response);
+
+/* Begins an operation in arm->doc and commits; 0, or -1 when the response was
+ * filled. */
+int
+amld_arm_operation_begin(amld_arm_t *arm, const char *name, amld_state_t state);
+
+
+/* ---- arm_answer.c: what is answered ---- */
 
 /* A new reference, NULL without memory. */
 json_t *amld_arm_compute(const amld_config_t *c, const json_t *doc);
 json_t *amld_arm_workspace(const amld_workspace_t *workspace);
 json_t *amld_arm_operation(const char *id, const json_t *op);
 
-/* What is wrong with a PUT's body. */
+
+/* ---- arm_body.c: what is asked ---- */
+
+/* What is wrong with a body. */
 typedef struct {
     const char *code;
     const char *target;
     char message[512];
 } amld_arm_fault_t;
+
+int amld_arm_fault(amld_arm_fault_t *fault, const char *code,
+                   const char *target, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* -1 */
 
 /* What a PUT asks for. */
 typedef struct {

@@ -1,11 +1,13 @@
+/*
+ * The body of a PUT.
+ */
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "computes/amld.h"
 #include "computes/arm.h"
-#include "upstreams/application.h"
 
 #define ARM_TAGS 50
 #define ARM_TAG_NAME 512
@@ -13,13 +15,6 @@
 #define ARM_DESCRIPTION 4096
 #define ARM_SIZE_DEFAULT "STANDARD_DS3_V2"
 
-static const char *arm_provisioning(const json_t *doc);
-static json_t *arm_errors(const json_t *doc);
-static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
-static json_t *arm_instance(const amld_config_t *c, const json_t *doc);
-static int
-arm_fault(amld_arm_fault_t *fault, const char *code, const char *target,
-          const char *format, ...) __attribute__((format(printf, 4, 5)));
 static int arm_tags(const json_t *tags, amld_arm_fault_t *fault);
 static int arm_requested(amld_arm_put_t *put, const json_t *inner,
                          amld_arm_fault_t *fault);
@@ -27,85 +22,6 @@ static int arm_assigned(const json_t *inner, const char *principal,
                         amld_arm_fault_t *fault);
 static const char *arm_ssh(const json_t *requested);
 static const char *arm_subnet(const json_t *requested);
-
-
-json_t *
-amld_arm_compute(const amld_config_t *c, const json_t *doc)
-{
-    char id[1024];
-    json_t *body, *tags;
-    const json_t *description;
-
-    if (amld_compute_id(doc, id, sizeof(id)) != 0) {
-        return NULL;
-    }
-
-    tags = json_object_get(doc, "tags");
-    description = json_object_get(doc, "description");
-
-    body = json_pack(
-        "{s:s,s:s,s:s,s:s,s:o,s:{s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:b,s:b,s:o}}",
-        "id", id, "name", amld_compute_str(doc, "name"), "type",
-        AMLD_ARM_PROVIDER "/workspaces/computes", "location",
-        amld_compute_str(doc, "location"), "tags",
-        json_is_object(tags) ? json_deep_copy(tags) : json_object(),
-        "properties", "computeType", "ComputeInstance", "computeLocation",
-        amld_compute_str(doc, "location"), "description",
-        json_is_string(description) ? json_copy((json_t *) description)
-                                    : json_null(),
-        "provisioningState", arm_provisioning(doc), "createdOn",
-        amld_compute_str(doc, "createdOn"), "modifiedOn",
-        amld_compute_str(doc, "modifiedOn"), "provisioningErrors",
-        amld_compute_state(doc) == AMLD_STATE_CREATE_FAILED ? arm_errors(doc)
-                                                            : json_array(),
-        "isAttachedCompute", 0, "disableLocalAuth", 1, "properties",
-        arm_instance(c, doc));
-
-    return body;
-}
-
-
-json_t *
-amld_arm_workspace(const amld_workspace_t *workspace)
-{
-    return json_pack("{s:s,s:s,s:s,s:s,s:{},s:{s:s,s:s,s:s,s:s}}", "id",
-                     workspace->id, "name", workspace->name, "type",
-                     AMLD_ARM_PROVIDER "/workspaces", "location",
-                     workspace->location, "tags", "properties", "friendlyName",
-                     workspace->name, "description", "", "provisioningState",
-                     "Succeeded", "publicNetworkAccess", "Enabled");
-}
-
-
-json_t *
-amld_arm_operation(const char *id, const json_t *op)
-{
-    json_t *body, *end, *error;
-
-    body = json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", id, "status",
-                     amld_compute_str(op, "status"), "startTime",
-                     amld_compute_str(op, "startTime"));
-    if (body == NULL) {
-        return NULL;
-    }
-
-    end = json_object_get(op, "endTime");
-    if (end != NULL) {
-        json_object_set(body, "endTime", end);
-    }
-
-    error = json_object_get(op, "error");
-    if (error != NULL) {
-        json_object_set_new(body, "error",
-                            json_pack("{s:s,s:s,s:n,s:[],s:[]}", "code",
-                                      amld_compute_str(error, "code"),
-                                      "message",
-                                      amld_compute_str(error, "message"),
-                                      "target", "details", "additionalInfo"));
-    }
-
-    return body;
-}
 
 
 int
@@ -120,25 +36,26 @@ amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
 
     put->body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
     if (put->body == NULL) {
-        return arm_fault(fault, "InvalidRequestContent", NULL,
-                         "The request content is not valid JSON: line %d, "
-                         "column %d: %s.",
-                         error.line, error.column, error.text);
+        return amld_arm_fault(fault, "InvalidRequestContent", NULL,
+                              "The request content is not valid JSON: line %d, "
+                              "column %d: %s.",
+                              error.line, error.column, error.text);
     }
 
     if (!json_is_object(put->body)) {
-        return arm_fault(fault, "InvalidRequestContent", NULL,
-                         "The request content must be a JSON object.");
+        return amld_arm_fault(fault, "InvalidRequestContent", NULL,
+                              "The request content must be a JSON object.");
     }
 
     location = json_object_get(put->body, "location");
     if (location != NULL && !json_is_null(location) &&
         (!json_is_string(location) ||
          strcasecmp(json_string_value(location), workspace->location) != 0)) {
-        return arm_fault(fault, "UserError", "location",
-                         "Compute instances of this workspace are in '%s'; "
-                         "no other location can be asked for.",
-                         workspace->location);
+        return amld_arm_fault(
+            fault, "UserError", "location",
+            "Compute instances of this workspace are in '%s'; "
+            "no other location can be asked for.",
+            workspace->location);
     }
 
     put->tags = json_object_get(put->body, "tags");
@@ -151,35 +68,37 @@ amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
 
     properties = json_object_get(put->body, "properties");
     if (!json_is_object(properties)) {
-        return arm_fault(fault, "InvalidRequestContent", "properties",
-                         "The member 'properties' must be an object.");
+        return amld_arm_fault(fault, "InvalidRequestContent", "properties",
+                              "The member 'properties' must be an object.");
     }
 
     type = json_object_get(properties, "computeType");
     if (!json_is_string(type) ||
         strcmp(json_string_value(type), "ComputeInstance") != 0) {
-        return arm_fault(fault, "UserError", "properties.computeType",
-                         "Only the computeType 'ComputeInstance' is supported "
-                         "here.");
+        return amld_arm_fault(
+            fault, "UserError", "properties.computeType",
+            "Only the computeType 'ComputeInstance' is supported "
+            "here.");
     }
 
     description = json_object_get(properties, "description");
     if (description != NULL && !json_is_null(description)) {
         if (!json_is_string(description) ||
             json_string_length(description) > ARM_DESCRIPTION) {
-            return arm_fault(fault, "UserError", "properties.description",
-                             "A description is a string of at most %d bytes.",
-                             ARM_DESCRIPTION);
+            return amld_arm_fault(
+                fault, "UserError", "properties.description",
+                "A description is a string of at most %d bytes.",
+                ARM_DESCRIPTION);
         }
         put->description = json_string_value(description);
     }
 
     inner = json_object_get(properties, "properties");
     if (inner != NULL && !json_is_null(inner) && !json_is_object(inner)) {
-        return arm_fault(fault, "InvalidRequestContent",
-                         "properties.properties",
-                         "The member 'properties.properties' must be an "
-                         "object.");
+        return amld_arm_fault(fault, "InvalidRequestContent",
+                              "properties.properties",
+                              "The member 'properties.properties' must be an "
+                              "object.");
     }
 
     if (arm_assigned(inner, principal, fault) != 0) {
@@ -220,129 +139,9 @@ amld_arm_put_differs(const amld_arm_put_t *put, const json_t *doc)
 }
 
 
-static const char *
-arm_provisioning(const json_t *doc)
-{
-    switch (amld_compute_state(doc)) {
-
-    case AMLD_STATE_CREATING:
-        return "Creating";
-
-    case AMLD_STATE_CREATE_FAILED:
-        return "Failed";
-
-    case AMLD_STATE_DELETING:
-        return "Deleting";
-
-    case AMLD_STATE_STARTING:
-    case AMLD_STATE_RESTARTING:
-    case AMLD_STATE_STOPPING:
-        return "Updating";
-
-    default:
-        return "Succeeded";
-    }
-}
-
-
-static json_t *
-arm_errors(const json_t *doc)
-{
-    size_t i;
-    json_t *list, *error;
-
-    list = json_array();
-
-    json_array_foreach(json_object_get(doc, "errors"), i, error)
-    {
-        json_array_append_new(
-            list, json_pack("{s:{s:s,s:s,s:n,s:[],s:[]}}", "error", "code",
-                            amld_compute_str(error, "code"), "message",
-                            amld_compute_str(error, "message"), "target",
-                            "details", "additionalInfo"));
-    }
-
-    return list;
-}
-
-
-static json_t *
-arm_applications(const amld_config_t *c, const json_t *doc)
-{
-    char url[512];
-    size_t i, k, n;
-    json_t *list;
-    const aml_application_t *a;
-
-    list = json_array();
-
-    for (i = 0; aml_applications[i] != NULL; i++) {
-        a = aml_applications[i];
-
-        if (amld_compute_program(c, a) == NULL ||
-            amld_compute_origin(c, amld_compute_str(doc, "name"), a->port, url,
-                                sizeof(url)) != 0) {
-            continue;
-        }
-        n = strlen(url);
-
-        for (k = 0; k < AML_APPLICATION_LINKS; k++) {
-            if (a->links[k].display_name == NULL) {
-                break;
-            }
-            snprintf(url + n, sizeof(url) - n, "%s", a->links[k].path);
-            json_array_append_new(list, json_pack("{s:s,s:s}", "displayName",
-                                                  a->links[k].display_name,
-                                                  "endpointUri", url));
-        }
-    }
-
-    return list;
-}
-
-
-static json_t *
-arm_instance(const amld_config_t *c, const json_t *doc)
-{
-    json_t *subnet;
-    const json_t *requested, *last;
-    const char *creator, *organisation;
-
-    requested = json_object_get(doc, "requested");
-    last = json_object_get(doc, "lastOperation");
-    creator = amld_compute_str(doc, "creator");
-    organisation = amld_compute_str(doc, "organisation");
-    subnet = json_object_get(requested, "subnet");
-
-    /* What holds, not what was asked for: applications are the creator's
-     * alone, and nothing listens for SSH. */
-    return json_pack(
-        "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:{s:s,s:n,s:n,s:n},s:{s:n,s:n},"
-        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:[]},s:[],"
-        "s:n,s:n,s:{s:s}}",
-        "vmSize", amld_compute_str(requested, "vmSize"), "subnet", subnet,
-        "applicationSharingPolicy", "Personal",
-        "computeInstanceAuthorizationType", "personal",
-        "personalComputeInstanceSettings", "assignedUser", "objectId", creator,
-        "tenantId", organisation, "sshSettings", "sshPublicAccess", "Disabled",
-        "adminUserName", "sshPort", "adminPublicKey", "connectivityEndpoints",
-        "publicIpAddress", "privateIpAddress", "applications",
-        arm_applications(c, doc), "createdBy", "userId", creator, "userOrgId",
-        organisation, "userName", amld_compute_str(doc, "creatorName"),
-        "errors", arm_errors(doc), "state",
-        amld_state_name(amld_compute_state(doc)), "lastOperation",
-        "operationName", amld_compute_str(last, "name"), "operationTime",
-        amld_compute_str(last, "time"), "operationStatus",
-        amld_compute_str(last, "status"), "operationTrigger",
-        amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
-        "customServices", "setupScripts", "idleTimeBeforeShutdown", "versions",
-        "runtime", AMLD_VERSION);
-}
-
-
-static int
-arm_fault(amld_arm_fault_t *fault, const char *code, const char *target,
-          const char *format, ...)
+int
+amld_arm_fault(amld_arm_fault_t *fault, const char *code, const char *target,
+               const char *format, ...)
 {
     va_list args;
 
@@ -364,18 +163,20 @@ arm_tags(const json_t *tags, amld_arm_fault_t *fault)
     const char *name;
 
     if (!json_is_object(tags) || json_object_size(tags) > ARM_TAGS) {
-        return arm_fault(fault, "InvalidTags", "tags",
-                         "Tags are an object of at most %d members.", ARM_TAGS);
+        return amld_arm_fault(fault, "InvalidTags", "tags",
+                              "Tags are an object of at most %d members.",
+                              ARM_TAGS);
     }
 
     json_object_foreach((json_t *) tags, name, value)
     {
         if (strlen(name) > ARM_TAG_NAME || !json_is_string(value) ||
             json_string_length(value) > ARM_TAG_VALUE) {
-            return arm_fault(fault, "InvalidTags", "tags",
-                             "The value of a tag is a string of at most %d "
-                             "bytes, its name has at most %d.",
-                             ARM_TAG_VALUE, ARM_TAG_NAME);
+            return amld_arm_fault(
+                fault, "InvalidTags", "tags",
+                "The value of a tag is a string of at most %d "
+                "bytes, its name has at most %d.",
+                ARM_TAG_VALUE, ARM_TAG_NAME);
         }
     }
 
@@ -399,15 +200,16 @@ arm_requested(amld_arm_put_t *put, const json_t *inner, amld_arm_fault_t *fault)
         if (n == 0 || n > 64 ||
             strspn(text, "abcdefghijklmnopqrstuvwxyz"
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n) {
-            return arm_fault(fault, "UserError", "properties.properties.vmSize",
-                             "A vmSize is a string of 1 to 64 letters, digits, "
-                             "'_' and '-'.");
+            return amld_arm_fault(
+                fault, "UserError", "properties.properties.vmSize",
+                "A vmSize is a string of 1 to 64 letters, digits, "
+                "'_' and '-'.");
         }
     }
 
     put->requested = json_pack("{s:s}", "vmSize", text);
     if (put->requested == NULL) {
-        return arm_fault(fault, "InternalError", NULL, "no memory");
+        return amld_arm_fault(fault, "InternalError", NULL, "no memory");
     }
 
     ssh = json_object_get(inner, "sshSettings");
@@ -419,10 +221,10 @@ arm_requested(amld_arm_put_t *put, const json_t *inner, amld_arm_fault_t *fault)
               (strcmp(json_string_value(access), "Enabled") != 0 &&
                strcmp(json_string_value(access), "Disabled") != 0 &&
                strcmp(json_string_value(access), "NotSpecified") != 0)))) {
-            return arm_fault(fault, "UserError",
-                             "properties.properties.sshSettings",
-                             "sshPublicAccess is 'Enabled', 'Disabled' or "
-                             "'NotSpecified'.");
+            return amld_arm_fault(fault, "UserError",
+                                  "properties.properties.sshSettings",
+                                  "sshPublicAccess is 'Enabled', 'Disabled' or "
+                                  "'NotSpecified'.");
         }
         json_object_set(put->requested, "sshSettings", ssh);
     }
@@ -431,8 +233,9 @@ arm_requested(amld_arm_put_t *put, const json_t *inner, amld_arm_fault_t *fault)
     if (subnet != NULL && !json_is_null(subnet)) {
         id = json_object_get(subnet, "id");
         if (!json_is_string(id) || json_string_length(id) > 1024) {
-            return arm_fault(fault, "UserError", "properties.properties.subnet",
-                             "A subnet is an object with an 'id'.");
+            return amld_arm_fault(fault, "UserError",
+                                  "properties.properties.subnet",
+                                  "A subnet is an object with an 'id'.");
         }
         json_object_set_new(put->requested, "subnet",
                             json_pack("{s:O}", "id", id));
@@ -460,11 +263,12 @@ arm_assigned(const json_t *inner, const char *principal,
 
     if (!json_is_string(object) ||
         strcasecmp(json_string_value(object), principal) != 0) {
-        return arm_fault(fault, "UserError",
-                         "properties.properties."
-                         "personalComputeInstanceSettings.assignedUser",
-                         "A compute instance belongs to whoever creates it; "
-                         "creating it for another user is not supported.");
+        return amld_arm_fault(
+            fault, "UserError",
+            "properties.properties."
+            "personalComputeInstanceSettings.assignedUser",
+            "A compute instance belongs to whoever creates it; "
+            "creating it for another user is not supported.");
     }
 
     return 0;

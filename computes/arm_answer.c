@@ -1,0 +1,214 @@
+/*
+ * What is answered of a compute, a workspace, an operation.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "computes/amld.h"
+#include "computes/arm.h"
+#include "upstreams/application.h"
+
+static const char *arm_provisioning(const json_t *doc);
+static json_t *arm_errors(const json_t *doc);
+static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
+static json_t *arm_instance(const amld_config_t *c, const json_t *doc);
+
+
+json_t *
+amld_arm_compute(const amld_config_t *c, const json_t *doc)
+{
+    char id[1024];
+    json_t *body, *tags;
+    const json_t *description;
+
+    if (amld_compute_id(doc, id, sizeof(id)) != 0) {
+        return NULL;
+    }
+
+    tags = json_object_get(doc, "tags");
+    description = json_object_get(doc, "description");
+
+    body = json_pack(
+        "{s:s,s:s,s:s,s:s,s:o,s:{s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:b,s:b,s:o}}",
+        "id", id, "name", amld_compute_str(doc, "name"), "type",
+        AMLD_ARM_PROVIDER "/workspaces/computes", "location",
+        amld_compute_str(doc, "location"), "tags",
+        json_is_object(tags) ? json_deep_copy(tags) : json_object(),
+        "properties", "computeType", "ComputeInstance", "computeLocation",
+        amld_compute_str(doc, "location"), "description",
+        json_is_string(description) ? json_copy((json_t *) description)
+                                    : json_null(),
+        "provisioningState", arm_provisioning(doc), "createdOn",
+        amld_compute_str(doc, "createdOn"), "modifiedOn",
+        amld_compute_str(doc, "modifiedOn"), "provisioningErrors",
+        amld_compute_state(doc) == AMLD_STATE_CREATE_FAILED ? arm_errors(doc)
+                                                            : json_array(),
+        "isAttachedCompute", 0, "disableLocalAuth", 1, "properties",
+        arm_instance(c, doc));
+
+    return body;
+}
+
+
+json_t *
+amld_arm_workspace(const amld_workspace_t *workspace)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:{},s:{s:s,s:s,s:s,s:s}}", "id",
+                     workspace->id, "name", workspace->name, "type",
+                     AMLD_ARM_PROVIDER "/workspaces", "location",
+                     workspace->location, "tags", "properties", "friendlyName",
+                     workspace->name, "description", "", "provisioningState",
+                     "Succeeded", "publicNetworkAccess", "Enabled");
+}
+
+
+json_t *
+amld_arm_operation(const char *id, const json_t *op)
+{
+    json_t *body, *end, *error;
+
+    body = json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", id, "status",
+                     amld_compute_str(op, "status"), "startTime",
+                     amld_compute_str(op, "startTime"));
+    if (body == NULL) {
+        return NULL;
+    }
+
+    end = json_object_get(op, "endTime");
+    if (end != NULL) {
+        json_object_set(body, "endTime", end);
+    }
+
+    error = json_object_get(op, "error");
+    if (error != NULL) {
+        json_object_set_new(body, "error",
+                            json_pack("{s:s,s:s,s:n,s:[],s:[]}", "code",
+                                      amld_compute_str(error, "code"),
+                                      "message",
+                                      amld_compute_str(error, "message"),
+                                      "target", "details", "additionalInfo"));
+    }
+
+    return body;
+}
+
+
+static const char *
+arm_provisioning(const json_t *doc)
+{
+    switch (amld_compute_state(doc)) {
+
+    case AMLD_STATE_CREATING:
+        return "Creating";
+
+    case AMLD_STATE_CREATE_FAILED:
+        return "Failed";
+
+    case AMLD_STATE_DELETING:
+        return "Deleting";
+
+    case AMLD_STATE_STARTING:
+    case AMLD_STATE_RESTARTING:
+    case AMLD_STATE_STOPPING:
+        return "Updating";
+
+    default:
+        return "Succeeded";
+    }
+}
+
+
+static json_t *
+arm_errors(const json_t *doc)
+{
+    size_t i;
+    json_t *list, *error;
+
+    list = json_array();
+
+    json_array_foreach(json_object_get(doc, "errors"), i, error)
+    {
+        json_array_append_new(
+            list, json_pack("{s:{s:s,s:s,s:n,s:[],s:[]}}", "error", "code",
+                            amld_compute_str(error, "code"), "message",
+                            amld_compute_str(error, "message"), "target",
+                            "details", "additionalInfo"));
+    }
+
+    return list;
+}
+
+
+static json_t *
+arm_applications(const amld_config_t *c, const json_t *doc)
+{
+    char url[512];
+    size_t i, k, n;
+    json_t *list;
+    const aml_application_t *a;
+
+    list = json_array();
+
+    for (i = 0; aml_applications[i] != NULL; i++) {
+        a = aml_applications[i];
+
+        if (amld_compute_program(c, a) == NULL ||
+            amld_compute_origin(c, amld_compute_str(doc, "name"), a->port, url,
+                                sizeof(url)) != 0) {
+            continue;
+        }
+        n = strlen(url);
+
+        for (k = 0; k < AML_APPLICATION_LINKS; k++) {
+            if (a->links[k].display_name == NULL) {
+                break;
+            }
+            snprintf(url + n, sizeof(url) - n, "%s", a->links[k].path);
+            json_array_append_new(list, json_pack("{s:s,s:s}", "displayName",
+                                                  a->links[k].display_name,
+                                                  "endpointUri", url));
+        }
+    }
+
+    return list;
+}
+
+
+static json_t *
+arm_instance(const amld_config_t *c, const json_t *doc)
+{
+    json_t *subnet;
+    const json_t *requested, *last;
+    const char *creator, *organisation;
+
+    requested = json_object_get(doc, "requested");
+    last = json_object_get(doc, "lastOperation");
+    creator = amld_compute_str(doc, "creator");
+    organisation = amld_compute_str(doc, "organisation");
+    subnet = json_object_get(requested, "subnet");
+
+    /* What holds, not what was asked for: applications are the creator's
+     * alone, and nothing listens for SSH. */
+    return json_pack(
+        "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:{s:s,s:n,s:n,s:n},s:{s:n,s:n},"
+        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:[]},s:[],"
+        "s:n,s:n,s:{s:s}}",
+        "vmSize", amld_compute_str(requested, "vmSize"), "subnet", subnet,
+        "applicationSharingPolicy", "Personal",
+        "computeInstanceAuthorizationType", "personal",
+        "personalComputeInstanceSettings", "assignedUser", "objectId", creator,
+        "tenantId", organisation, "sshSettings", "sshPublicAccess", "Disabled",
+        "adminUserName", "sshPort", "adminPublicKey", "connectivityEndpoints",
+        "publicIpAddress", "privateIpAddress", "applications",
+        arm_applications(c, doc), "createdBy", "userId", creator, "userOrgId",
+        organisation, "userName", amld_compute_str(doc, "creatorName"),
+        "errors", arm_errors(doc), "state",
+        amld_state_name(amld_compute_state(doc)), "lastOperation",
+        "operationName", amld_compute_str(last, "name"), "operationTime",
+        amld_compute_str(last, "time"), "operationStatus",
+        amld_compute_str(last, "status"), "operationTrigger",
+        amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
+        "customServices", "setupScripts", "idleTimeBeforeShutdown", "versions",
+        "runtime", AMLD_VERSION);
+}
