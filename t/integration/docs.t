@@ -176,6 +176,24 @@ subtest 'threat model' => sub {
     }
 };
 
+subtest 'operations' => sub {
+    my $doc  = text('docs/operations.md');
+    my %have = map { $_ => 1 }
+        text('computes/amld.c') =~ /\{"(\w+)", amld_cli_\w+\}/g;
+    my @named = $doc =~ /`amld (\w+) /g;
+    cmp_ok scalar @named, '>', 3, 'names commands';
+    ok $have{$_}, "amld $_" for @named;
+
+    # what the document promises of a restart rests on these
+    my $unit = text('packaging/systemd/amld.service');
+    like $unit, qr/^$_$/m, $_ for 'KillMode=process', 'SendSIGKILL=no';
+
+    my $said = text('registry/registry.c') =~ s/"\n\s*"//gr;
+    for my $fault ($doc =~ /^\| amld: `([^`]+)`/mg) {
+        like $said, qr/\Q$fault\E/, "amld says: $fault";
+    }
+};
+
 subtest 'nothing names a machine' => sub {
     my @files = split /\n/, `git -C $root ls-files 2>/dev/null`;
     plan skip_all => 'no repository' unless @files;
