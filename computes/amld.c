@@ -31,6 +31,7 @@
 #include "computes/activity.h"
 #include "computes/arm.h"
 #include "computes/cli.h"
+#include "computes/compute_index.h"
 #include "computes/housekeeping.h"
 #include "computes/http.h"
 #include "computes/shim.h"
@@ -160,6 +161,7 @@ amld_run(const char *file, int argc, char **argv)
     if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&
         d.wake >= 0 && amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
+        amld_compute_index_tend(d.registry, d.config) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
         rc = run_serve(&d);
     }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "auth/assignments.h"
+#include "computes/compute_index.h"
 #include "computes/files.h"
 #include "upstreams/host.h"
 
@@ -161,7 +162,10 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
     amld_key_t name = {.n = 0};
     aml_registry_rc_t rc;
 
-    rc = compute_put_json(txn, key, doc);
+    rc = amld_compute_index_add(txn, key, doc);
+    if (rc == AML_REGISTRY_OK) {
+        rc = compute_put_json(txn, key, doc);
+    }
     if (rc != AML_REGISTRY_OK) {
         return rc;
     }
@@ -195,7 +199,10 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
         return AML_REGISTRY_TOOLONG;
     }
 
-    rc = aml_registry_del(txn, key->p, key->n);
+    rc = amld_compute_index_remove(txn, key, doc);
+    if (rc == AML_REGISTRY_OK) {
+        rc = aml_registry_del(txn, key->p, key->n);
+    }
     if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
         rc = aml_registry_del(txn, name.p, name.n);
     }

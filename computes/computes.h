@@ -9,11 +9,14 @@
  *   operation/<id>              see operations.h
  *   folder/<subscription>/<group>/<workspace>/<folder>   whose it is
  *   meta/generation             the last one given out
+ *   what is beside these follows from the documents, see compute_index.h
  *
  * The document's members:
  *
  *   name, workspace (ARM id), location, tags, requested (the caller's inner
- *   properties), creator (principal), creatorName, organisation, createdOn,
+ *   properties, see arm.h), size {family, cores, memory (MiB), gpus},
+ *   creator (principal whose it is), creatorName, createdBy {principal, name}
+ *   (who asked for it, where that was another), organisation, createdOn,
  *   modifiedOn, state, lastOperation {name, time, status, trigger},
  *   errors [{code, message}], folder (the creator's, below the share),
  *   runtime (name of the private directory), generation,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "auth/audit.h"
+#include "computes/config_computes.h"
 #include "computes/config_issuer.h"
 #include "computes/config_pam.h"
 #include "computes/config_read.h"
@@ -70,6 +71,10 @@ static cfg_opt_t config_options[] = {
     CFG_SEC("workspace", workspace_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("application", application_options,
+            CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_SEC("size", amld_config_size_options,
+            CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_SEC("quota", amld_config_quota_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_BOOL("local_sign_in", cfg_true, CFGF_NONE),
     CFG_SEC("pam", amld_config_pam_options, CFGF_NODEFAULT),
@@ -362,6 +367,8 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     }
     amld_config_issuers_check(r, cfg, c);
 
+    amld_config_computes(r, cfg, c);
+
     if (cfg_size(cfg, "pam") > 0) {
         c->pam = amld_config_pam(r, cfg_getsec(cfg, "pam"));
     }
@@ -461,11 +468,19 @@ config_openable(amld_config_reader_t *r)
 static void
 config_watch(cfg_t *cfg)
 {
-    static const char *const nested[] = {
-        "workspace|subscription", "workspace|resource_group",
-        "workspace|location",     "workspace|share",
-        "application|program",    "pam|service",
-        "pam|directory",          "pam|allowed_groups"};
+    static const char *const nested[] = {"workspace|subscription",
+                                         "workspace|resource_group",
+                                         "workspace|location",
+                                         "workspace|share",
+                                         "application|program",
+                                         "pam|service",
+                                         "pam|directory",
+                                         "pam|allowed_groups",
+                                         "size|family",
+                                         "size|cores",
+                                         "size|memory",
+                                         "size|gpus",
+                                         "quota|limit"};
     char name[64];
     size_t i;
 
@@ -581,6 +596,7 @@ amld_config_free(amld_config_t *c)
         amld_config_issuer_clear(&c->issuers[i]);
     }
 
+    amld_config_computes_free(c);
     free(c->workspaces);
     free(c->applications);
     amld_config_pam_free(c->pam);

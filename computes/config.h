@@ -71,6 +71,22 @@ typedef struct {
     size_t group_count;
 } amld_pam_config_t;
 
+/* Of the catalogue; see sizes.h. */
+#define AMLD_SIZE_NAME 64 /* characters of a name, and of a family's */
+
+typedef struct {
+    char *name;   /* "STANDARD_DS3_V2" */
+    char *family; /* "standardDSv2Family": what a quota is of */
+    unsigned cores;
+    unsigned memory; /* MiB */
+    unsigned gpus;
+} amld_size_t;
+
+typedef struct {
+    char *name;    /* of a family, or "total" */
+    int64_t limit; /* cores in a region */
+} amld_quota_config_t;
+
 typedef struct {
     char *file;           /* where it was read from */
     char *registry;       /* directory of the LMDB environment */
@@ -109,6 +125,10 @@ typedef struct {
     amld_pam_config_t *pam; /* or NULL */
     amld_issuer_config_t *issuers;
     size_t issuer_count;
+    amld_size_t *sizes; /* none: those built in, see sizes.h */
+    size_t size_count;
+    amld_quota_config_t *quotas;
+    size_t quota_count;
 } amld_config_t;
 
 /*

@@ -96,6 +96,22 @@ subtest 'options of amld' => sub {
     same \@code, [$doc =~ /^(?:#+ |\| )`(\w+)`/mg], 'options';
 };
 
+subtest 'sizes' => sub {
+    my ($table) = text('computes/sizes.c') =~ /sizes_built_in\[\] = \{(.*?)^\};/ms;
+    my %family = text('computes/sizes.c') =~ /^#define (\w+) .*"(\w+)"$/mg;
+    my @code;
+    while ($table =~ /"(\w+)", (\w+), (\d+), (\d+), (\d+)\}/g) {
+        push @code, join ' ', $1, $family{$2}, $3, $4 / 1024, $5;
+    }
+    my @doc;
+    my $doc = text('docs/computes.md');
+    while ($doc =~ /^\| `(STANDARD_\w+)` \| (\w+) \| (\d+) \| ([\d.]+) GiB \| (\d*) ?\|$/mg) {
+        push @doc, join ' ', $1, $2, $3, $4, $5 || 0;
+    }
+    is_deeply \@doc, \@code, 'the sizes built in, in their order';
+    cmp_ok scalar @code, '>', 20, 'there are some';
+};
+
 subtest 'links' => sub {
     for my $file (map { $_->to_rel($root) } $root->child('docs')->list->each,
         grep {-e} map { $root->child($_) } qw(README.md CONTRIBUTING.md))
