@@ -3,13 +3,13 @@
 #include "registry/codec.h"
 #include "upstreams/host.h"
 
-#define VERSION 1
+#define VERSION 3
 #define MISSING_KEY 2 /* its version, too */
 #define HEAD 4
 
 _Static_assert(AML_ACTIVITY_MAX >=
                    HEAD + AML_ACTIVITY_RECORDS *
-                              (2 + 4 + 12 + 32 + AML_INSTANCE_NAME_MAX),
+                              (2 + 4 + 16 + 32 + AML_INSTANCE_NAME_MAX),
                "a full datagram");
 
 
@@ -38,6 +38,7 @@ aml_activity_add(aml_activity_batch_t *batch, const aml_activity_t *a)
     put_16(&o, a->port);
     put_16(&o, a->age < AML_ACTIVITY_AGE_MAX ? a->age : AML_ACTIVITY_AGE_MAX);
     put_32(&o, a->requests);
+    put_32(&o, a->polls);
     put_32(&o, a->in);
     put_32(&o, a->out);
     put(&o, a->credential, sizeof(a->credential));
@@ -85,6 +86,7 @@ decode_one(in_t *in, aml_activity_t *a)
     a->port = get_16(in);
     a->age = get_16(in);
     a->requests = get_32(in);
+    a->polls = get_32(in);
     a->in = get_32(in);
     a->out = get_32(in);
     get(in, a->credential, sizeof(a->credential));

@@ -4,9 +4,10 @@
  * lost; use goes on and is told of again.
  *
  * A datagram, little-endian, begins with a number (16 bits) for what it is, and
- * in which version: 1, activity: count (16 bits), then records: kind and length
- * of the name (8 bits each), port and age (16), requests, frames in, frames out
- * (32), 32 bytes of the credential, the name.  2, a token named a key that is
+ * in which version: 3, activity: count (16 bits), then records: kind and length
+ * of the name (8 bits each), port and age (16), requests, polls, frames in,
+ * frames out (32), 32 bytes of the credential, the name.  1 was that without
+ * polls, and is not understood any more.  2, a token named a key that is
  * not known: its issuer, as 16-bit length and bytes.
  */
 
@@ -19,7 +20,7 @@
 #include "registry/records.h"
 
 #define AML_ACTIVITY_RECORDS 64 /* in a datagram, at most */
-#define AML_ACTIVITY_MAX 4740   /* bytes of one */
+#define AML_ACTIVITY_MAX 4996   /* bytes of one */
 #define AML_ACTIVITY_AGE_MAX 65535
 
 /* What `credential` is. */
@@ -35,6 +36,7 @@ typedef struct {
     aml_activity_kind_t kind;
     uint8_t credential[32];
     uint32_t requests; /* that were allowed; a websocket is one as it begins */
+    uint32_t polls;    /* of these, what a page asks on and on by itself */
     uint32_t in;       /* data frames on websockets, from the client */
     uint32_t out;      /* and to it; pings and the like are none */
     unsigned age;      /* seconds since the last of these */

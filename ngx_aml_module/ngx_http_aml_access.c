@@ -261,7 +261,7 @@ ngx_http_aml_authorize(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         if (worker->activity != NULL && ctx->identified && !ctx->noted &&
             r == r->main) {
             ctx->noted = 1;
-            ngx_http_aml_activity_note(amcf, ctx, 1, 0, 0);
+            ngx_http_aml_activity_request(amcf, ctx, r);
         }
 
         return NGX_OK;

@@ -12,7 +12,10 @@
 #include <sys/un.h>
 
 #include "auth/activity.h"
+#include "upstreams/application.h"
 
+
+#define ngx_http_aml_str(s) ((aml_str_t){(const char *) (s).data, (s).len})
 
 #define NGX_HTTP_AML_ACTIVITY_TIME 30   /* seconds */
 #define NGX_HTTP_AML_ACTIVITY_SETS 2048 /* a power of two */
@@ -27,6 +30,7 @@ typedef struct {
     uint32_t sent; /* seconds of ngx_current_msec */
     uint32_t used;
     uint32_t requests;
+    uint32_t polls;
     uint32_t in;
     uint32_t out;
     uint16_t port;
@@ -54,6 +58,10 @@ struct ngx_http_aml_activity_s {
 };
 
 
+static void
+ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
+                           ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
+                           ngx_uint_t polls, uint32_t in, uint32_t out);
 static ngx_http_aml_active_t *
 ngx_http_aml_active_place(ngx_http_aml_main_conf_t *amcf,
                           const ngx_http_aml_active_t *what);
@@ -158,10 +166,38 @@ ngx_http_aml_activity_exit(ngx_http_aml_main_conf_t *amcf)
 }
 
 
+/* One that was allowed. */
 void
+ngx_http_aml_activity_request(ngx_http_aml_main_conf_t *amcf,
+                              ngx_http_aml_ctx_t *ctx, ngx_http_request_t *r)
+{
+    ngx_uint_t poll;
+    const aml_application_t *application;
+
+    application = ctx->require == NGX_HTTP_AML_CREATOR
+                      ? aml_application_by_port(ctx->host.port)
+                      : NULL;
+
+    poll = application != NULL && application->is_poll != NULL &&
+           application->is_poll(ngx_http_aml_str(r->method_name),
+                                ngx_http_aml_str(r->uri));
+
+    ngx_http_aml_activity_note(amcf, ctx, 1, poll, 0, 0);
+}
+
+
+void
+ngx_http_aml_activity_frames(ngx_http_aml_main_conf_t *amcf,
+                             ngx_http_aml_ctx_t *ctx, uint32_t in, uint32_t out)
+{
+    ngx_http_aml_activity_note(amcf, ctx, 0, 0, in, out);
+}
+
+
+static void
 ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
                            ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
-                           uint32_t in, uint32_t out)
+                           ngx_uint_t polls, uint32_t in, uint32_t out)
 {
     uint32_t now;
     aml_identity_t *who;
@@ -209,6 +245,7 @@ ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
 
     a->used = now;
     a->requests += requests;
+    a->polls += polls;
     a->in += in;
     a->out += out;
     a->due = 1;
@@ -285,6 +322,7 @@ ngx_http_aml_active_tell(ngx_http_aml_main_conf_t *amcf,
     record.kind = a->kind;
     ngx_memcpy(record.credential, a->credential, 32);
     record.requests = a->requests;
+    record.polls = a->polls;
     record.in = a->in;
     record.out = a->out;
     record.age = now - a->used;
@@ -292,6 +330,7 @@ ngx_http_aml_active_tell(ngx_http_aml_main_conf_t *amcf,
     record.port = a->port;
 
     a->requests = 0;
+    a->polls = 0;
     a->in = 0;
     a->out = 0;
     a->due = 0;
@@ -337,7 +376,7 @@ ngx_http_aml_activity_tick(ngx_http_aml_main_conf_t *amcf)
             ctx = ngx_queue_data(q, ngx_http_aml_ctx_t, live);
 
             if (ngx_http_aml_websocket_count(ctx, &in, &out)) {
-                ngx_http_aml_activity_note(amcf, ctx, 0, in, out);
+                ngx_http_aml_activity_frames(amcf, ctx, in, out);
             }
         }
     }

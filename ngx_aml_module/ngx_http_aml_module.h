@@ -238,9 +238,12 @@ void ngx_http_aml_activity_exit(ngx_http_aml_main_conf_t *amcf);
 void ngx_http_aml_activity_tick(ngx_http_aml_main_conf_t *amcf);
 /* The identity of `ctx` did something that was allowed.  Only where there is
  * amcf->worker->activity. */
-void ngx_http_aml_activity_note(ngx_http_aml_main_conf_t *amcf,
-                                ngx_http_aml_ctx_t *ctx, ngx_uint_t requests,
-                                uint32_t in, uint32_t out);
+void
+ngx_http_aml_activity_request(ngx_http_aml_main_conf_t *amcf,
+                              ngx_http_aml_ctx_t *ctx, ngx_http_request_t *r);
+void ngx_http_aml_activity_frames(ngx_http_aml_main_conf_t *amcf,
+                                  ngx_http_aml_ctx_t *ctx, uint32_t in,
+                                  uint32_t out);
 /* A token of a known issuer was refused for a key that is not known, unless
  * `iss` is empty. */
 void ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf,

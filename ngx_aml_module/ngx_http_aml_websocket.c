@@ -566,7 +566,7 @@ ngx_http_aml_websocket_cleanup(ngx_http_aml_ctx_t *ctx)
 
     if (amcf->worker != NULL && amcf->worker->activity != NULL &&
         ngx_http_aml_websocket_count(ctx, &in, &out)) {
-        ngx_http_aml_activity_note(amcf, ctx, 0, in, out);
+        ngx_http_aml_activity_frames(amcf, ctx, in, out);
     }
 
     ngx_http_aml_websocket_no_event(ctx->websocket);

@@ -46,6 +46,13 @@ typedef struct {
      */
     int (*command)(const aml_application_vars_t *vars, const char **argv,
                    const char **envp, char *room, size_t size);
+
+    /*
+     * 1 for what its page asks again and again by itself, whether somebody
+     * sits there or not: that is no use of the instance.  `path` is decoded,
+     * without the query.  NULL: nothing is.
+     */
+    int (*is_poll)(aml_str_t method, aml_str_t path);
 } aml_application_t;
 
 /* All of them, ended by a NULL pointer. */

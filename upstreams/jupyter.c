@@ -11,6 +11,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/un.h>
 
 /*
@@ -118,6 +119,34 @@ jupyter_command(const aml_application_vars_t *vars, const char **argv,
 }
 
 
+/*
+ * JupyterLab asks for kernels, sessions, terminals and the directory that it
+ * shows every few seconds, and its extensions for what they show.  All of that
+ * only reads; who works there runs something, which is frames, or saves it.
+ */
+static int
+jupyter_is_poll(aml_str_t method, aml_str_t path)
+{
+    static const char *const read[] = {"/api/", "/lab/api/", "/lsp/",
+                                       "/metrics"};
+    size_t i, n;
+
+    if (!aml_str_eq(method, aml_str("GET")) &&
+        !aml_str_eq(method, aml_str("HEAD"))) {
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(read) / sizeof(read[0]); i++) {
+        n = strlen(read[i]);
+        if (path.n >= n && memcmp(path.p, read[i], n) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 const aml_application_t aml_application_jupyter = {
     .name = "jupyter",
     .port = 8888,
@@ -125,4 +154,5 @@ const aml_application_t aml_application_jupyter = {
     .ready_path = "/api/status",
     .links = {{"Jupyter", "/tree"}, {"Jupyter Lab", "/lab"}},
     .command = jupyter_command,
+    .is_poll = jupyter_is_poll,
 };

@@ -46,14 +46,14 @@ sub heard {
             is length $in, 4 + $count, 'an issuer and nothing else';
             next;
         }
-        is $version, 1, 'version' if $version != 1;
+        is $version, 3, 'version' if $version != 3;
         my $at = 4;
         for (1 .. $count) {
             my %r;
-            (@r{qw(kind length port age requests in out credential)}) =
-                unpack 'CCvvVVVa32', substr $in, $at;
-            $r{name} = substr $in, $at + 50, $r{length};
-            $at += 50 + $r{length};
+            (@r{qw(kind length port age requests polls in out credential)}) =
+                unpack 'CCvvVVVVa32', substr $in, $at;
+            $r{name} = substr $in, $at + 54, $r{length};
+            $at += 54 + $r{length};
             push @records, \%r;
         }
         is $at, length $in, 'nothing else in it' if $at != length $in;
@@ -135,6 +135,18 @@ subtest 'tokens' => sub {
                     && substr($_->{credential}, 0, 16) eq $principal } @all;
         }
     ), 'is told of by its principal';
+};
+
+subtest 'what a page asks by itself' => sub {
+    my $you  = $gw->opened('creator', 'first-lab');
+    my $hash = sha256($you->cookie('__Host-aml', $host));
+    $you->fetch(GET => $gw->app_url('first-lab', $_))
+        for qw(/api/kernels /api/sessions?1 /api/contents/a%20b?content=1
+        /apix /files/x);
+    $you->fetch(PUT => $gw->app_url('first-lab', '/api/contents/a'));
+    $gw->reload_nginx;
+    ok wait_for(sub { sum(requests => of($hash)) >= 6 }), 'are requests';
+    is sum(polls => of($hash)), 3, 'and said to be no more than that';
 };
 
 subtest 'what is refused is no use' => sub {

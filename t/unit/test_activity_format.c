@@ -14,6 +14,7 @@ sample(unsigned i)
 {
     aml_activity_t a = {.kind = AML_ACTIVITY_SESSION + i % 3,
                         .requests = 1 + i,
+                        .polls = i,
                         .in = 1000000 * i,
                         .out = UINT32_MAX - i,
                         .age = i};
@@ -35,6 +36,7 @@ same(const aml_activity_t *a, const aml_activity_t *b)
     assert_int_equal(a->kind, b->kind);
     assert_memory_equal(a->credential, b->credential, 32);
     assert_int_equal(a->requests, b->requests);
+    assert_int_equal(a->polls, b->polls);
     assert_int_equal(a->in, b->in);
     assert_int_equal(a->out, b->out);
     assert_int_equal(a->age, b->age);

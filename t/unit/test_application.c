@@ -195,14 +195,46 @@ long_paths(void **state)
 }
 
 
+static void
+test_polls(void **state)
+{
+    static const struct {
+        const char *method, *path;
+        int poll;
+    } asked[] = {
+        {"GET", "/api/kernels", 1},
+        {"HEAD", "/api/contents/a.ipynb", 1},
+        {"GET", "/lsp/status", 1},
+        {"GET", "/metrics", 1},
+        {"PUT", "/api/contents/a.ipynb", 0},
+        {"POST", "/api/sessions", 0},
+        {"GET", "/lab", 0},
+        {"GET", "/lab/tree/api/x", 0},
+        {"GET", "/apix", 0},
+        {"GET", "/api", 0},
+        {"GET", "/files/data.csv", 0},
+        {"", "", 0},
+    };
+    const aml_application_t *a = aml_application_by_port(8888);
+    size_t k;
+
+    (void) state;
+
+    for (k = 0; k < sizeof(asked) / sizeof(asked[0]); k++) {
+        assert_int_equal(
+            a->is_poll(aml_str_of(asked[k].method), aml_str_of(asked[k].path)),
+            asked[k].poll);
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(descriptors),
-        cmocka_unit_test(jupyter),
-        cmocka_unit_test(without_room),
-        cmocka_unit_test(long_paths),
+        cmocka_unit_test(descriptors),  cmocka_unit_test(jupyter),
+        cmocka_unit_test(without_room), cmocka_unit_test(long_paths),
+        cmocka_unit_test(test_polls),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
