@@ -22,7 +22,9 @@
  *   runtime (name of the private directory), generation,
  *   operation (id of the one under way, or absent),
  *   begun (commands are those of the start under way, not of the one before),
- *   commands {<application>: {pid, started, boot}}.
+ *   commands {<application>: {pid, started, boot}},
+ *   step {name, pid, started, boot, began (ms since 1970), timeout (s)}: of a
+ *   start that has not come to its applications, see step.h.
  */
 
 #ifndef AMLD_COMPUTES_H

@@ -15,36 +15,47 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "computes/command.h"
 #include "computes/config.h"
 
 /* An instance as an engine sees it; strings outlive the call. */
 typedef struct {
-    const char *name;      /* lower case, unique in the region */
-    const char *runtime;   /* private directory, 0700: sockets, logs */
-    const char *directory; /* working directory of its commands */
+    const char *name;         /* lower case, unique in the region */
+    const char *runtime;      /* private directory, 0700: sockets, logs */
+    const char *share;        /* the workspace's files */
+    const char *directory;    /* working directory of its commands */
+    const char *creator;      /* whose it is: principal, text of a UUID */
+    const char *creator_name; /* a label */
+    const char *account;      /* their Unix account, or NULL */
+    const char *subnet;       /* "": the default one */
+    unsigned cores;           /* 0 where nothing was said */
+    unsigned long memory_mb;  /* likewise */
+    unsigned gpus;
 } amld_engine_instance_t;
-
-/*
- * How a running command is found again after amld was killed: enough to tell
- * it from another process that got its number.  Kept in the registry.
- */
-typedef struct {
-    int64_t pid;
-    uint64_t started; /* start time in clock ticks since boot, proc(5) */
-    char boot[40];    /* /proc/sys/kernel/random/boot_id */
-} amld_command_id_t;
 
 typedef struct {
     const char *name; /* of its log: runtime/<name>.log */
     const char *const *argv;
     const char *const *envp; /* additions to the engine's own */
+    int status;              /* its result is asked for, see command.h */
 } amld_command_t;
 
+/*
+ * What is run to an end for an instance, see step.h.  An engine has PREPARE,
+ * before anything is exec'd in the instance, and CLEAR, when all of that has
+ * ended: at a stop, a deletion, a restart and after a start that failed.
+ * Either may be run again after it was killed half-way, and CLEAR also where
+ * nothing is left.  The others are people's scripts.
+ */
 typedef enum {
-    AMLD_COMMAND_RUNNING,
-    AMLD_COMMAND_ENDED,
-    AMLD_COMMAND_LOST /* gone with a reboot, or not ours any more */
-} amld_command_state_t;
+    AMLD_STEP_PREPARE = 0,
+    AMLD_STEP_CREATION,
+    AMLD_STEP_STARTUP,
+    AMLD_STEP_CLEAR,
+    AMLD_STEP_COUNT
+} amld_step_kind_t;
+
+#define AMLD_STEP_ARGS 32
 
 typedef struct {
     const char *name;
@@ -74,6 +85,15 @@ typedef struct {
     /* A descriptor that polls readable when the command has ended (pidfd), or
      * -1 when it has ended already; the caller closes it. */
     int (*watch)(const amld_command_id_t *id);
+    /*
+     * The command of a step: AMLD_STEP_ARGS pointers each in argv and envp,
+     * NULL-ended, strings in `room`.  It is run as amld's account, in the
+     * private directory, with start_timeout to end in.  1, 0 when there is
+     * nothing to do, -1 and why.  NULL: an engine without steps.
+     */
+    int (*step)(const amld_config_t *c, const amld_engine_instance_t *i,
+                amld_step_kind_t step, const char **argv, const char **envp,
+                char *room, size_t room_size, char *err, size_t size);
     /* Ends whatever is left of the instance, at once, and removes from its
      * private directory "tmp", "run" and the sockets: what a stop takes. */
     int (*destroy)(const amld_config_t *c, const amld_engine_instance_t *i,

@@ -1,6 +1,7 @@
 #include "computes/instance.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,15 +11,40 @@
 
 #include "computes/files.h"
 #include "computes/logfile.h"
+#include "computes/step.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
 #define INSTANCE_TAIL 12    /* lines of a log */
+#define INSTANCE_FAILURE 2048
 
+static int instance_path(char **path, const char *directory, const char *name);
+static int instance_copy(char **copy, const char *text);
+static int instance_strings(amld_instance_t *i, const json_t *doc,
+                            const amld_workspace_t *workspace);
 static void
-instance_engine(const amld_instance_t *i, amld_engine_instance_t *e);
+instance_say(amld_instance_t *i, const char *log, const char *format,
+             va_list args) __attribute__((format(printf, 3, 0)));
+static void instance_failure(amld_instance_t *i, const char *text);
 static amld_app_t *
 instance_app(amld_instance_t *i, const aml_application_t *application);
 static void instance_probed(void *data, int ok);
+
+
+void
+amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e)
+{
+    memset(e, 0, sizeof(*e));
+    e->name = i->lower;
+    e->runtime = i->runtime;
+    e->share = i->share;
+    e->directory = i->directory;
+    e->creator = i->creator;
+    e->creator_name = i->creator_name;
+    e->subnet = i->subnet;
+    e->cores = i->cores;
+    e->memory_mb = i->memory_mb;
+    e->gpus = i->gpus;
+}
 
 
 int64_t
@@ -61,6 +87,9 @@ amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
     i->phase = AMLD_PHASE_IDLE;
     i->kill_at = AMLD_NEVER;
     i->look_at = AMLD_NEVER;
+    i->step.hold = -1;
+    i->step.watch = -1;
+    i->step.by = AMLD_NEVER;
 
     snprintf(i->name, sizeof(i->name), "%s", name);
     for (k = 0; i->name[k] != '\0'; k++) {
@@ -69,16 +98,10 @@ amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
                           : i->name[k];
     }
 
-    if (amld_compute_runtime(s->d->config, doc, i->runtime,
-                             sizeof(i->runtime)) != 0 ||
-        (size_t) snprintf(i->share, sizeof(i->share), "%s", workspace->share) >=
-            sizeof(i->share) ||
-        (size_t) snprintf(i->directory, sizeof(i->directory), "%s/%s",
-                          workspace->share, amld_compute_str(doc, "folder")) >=
-            sizeof(i->directory)) {
-        amld_log(AMLD_LOG_ERROR, "%s: its directories' names are too long",
-                 name);
-        free(i);
+    if (instance_strings(i, doc, workspace) != 0) {
+        amld_log(AMLD_LOG_ERROR,
+                 "%s: no memory, or its directories' names are too long", name);
+        amld_instance_free(i);
         return NULL;
     }
 
@@ -101,6 +124,19 @@ amld_instance_free(amld_instance_t *i)
         }
     }
 
+    if (i->step.watch != -1) {
+        close(i->step.watch);
+    }
+    if (i->step.hold != -1) {
+        close(i->step.hold);
+    }
+
+    free(i->runtime);
+    free(i->directory);
+    free(i->creator);
+    free(i->creator_name);
+    free(i->subnet);
+    free(i->failure);
     free(i);
 }
 
@@ -119,7 +155,7 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
     c = i->supervisor->d->config;
     engine = i->supervisor->engine;
     now = amld_now();
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     for (k = 0, n = 0; aml_applications[k] != NULL; k++) {
         if (amld_compute_command(doc, aml_applications[k]->name, &id) != 0 ||
@@ -146,31 +182,46 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
 
 
 int
-amld_instance_exec(amld_instance_t *i)
+amld_instance_begin(amld_instance_t *i)
 {
     char err[PATH_MAX + 512];
-    size_t k;
-    amld_app_t *app;
     const amld_config_t *c;
     amld_engine_instance_t e;
 
     c = i->supervisor->d->config;
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     i->failed = 0;
     i->app_count = 0;
 
     if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||
         i->supervisor->engine->start(c, &e, err, sizeof(err)) != 0) {
-        goto failed;
+        instance_failure(i, err);
+        return -1;
     }
 
     /* Readable for everyone in the workspace: it is one share. */
     if (amld_files_mkdir(i->directory, 0755) != 0) {
         snprintf(err, sizeof(err), "cannot make %s: %s", i->directory,
                  strerror(errno));
-        goto failed;
+        instance_failure(i, err);
+        return -1;
     }
+
+    return 0;
+}
+
+
+int
+amld_instance_exec(amld_instance_t *i)
+{
+    char err[PATH_MAX + 512];
+    size_t k;
+    amld_app_t *app;
+    const amld_config_t *c;
+
+    c = i->supervisor->d->config;
+    i->app_count = 0;
 
     for (k = 0; aml_applications[k] != NULL; k++) {
         if (!amld_compute_has(c, aml_applications[k])) {
@@ -194,8 +245,7 @@ amld_instance_exec(amld_instance_t *i)
 failed:
 
     amld_instance_call_off(i);
-    snprintf(i->failure, sizeof(i->failure), "%.2000s", err);
-    i->failed = 1;
+    instance_failure(i, err);
 
     return -1;
 }
@@ -214,7 +264,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
 
     i = app->instance;
     c = i->supervisor->d->config;
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", i->runtime,
                           app->application->name) >= sizeof(socket) ||
@@ -342,7 +392,7 @@ amld_instance_kill_app(amld_app_t *app)
 {
     amld_engine_instance_t e;
 
-    instance_engine(app->instance, &e);
+    amld_instance_engine(app->instance, &e);
     (void) app->instance->supervisor->engine->stop(
         app->instance->supervisor->d->config, &e, &app->id, 1);
 }
@@ -359,7 +409,7 @@ amld_instance_stop(amld_instance_t *i, int at_once)
 
     c = i->supervisor->d->config;
     now = amld_now();
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     for (k = 0; k < i->app_count; k++) {
         app = &i->apps[k];
@@ -378,6 +428,8 @@ amld_instance_stop(amld_instance_t *i, int at_once)
         }
     }
 
+    amld_step_stop(i, at_once);
+
     if (i->phase != AMLD_PHASE_STOPPING) {
         i->begun_at = now;
         i->kills = 0;
@@ -391,32 +443,27 @@ amld_instance_stop(amld_instance_t *i, int at_once)
 
 
 void
-amld_instance_fail(amld_instance_t *i, const amld_app_t *app, int at_once,
-                   const char *format, ...)
+amld_instance_failure(amld_instance_t *i, const char *log, const char *format,
+                      ...)
 {
-    int n;
-    char log[PATH_MAX + 64];
     va_list args;
 
     va_start(args, format);
-    n = vsnprintf(i->failure, sizeof(i->failure) - 64, format, args);
+    instance_say(i, log, format, args);
+    va_end(args);
+}
+
+
+void
+amld_instance_fail(amld_instance_t *i, const char *log, int at_once,
+                   const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    instance_say(i, log, format, args);
     va_end(args);
 
-    if (n > 0 && app != NULL && (size_t) n + 128 < sizeof(i->failure)) {
-        snprintf(log, sizeof(log), "%s/%s.log", i->runtime,
-                 app->application->name);
-        n += snprintf(i->failure + n, sizeof(i->failure) - (size_t) n,
-                      " The end of its log:\n");
-        if (amld_logfile_tail(log, INSTANCE_TAIL, i->failure + n,
-                              sizeof(i->failure) - (size_t) n) == 0) {
-            snprintf(i->failure + n, sizeof(i->failure) - (size_t) n,
-                     "(empty)");
-        }
-    }
-
-    amld_log(AMLD_LOG_WARN, "%s: %s", i->name, i->failure);
-
-    i->failed = 1;
     amld_instance_stop(i, at_once);
 }
 
@@ -432,7 +479,7 @@ amld_instance_ended(amld_app_t *app)
     }
 
     i = app->instance;
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     if (i->supervisor->engine->inspect(i->supervisor->d->config, &e,
                                        &app->id) == AMLD_COMMAND_RUNNING) {
@@ -461,7 +508,7 @@ amld_instance_running(const amld_instance_t *i)
         n += i->apps[k].running != 0;
     }
 
-    return n;
+    return n + (i->step.running != 0);
 }
 
 
@@ -471,7 +518,7 @@ amld_instance_clean(amld_instance_t *i, int all)
     char err[512];
     amld_engine_instance_t e;
 
-    instance_engine(i, &e);
+    amld_instance_engine(i, &e);
 
     if (i->supervisor->engine->destroy(i->supervisor->d->config, &e, err,
                                        sizeof(err)) != 0) {
@@ -510,12 +557,89 @@ amld_instance_probe(amld_app_t *app, int64_t now)
 }
 
 
-static void
-instance_engine(const amld_instance_t *i, amld_engine_instance_t *e)
+static int
+instance_strings(amld_instance_t *i, const json_t *doc,
+                 const amld_workspace_t *workspace)
 {
-    e->name = i->lower;
-    e->runtime = i->runtime;
-    e->directory = i->directory;
+    char path[PATH_MAX];
+    const json_t *size, *subnet;
+
+    size = json_object_get(doc, "size");
+    subnet = json_object_get(json_object_get(doc, "requested"), "subnet");
+
+    i->share = workspace->share;
+    i->cores = (unsigned) json_integer_value(json_object_get(size, "cores"));
+    i->memory_mb =
+        (unsigned long) json_integer_value(json_object_get(size, "memory"));
+    i->gpus = (unsigned) json_integer_value(json_object_get(size, "gpus"));
+
+    return amld_compute_runtime(i->supervisor->d->config, doc, path,
+                                sizeof(path)) != 0 ||
+                   instance_copy(&i->runtime, path) != 0 ||
+                   instance_path(&i->directory, workspace->share,
+                                 amld_compute_str(doc, "folder")) != 0 ||
+                   instance_copy(&i->creator,
+                                 amld_compute_str(doc, "creator")) != 0 ||
+                   instance_copy(&i->creator_name,
+                                 amld_compute_str(doc, "creatorName")) != 0 ||
+                   instance_copy(&i->subnet, amld_compute_str(subnet, "id")) !=
+                       0
+               ? -1
+               : 0;
+}
+
+
+static int
+instance_path(char **path, const char *directory, const char *name)
+{
+    char text[PATH_MAX];
+
+    return (size_t) snprintf(text, sizeof(text), "%s/%s", directory, name) <
+                   sizeof(text)
+               ? instance_copy(path, text)
+               : -1;
+}
+
+
+static int
+instance_copy(char **copy, const char *text)
+{
+    *copy = strdup(text);
+
+    return *copy != NULL ? 0 : -1;
+}
+
+
+static void
+instance_say(amld_instance_t *i, const char *log, const char *format,
+             va_list args)
+{
+    int n;
+    char text[INSTANCE_FAILURE], path[PATH_MAX + 64];
+
+    n = vsnprintf(text, sizeof(text) - 64, format, args);
+
+    if (n > 0 && log != NULL && (size_t) n + 128 < sizeof(text)) {
+        snprintf(path, sizeof(path), "%s/%s.log", i->runtime, log);
+        n += snprintf(text + n, sizeof(text) - (size_t) n,
+                      " The end of its log:\n");
+        if (amld_logfile_tail(path, INSTANCE_TAIL, text + n,
+                              sizeof(text) - (size_t) n) == 0) {
+            snprintf(text + n, sizeof(text) - (size_t) n, "(empty)");
+        }
+    }
+
+    amld_log(AMLD_LOG_WARN, "%s: %s", i->name, text);
+    instance_failure(i, text);
+}
+
+
+static void
+instance_failure(amld_instance_t *i, const char *text)
+{
+    free(i->failure);
+    i->failure = strdup(text);
+    i->failed = 1;
 }
 
 

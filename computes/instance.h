@@ -10,8 +10,6 @@
 #ifndef AMLD_INSTANCE_H
 #define AMLD_INSTANCE_H
 
-#include <limits.h>
-
 #include "computes/amld.h"
 #include "computes/computes.h"
 #include "computes/engine.h"
@@ -50,11 +48,26 @@ typedef struct {
     unsigned crashes; /* in a row */
 } amld_app_t;
 
+/* The step that runs, or ran last; see step.h. */
+typedef struct {
+    amld_step_kind_t kind;
+    amld_command_id_t id;
+    int running;      /* has not been seen to end */
+    int adopted;      /* started by an amld that was there before */
+    int hold;         /* while it is held back, or -1 */
+    int watch;        /* pidfd, or -1 */
+    int64_t by;       /* it must have ended then */
+    int64_t began;    /* wall clock, ms */
+    unsigned timeout; /* s */
+} amld_step_t;
+
 typedef enum {
-    AMLD_PHASE_IDLE,     /* nothing runs */
-    AMLD_PHASE_STARTING, /* until all have answered */
+    AMLD_PHASE_IDLE,      /* nothing runs */
+    AMLD_PHASE_PREPARING, /* steps before the applications */
+    AMLD_PHASE_STARTING,  /* until all have answered */
     AMLD_PHASE_UP,
-    AMLD_PHASE_STOPPING /* until all have ended */
+    AMLD_PHASE_STOPPING, /* until all have ended */
+    AMLD_PHASE_CLEARING  /* the step after them */
 } amld_phase_t;
 
 typedef struct amld_instance {
@@ -63,17 +76,28 @@ typedef struct amld_instance {
     amld_key_t key;
     char name[AML_INSTANCE_NAME_MAX + 1];  /* as it was given */
     char lower[AML_INSTANCE_NAME_MAX + 1]; /* for the engine */
-    char runtime[PATH_MAX];
-    char share[PATH_MAX];
-    char directory[PATH_MAX]; /* the creator's folder in the share */
+    char *runtime;
+    const char *share; /* the workspace's */
+    char *directory;   /* the creator's folder in the share */
+    char *creator;     /* principal */
+    char *creator_name;
+    char *subnet;
+    unsigned cores;
+    unsigned long memory_mb;
+    unsigned gpus;
 
     amld_phase_t phase;
     int64_t begun_at;
-    int64_t kill_at;    /* order the rest to be killed */
-    int kills;          /* how often that was done */
-    int64_t look_at;    /* reconcile again: the registry failed */
-    int failed;         /* why it is being stopped */
-    char failure[2048]; /* for the creator */
+    int64_t kill_at; /* order the rest to be killed */
+    int kills;       /* how often that was done */
+    int64_t look_at; /* reconcile again: the registry failed */
+    int failed;      /* why it is being stopped */
+    char *failure;   /* for the creator; NULL: none */
+
+    amld_step_t step;
+    amld_step_kind_t next_step; /* of a start; CLEAR: the applications */
+    int cleared;                /* CLEAR has run since */
+    unsigned clear_tries;       /* that failed */
 
     size_t app_count;
     amld_app_t apps[AMLD_INSTANCE_APPS];
@@ -90,10 +114,14 @@ void amld_instance_free(amld_instance_t *i); /* stops nothing */
 /* Takes over the commands of the document; how many of them run. */
 size_t amld_instance_adopt(amld_instance_t *i, const json_t *doc);
 
-/*
- * Makes directories and starts every configured application, held back.  0,
- * or -1 with i->failure filled and nothing left that runs.
- */
+/* As the engine sees it; good as long as `i`. */
+void amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e);
+
+/* Makes its directories.  0, or -1 with i->failure filled. */
+int amld_instance_begin(amld_instance_t *i);
+
+/* Starts every configured application, held back.  0, or -1 with i->failure
+ * filled and no application left that runs. */
 int amld_instance_exec(amld_instance_t *i);
 int amld_instance_exec_app(amld_app_t *app, char *err, size_t size);
 
@@ -106,9 +134,12 @@ void amld_instance_call_off(amld_instance_t *i);
  * `at_once` as the engine's `kill`. */
 void amld_instance_stop(amld_instance_t *i, int at_once);
 
-/* The same because something failed; fills i->failure, with the end of the
- * application's log where `app` is given. */
-void amld_instance_fail(amld_instance_t *i, const amld_app_t *app, int at_once,
+/* The same because something failed; fills i->failure, with the end of the log
+ * runtime/<log>.log where that is given. */
+void amld_instance_failure(amld_instance_t *i, const char *log,
+                           const char *format, ...)
+    __attribute__((format(printf, 3, 4))); /* without ending anything */
+void amld_instance_fail(amld_instance_t *i, const char *log, int at_once,
                         const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -119,6 +150,7 @@ void amld_instance_drop_app(amld_app_t *app);
 /* Has it ended?  1 the first time that it is seen. */
 int amld_instance_ended(amld_app_t *app);
 
+/* Applications and steps that have not been seen to end. */
 size_t amld_instance_running(const amld_instance_t *i);
 
 /* Asks whether it is up where that is not known and it is time to; the answer

@@ -1,50 +1,32 @@
 /*
  * What a document says, and what runs: made the same.
- *
- * A handler may write the document at any time.  So nothing is written here
- * but in a transaction that has read the document again and found that it
- * still says what is being done.
  */
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "computes/instance.h"
-#include "computes/operations.h"
+#include "computes/record.h"
+#include "computes/step.h"
 
-typedef int (*reconcile_change_pt)(amld_instance_t *i, aml_registry_txn_t *txn,
-                                   json_t *doc);
+#define RECONCILE_CLEAR_TRIES 3
 
+static int reconcile_runs(const amld_instance_t *i);
 static int reconcile_idle(amld_instance_t *i, amld_state_t state);
 static int reconcile_start(amld_instance_t *i);
+static int reconcile_go_on(amld_instance_t *i);
+static int reconcile_applications(amld_instance_t *i);
+static int reconcile_clear(amld_instance_t *i);
 static int reconcile_settle_failure(amld_instance_t *i);
-static int reconcile_remove(amld_instance_t *i);
-static int reconcile_write(amld_instance_t *i, reconcile_change_pt change);
-static int reconcile_load(amld_instance_t *i, json_t **doc);
-static int
-change_lost(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int
-change_begun(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int
-change_running(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int
-change_stopped(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int
-change_failed(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int
-change_commands(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
-static int change_set_commands(amld_instance_t *i, json_t *doc);
+static int reconcile_step_failed(amld_instance_t *i, int result);
+static void reconcile_lost_commit(amld_instance_t *i);
+static int tick_preparing(amld_instance_t *i, int64_t now);
 static void tick_starting(amld_instance_t *i, int64_t now);
 static void tick_up(amld_instance_t *i, int64_t now);
 static void tick_crash(amld_app_t *app, int64_t now, const char *what);
 static void tick_again(amld_app_t *app, int64_t now);
 static int tick_stopping(amld_instance_t *i, int64_t now);
-static int reconcile_is_start(const json_t *doc);
-
-#define RECONCILE_OK 0
-#define RECONCILE_CHANGED 1 /* the document says something else now */
-#define RECONCILE_FAILED (-1)
+static int tick_clearing(amld_instance_t *i, int64_t now);
 
 
 int
@@ -56,7 +38,7 @@ amld_reconcile(amld_instance_t *i)
 
     i->look_at = AMLD_NEVER;
 
-    if (reconcile_load(i, &doc) != 0) {
+    if (amld_record_load(i, &doc) != 0) {
         return 0;
     }
 
@@ -67,7 +49,9 @@ amld_reconcile(amld_instance_t *i)
         /* Nobody removes documents but this thread, and a person by hand. */
         amld_log(AMLD_LOG_WARN, "%s: its document is gone; stopping it",
                  i->name);
-        amld_instance_stop(i, 1);
+        if (i->phase != AMLD_PHASE_CLEARING) {
+            amld_instance_stop(i, 1);
+        }
         return 0;
     }
 
@@ -79,8 +63,10 @@ amld_reconcile(amld_instance_t *i)
 
     case AMLD_STATE_STOPPING:
     case AMLD_STATE_DELETING:
-        i->failed = 0;
-        if (i->phase == AMLD_PHASE_STARTING || i->phase == AMLD_PHASE_UP) {
+        if (i->clear_tries < RECONCILE_CLEAR_TRIES) {
+            i->failed = 0;
+        }
+        if (reconcile_runs(i)) {
             amld_instance_stop(i, 0);
         }
         break;
@@ -88,7 +74,7 @@ amld_reconcile(amld_instance_t *i)
     case AMLD_STATE_RESTARTING:
         if (!begun) {
             i->failed = 0;
-            if (i->phase == AMLD_PHASE_STARTING || i->phase == AMLD_PHASE_UP) {
+            if (reconcile_runs(i)) {
                 amld_instance_stop(i, 0);
             }
         }
@@ -115,6 +101,18 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
     state = amld_compute_state(doc);
     running = amld_instance_adopt(i, doc);
 
+    if (amld_step_adopt(i, doc)) {
+        if (amld_record_is_start(doc) && i->app_count == 0) {
+            i->phase = AMLD_PHASE_PREPARING;
+            i->next_step = i->step.kind;
+            i->begun_at = amld_now();
+            return 0;
+        }
+        if (amld_step_ended(i) == 0) {
+            running++;
+        }
+    }
+
     switch (state) {
 
     case AMLD_STATE_RUNNING:
@@ -130,7 +128,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
         }
 
         amld_log(AMLD_LOG_WARN, "%s: was lost; starting it again", i->name);
-        if (reconcile_write(i, change_lost) == RECONCILE_FAILED) {
+        if (amld_record_write(i, amld_change_lost) == AMLD_RECORD_FAILED) {
             return 0;
         }
         break;
@@ -139,7 +137,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
     case AMLD_STATE_STARTING:
     case AMLD_STATE_RESTARTING:
         if (running != 0 && running == i->app_count &&
-            reconcile_is_start(doc)) {
+            amld_record_is_start(doc)) {
             i->phase = AMLD_PHASE_STARTING;
             i->begun_at = amld_now();
             return 0;
@@ -179,6 +177,9 @@ amld_instance_tick(amld_instance_t *i, int64_t now)
 
     switch (i->phase) {
 
+    case AMLD_PHASE_PREPARING:
+        return tick_preparing(i, now);
+
     case AMLD_PHASE_STARTING:
         tick_starting(i, now);
         break;
@@ -189,6 +190,9 @@ amld_instance_tick(amld_instance_t *i, int64_t now)
 
     case AMLD_PHASE_STOPPING:
         return tick_stopping(i, now);
+
+    case AMLD_PHASE_CLEARING:
+        return tick_clearing(i, now);
 
     default:
         break;
@@ -209,6 +213,15 @@ amld_instance_next(const amld_instance_t *i)
 
     if (i->phase == AMLD_PHASE_STOPPING && i->kill_at < next) {
         next = amld_instance_running(i) != 0 ? i->kill_at : 0;
+    }
+
+    if (i->phase == AMLD_PHASE_PREPARING || i->phase == AMLD_PHASE_CLEARING) {
+        if (i->step.by < next) {
+            next = i->step.by;
+        }
+        if (!i->step.running && i->look_at == AMLD_NEVER) {
+            next = i->phase == AMLD_PHASE_PREPARING ? 0 : i->step.by;
+        }
     }
 
     for (k = 0; k < i->app_count; k++) {
@@ -233,10 +246,24 @@ amld_instance_next(const amld_instance_t *i)
 }
 
 
+static int
+reconcile_runs(const amld_instance_t *i)
+{
+    return i->phase == AMLD_PHASE_PREPARING ||
+           i->phase == AMLD_PHASE_STARTING || i->phase == AMLD_PHASE_UP;
+}
+
+
 /* Nothing runs: 1 when that is as it should be. */
 static int
 reconcile_idle(amld_instance_t *i, amld_state_t state)
 {
+    /* A start begins by making anew whatever there is. */
+    if (!i->cleared && (i->failed || (!amld_record_is_starting(state) &&
+                                      state != AMLD_STATE_RUNNING))) {
+        return reconcile_clear(i);
+    }
+
     switch (state) {
 
     case AMLD_STATE_CREATING:
@@ -248,21 +275,28 @@ reconcile_idle(amld_instance_t *i, amld_state_t state)
         return reconcile_start(i);
 
     case AMLD_STATE_STOPPING:
+        if (i->failed) {
+            return reconcile_settle_failure(i);
+        }
         amld_instance_clean(i, 0);
-        if (reconcile_write(i, change_stopped) != RECONCILE_OK) {
+        if (amld_record_write(i, amld_change_stopped) != AMLD_RECORD_OK) {
             return 0;
         }
         amld_log(AMLD_LOG_INFO, "%s: Stopped", i->name);
         return 1;
 
     case AMLD_STATE_DELETING:
-        return reconcile_remove(i);
+        if (i->failed) {
+            return reconcile_settle_failure(i);
+        }
+        amld_instance_clean(i, 1);
+        return amld_record_remove(i);
 
     case AMLD_STATE_RUNNING:
         if (i->failed) {
             return reconcile_settle_failure(i);
         }
-        return reconcile_write(i, change_lost) == RECONCILE_OK &&
+        return amld_record_write(i, amld_change_lost) == AMLD_RECORD_OK &&
                reconcile_start(i);
 
     default:
@@ -276,18 +310,77 @@ static int
 reconcile_start(amld_instance_t *i)
 {
     i->begun_at = amld_now();
+    i->cleared = 0;
+    i->clear_tries = 0;
 
-    if (amld_instance_exec(i) != 0) {
-        amld_log(AMLD_LOG_WARN, "%s: %s", i->name, i->failure);
-        return reconcile_settle_failure(i);
+    if (amld_instance_begin(i) != 0) {
+        amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
+                 i->failure != NULL ? i->failure : "no memory");
+        return reconcile_clear(i);
+    }
+
+    i->phase = AMLD_PHASE_PREPARING;
+    i->next_step = AMLD_STEP_PREPARE;
+
+    return reconcile_go_on(i);
+}
+
+
+/* The next step of a start, or the applications. */
+static int
+reconcile_go_on(amld_instance_t *i)
+{
+    int rc;
+    char err[1024];
+    json_t *doc;
+
+    if (amld_record_load(i, &doc) != 0) {
+        return 0;
+    }
+
+    for (rc = 0; rc == 0 && i->next_step < AMLD_STEP_CLEAR; i->next_step++) {
+        rc = amld_step_exec(i, i->next_step, doc, err, sizeof(err));
+        if (rc != 0) {
+            break;
+        }
+    }
+
+    json_decref(doc);
+
+    if (rc == -1) {
+        amld_instance_fail(i, NULL, 1, "%s", err);
+        return 0;
+    }
+
+    if (rc == 0) {
+        return reconcile_applications(i);
     }
 
     /* Written down before it runs: see engine.h. */
-    if (reconcile_write(i, change_begun) != RECONCILE_OK) {
+    if (amld_record_write(i, amld_change_step) != AMLD_RECORD_OK) {
+        amld_step_drop(i);
+        reconcile_lost_commit(i);
+        return 0;
+    }
+
+    amld_step_release(i);
+
+    return 0;
+}
+
+
+static int
+reconcile_applications(amld_instance_t *i)
+{
+    if (amld_instance_exec(i) != 0) {
+        amld_instance_fail(i, NULL, 1, "%s",
+                           i->failure != NULL ? i->failure : "no memory");
+        return 0;
+    }
+
+    if (amld_record_write(i, amld_change_begun) != AMLD_RECORD_OK) {
         amld_instance_call_off(i);
-        if (i->look_at == AMLD_NEVER) {
-            i->look_at = amld_now();
-        }
+        reconcile_lost_commit(i);
         return 0;
     }
 
@@ -302,6 +395,66 @@ reconcile_start(amld_instance_t *i)
 }
 
 
+/* What was called off is begun again, unless it is not wanted any more. */
+static void
+reconcile_lost_commit(amld_instance_t *i)
+{
+    if (i->look_at == AMLD_NEVER) {
+        i->look_at = amld_now();
+    }
+}
+
+
+/* All has ended; what the engine has to do then. */
+static int
+reconcile_clear(amld_instance_t *i)
+{
+    int rc;
+    char err[1024];
+
+    rc = amld_step_exec(i, AMLD_STEP_CLEAR, NULL, err, sizeof(err));
+
+    if (rc == 1) {
+        amld_step_release(i);
+        i->kills = 0;
+        i->phase = AMLD_PHASE_CLEARING;
+        return 0;
+    }
+
+    i->phase = AMLD_PHASE_IDLE;
+
+    if (rc == -1) {
+        amld_log(AMLD_LOG_WARN, "%s: %s", i->name, err);
+        return reconcile_step_failed(i, AMLD_COMMAND_NO_RESULT);
+    }
+
+    i->cleared = 1;
+
+    return amld_reconcile(i);
+}
+
+
+/* CLEAR has: it is tried again, and after that it is said. */
+static int
+reconcile_step_failed(amld_instance_t *i, int result)
+{
+    if (++i->clear_tries < RECONCILE_CLEAR_TRIES) {
+        i->phase = AMLD_PHASE_CLEARING;
+        i->step.by = amld_now() + AMLD_RETRY_PAUSE;
+        return 0;
+    }
+
+    if (!i->failed) {
+        amld_step_fail(i, result);
+    }
+
+    i->phase = AMLD_PHASE_IDLE;
+    i->cleared = 1;
+
+    return amld_reconcile(i);
+}
+
+
 /* 1 when that is written down and all is over. */
 static int
 reconcile_settle_failure(amld_instance_t *i)
@@ -310,298 +463,43 @@ reconcile_settle_failure(amld_instance_t *i)
 
     amld_instance_clean(i, 0);
 
-    rc = reconcile_write(i, change_failed);
-    if (rc == RECONCILE_CHANGED) {
+    rc = amld_record_write(i, amld_change_failed);
+    if (rc == AMLD_RECORD_CHANGED) {
         i->look_at = amld_now();
     }
 
-    return rc == RECONCILE_OK;
+    return rc == AMLD_RECORD_OK;
 }
 
 
 static int
-reconcile_remove(amld_instance_t *i)
+tick_preparing(amld_instance_t *i, int64_t now)
 {
-    json_t *doc;
-    aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
+    int result;
 
-    amld_instance_clean(i, 1);
-
-    rc = aml_registry_write(i->supervisor->d->registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, &i->key, &doc);
-
-        if (rc == AML_REGISTRY_NOTFOUND) {
-            aml_registry_end(txn);
-            return 1;
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_operation_end(txn, doc, NULL, NULL);
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_compute_remove(txn, &i->key, doc);
-        }
-
-        json_decref(doc);
-
-        if (rc == AML_REGISTRY_OK) {
-            rc = aml_registry_commit(txn);
-        } else {
-            aml_registry_end(txn);
-        }
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
-                 aml_registry_strerror(rc));
-        i->look_at = amld_now() + AMLD_RETRY_PAUSE;
-        return 0;
-    }
-
-    amld_log(AMLD_LOG_INFO, "%s: deleted", i->name);
-
-    return 1;
-}
-
-
-static int
-reconcile_load(amld_instance_t *i, json_t **doc)
-{
-    aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
-
-    *doc = NULL;
-
-    rc = aml_registry_read(i->supervisor->d->registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, &i->key, doc);
-        aml_registry_end(txn);
-    }
-
-    if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
-        return 0;
-    }
-
-    amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
-             aml_registry_strerror(rc));
-    i->look_at = amld_now() + AMLD_RETRY_PAUSE;
-
-    return -1;
-}
-
-
-/* One transaction around `change`, which answers RECONCILE_*. */
-static int
-reconcile_write(amld_instance_t *i, reconcile_change_pt change)
-{
-    int done;
-    json_t *doc;
-    aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
-
-    doc = NULL;
-    done = RECONCILE_FAILED;
-
-    rc = aml_registry_write(i->supervisor->d->registry, &txn);
-
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, &i->key, &doc);
-
-        if (rc == AML_REGISTRY_NOTFOUND) {
-            rc = AML_REGISTRY_OK;
-            done = RECONCILE_CHANGED;
-        } else if (rc == AML_REGISTRY_OK) {
-            done = change(i, txn, doc);
-        }
-
-        if (rc == AML_REGISTRY_OK && done == RECONCILE_OK) {
-            rc = amld_compute_modified(doc) == 0
-                     ? amld_compute_store(txn, i->supervisor->d->config,
-                                          &i->key, doc)
-                     : AML_REGISTRY_FAILED;
-            if (rc == AML_REGISTRY_OK) {
-                rc = aml_registry_commit(txn);
-                txn = NULL;
+    if (i->step.running) {
+        if (!amld_step_ended(i)) {
+            if (now >= i->step.by) {
+                amld_instance_fail(i, amld_step_name(i->step.kind), 1,
+                                   "%s did not end within %u seconds.",
+                                   amld_step_title(i->step.kind),
+                                   i->step.timeout);
             }
+            return 0;
         }
 
-        aml_registry_end(txn);
-        json_decref(doc);
-    }
+        result = amld_step_result(i);
 
-    if (rc != AML_REGISTRY_OK || done == RECONCILE_FAILED) {
-        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
-                 aml_registry_strerror(
-                     rc != AML_REGISTRY_OK ? rc : AML_REGISTRY_FAILED));
-        i->look_at = amld_now() + AMLD_RETRY_PAUSE;
-        return RECONCILE_FAILED;
-    }
-
-    return done;
-}
-
-
-/* Nobody has asked for this start, so it is not the user's. */
-static int
-change_lost(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    if (amld_compute_state(doc) != AMLD_STATE_RUNNING) {
-        return RECONCILE_CHANGED;
-    }
-
-    if (amld_operation_begin(txn, &i->key, doc, "Start") != AML_REGISTRY_OK ||
-        amld_compute_set_str(json_object_get(doc, "lastOperation"), "trigger",
-                             "System") != 0 ||
-        amld_compute_set_state(doc, AMLD_STATE_STARTING) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    return RECONCILE_OK;
-}
-
-
-static int
-change_begun(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    uint64_t generation;
-    amld_state_t state;
-
-    state = amld_compute_state(doc);
-    if (state != AMLD_STATE_CREATING && state != AMLD_STATE_STARTING &&
-        state != AMLD_STATE_RESTARTING) {
-        return RECONCILE_CHANGED;
-    }
-
-    if (amld_compute_generation(txn, &generation) != AML_REGISTRY_OK ||
-        json_object_set_new(doc, "generation",
-                            json_integer((json_int_t) generation)) != 0 ||
-        json_object_set_new(doc, "begun", json_true()) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    return change_set_commands(i, doc);
-}
-
-
-static int
-change_running(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    (void) i;
-
-    if (!reconcile_is_start(doc)) {
-        return RECONCILE_CHANGED;
-    }
-
-    if (amld_operation_end(txn, doc, NULL, NULL) != AML_REGISTRY_OK ||
-        amld_compute_set_error(doc, NULL, NULL) != 0 ||
-        amld_compute_set_state(doc, AMLD_STATE_RUNNING) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    return RECONCILE_OK;
-}
-
-
-static int
-change_stopped(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    (void) i;
-
-    if (amld_compute_state(doc) != AMLD_STATE_STOPPING) {
-        return RECONCILE_CHANGED;
-    }
-
-    if (amld_operation_end(txn, doc, NULL, NULL) != AML_REGISTRY_OK ||
-        amld_compute_set_error(doc, NULL, NULL) != 0 ||
-        json_object_set_new(doc, "commands", json_object()) != 0 ||
-        amld_compute_set_state(doc, AMLD_STATE_STOPPED) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    return RECONCILE_OK;
-}
-
-
-static int
-change_failed(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    const char *code;
-    amld_state_t next;
-
-    switch (amld_compute_state(doc)) {
-
-    case AMLD_STATE_CREATING:
-        code = "ComputeInstanceCreateFailed";
-        next = AMLD_STATE_CREATE_FAILED;
-        break;
-
-    case AMLD_STATE_STARTING:
-        code = "ComputeInstanceStartFailed";
-        next = AMLD_STATE_STOPPED;
-        break;
-
-    case AMLD_STATE_RESTARTING:
-        if (!json_is_true(json_object_get(doc, "begun")) &&
-            amld_instance_running(i) != 0) {
-            return RECONCILE_CHANGED;
-        }
-        code = "ComputeInstanceRestartFailed";
-        next = AMLD_STATE_STOPPED;
-        break;
-
-    case AMLD_STATE_RUNNING:
-        code = "ComputeInstanceUnusable";
-        next = AMLD_STATE_UNUSABLE;
-        break;
-
-    default:
-        return RECONCILE_CHANGED;
-    }
-
-    if (amld_operation_end(txn, doc, code, i->failure) != AML_REGISTRY_OK ||
-        amld_compute_set_error(doc, code, i->failure) != 0 ||
-        json_object_set_new(doc, "commands", json_object()) != 0 ||
-        amld_compute_set_state(doc, next) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    amld_log(AMLD_LOG_WARN, "%s: %s", i->name, amld_state_name(next));
-
-    return RECONCILE_OK;
-}
-
-
-static int
-change_commands(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
-{
-    (void) txn;
-
-    if (amld_compute_state(doc) != AMLD_STATE_RUNNING) {
-        return RECONCILE_CHANGED;
-    }
-
-    return change_set_commands(i, doc);
-}
-
-
-static int
-change_set_commands(amld_instance_t *i, json_t *doc)
-{
-    size_t k;
-
-    if (json_object_set_new(doc, "commands", json_object()) != 0) {
-        return RECONCILE_FAILED;
-    }
-
-    for (k = 0; k < i->app_count; k++) {
-        if (amld_compute_set_command(doc, i->apps[k].application->name,
-                                     &i->apps[k].id) != 0) {
-            return RECONCILE_FAILED;
+        if (result == 0) {
+            i->next_step++;
+        } else if (result != AMLD_COMMAND_NOT_BEGUN || !i->step.adopted) {
+            amld_step_fail(i, result);
+            amld_instance_stop(i, 1);
+            return 0;
         }
     }
 
-    return RECONCILE_OK;
+    return i->look_at == AMLD_NEVER ? reconcile_go_on(i) : 0;
 }
 
 
@@ -622,13 +520,14 @@ tick_starting(amld_instance_t *i, int64_t now)
         }
 
         if (!app->running) {
-            amld_instance_fail(i, app, 1, "%s ended before it was ready.",
+            amld_instance_fail(i, app->application->name, 1,
+                               "%s ended before it was ready.",
                                app->application->name);
             return;
         }
 
         if (!app->ready && now >= app->ready_by) {
-            amld_instance_fail(i, app, 1,
+            amld_instance_fail(i, app->application->name, 1,
                                "%s did not answer within %u seconds.",
                                app->application->name,
                                i->supervisor->d->config->start_timeout);
@@ -642,12 +541,12 @@ tick_starting(amld_instance_t *i, int64_t now)
         return;
     }
 
-    rc = reconcile_write(i, change_running);
-    if (rc == RECONCILE_CHANGED) {
+    rc = amld_record_write(i, amld_change_running);
+    if (rc == AMLD_RECORD_CHANGED) {
         i->look_at = now;
         return;
     }
-    if (rc == RECONCILE_OK) {
+    if (rc == AMLD_RECORD_OK) {
         i->phase = AMLD_PHASE_UP;
         amld_log(AMLD_LOG_INFO, "%s: Running after %lld ms", i->name,
                  (long long) (now - i->begun_at));
@@ -692,7 +591,7 @@ tick_crash(amld_app_t *app, int64_t now, const char *what)
     }
 
     if (app->crashes == AMLD_CRASHES_MAX) {
-        amld_instance_fail(i, app, 0,
+        amld_instance_fail(i, app->application->name, 0,
                            "%s %s again and again: it was restarted %d times "
                            "in a row.",
                            app->application->name, what, AMLD_CRASHES_MAX);
@@ -725,14 +624,14 @@ tick_again(amld_app_t *app, int64_t now)
         return;
     }
 
-    rc = reconcile_write(i, change_commands);
-    if (rc == RECONCILE_OK) {
+    rc = amld_record_write(i, amld_change_commands);
+    if (rc == AMLD_RECORD_OK) {
         amld_instance_release_app(app);
         return;
     }
 
     amld_instance_drop_app(app);
-    if (rc == RECONCILE_CHANGED) {
+    if (rc == AMLD_RECORD_CHANGED) {
         i->look_at = now;
     } else {
         app->again_at = now + AMLD_RETRY_PAUSE;
@@ -749,11 +648,12 @@ tick_stopping(amld_instance_t *i, int64_t now)
         (void) amld_instance_ended(&i->apps[k]);
     }
 
+    (void) amld_step_ended(i);
+
     if (amld_instance_running(i) == 0) {
-        i->phase = AMLD_PHASE_IDLE;
         i->kill_at = AMLD_NEVER;
         i->app_count = 0;
-        return amld_reconcile(i);
+        return reconcile_clear(i);
     }
 
     if (now >= i->kill_at) {
@@ -766,15 +666,32 @@ tick_stopping(amld_instance_t *i, int64_t now)
 }
 
 
-/* 1 when what was started last is what is asked for. */
 static int
-reconcile_is_start(const json_t *doc)
+tick_clearing(amld_instance_t *i, int64_t now)
 {
-    amld_state_t state;
+    int result;
 
-    state = amld_compute_state(doc);
+    if (!i->step.running) {
+        return now >= i->step.by ? reconcile_clear(i) : 0;
+    }
 
-    return (state == AMLD_STATE_CREATING || state == AMLD_STATE_STARTING ||
-            state == AMLD_STATE_RESTARTING) &&
-           json_is_true(json_object_get(doc, "begun"));
+    if (!amld_step_ended(i)) {
+        if (now >= i->step.by) {
+            amld_log(AMLD_LOG_WARN, "%s: %s did not end within %u seconds",
+                     i->name, amld_step_title(i->step.kind), i->step.timeout);
+            amld_step_stop(i, 1 + (i->kills++ > 0));
+            i->step.by = now + AMLD_KILL_PAUSE;
+        }
+        return 0;
+    }
+
+    result = amld_step_result(i);
+    if (result != 0) {
+        return reconcile_step_failed(i, result);
+    }
+
+    i->phase = AMLD_PHASE_IDLE;
+    i->cleared = 1;
+
+    return amld_reconcile(i);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +28,11 @@ typedef struct {
     const char *log_path;
     size_t log_max;
     int hold;
+    const char *status_path;
+    int status_fd;
+    uid_t uid;
+    gid_t gid;
+    const char *user; /* NULL: as it is */
     char **command;
 
     amld_logfile_t log;
@@ -40,8 +46,12 @@ typedef struct {
 static int shim_arguments(shim_t *s, int argc, char **argv);
 static int shim_signals(shim_t *s);
 static int shim_wait(shim_t *s);
+static int shim_user(shim_t *s, const char *text);
+static void shim_status(shim_t *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static int shim_spawn(shim_t *s);
 static void shim_child(shim_t *s, int output) __attribute__((noreturn));
+static int shim_become(const shim_t *s);
 static void shim_loop(shim_t *s);
 static void shim_signal(shim_t *s);
 static void shim_reap(shim_t *s);
@@ -59,7 +69,8 @@ amld_shim_main(int argc, char **argv)
 
     if (shim_arguments(&s, argc, argv) != 0) {
         fprintf(stderr, "usage: amld shim --log FILE [--log-max BYTES] "
-                        "[--hold FD] -- command...\n");
+                        "[--hold FD] [--status FILE] [--user UID:GID:NAME] "
+                        "-- command...\n");
         return 2;
     }
 
@@ -81,8 +92,11 @@ amld_shim_main(int argc, char **argv)
         return 0;
     }
 
+    shim_status(&s, "began   \n");
+
     if (shim_spawn(&s) != 0) {
         shim_say(&s, "cannot start %s: %s", s.command[0], strerror(errno));
+        shim_status(&s, "exit %03d\n", 126);
         amld_logfile_close(&s.log);
         return 126;
     }
@@ -100,6 +114,8 @@ amld_shim_main(int argc, char **argv)
         shim_say(&s, "%s ended with exit status %d", s.command[0], rc);
     }
 
+    shim_status(&s, "exit %03d\n", rc);
+
     amld_logfile_close(&s.log);
 
     return rc;
@@ -115,6 +131,7 @@ shim_arguments(shim_t *s, int argc, char **argv)
     memset(s, 0, sizeof(*s));
     s->hold = -1;
     s->output = -1;
+    s->status_fd = -1;
     s->log.fd = -1;
     s->log_max = AMLD_LOGFILE_MAX;
 
@@ -134,6 +151,14 @@ shim_arguments(shim_t *s, int argc, char **argv)
         } else if (strcmp(argv[i], "--log-max") == 0) {
             s->log_max = (size_t) strtoul(argv[++i], &end, 10);
             if (*end != '\0' || s->log_max == 0) {
+                return -1;
+            }
+
+        } else if (strcmp(argv[i], "--status") == 0) {
+            s->status_path = argv[++i];
+
+        } else if (strcmp(argv[i], "--user") == 0) {
+            if (shim_user(s, argv[++i]) != 0) {
                 return -1;
             }
 
@@ -227,6 +252,55 @@ shim_wait(shim_t *s)
 
 
 static int
+shim_user(shim_t *s, const char *text)
+{
+    char *end;
+
+    s->uid = (uid_t) strtoul(text, &end, 10);
+    if (end == text || *end != ':') {
+        return -1;
+    }
+
+    text = end + 1;
+    s->gid = (gid_t) strtoul(text, &end, 10);
+    if (end == text || *end != ':') {
+        return -1;
+    }
+
+    s->user = end + 1;
+
+    return 0;
+}
+
+
+/* Nine bytes, over those that were there. */
+static void
+shim_status(shim_t *s, const char *format, ...)
+{
+    char text[32];
+    va_list args;
+
+    if (s->status_path == NULL) {
+        return;
+    }
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+
+    if (s->status_fd == -1) {
+        s->status_fd =
+            open(s->status_path,
+                 O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
+    if (s->status_fd == -1 ||
+        pwrite(s->status_fd, text, strlen(text), 0) != (ssize_t) strlen(text)) {
+        shim_say(s, "%s: %s", s->status_path, strerror(errno));
+    }
+}
+
+
+static int
 shim_spawn(shim_t *s)
 {
     int fds[2];
@@ -265,11 +339,6 @@ shim_child(shim_t *s, int output)
 
     shim = getppid();
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (getppid() != shim || shim == 1) {
-        _exit(126);
-    }
-
     setsid();
 
     for (sig = 1; sig < NSIG; sig++) {
@@ -295,11 +364,42 @@ shim_child(shim_t *s, int output)
 
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     umask(0022);
+
+    if (shim_become(s) != 0) {
+        dprintf(2, "amld shim: cannot become %lu: %s\n", (unsigned long) s->uid,
+                strerror(errno));
+        _exit(126);
+    }
+
+    /* The kernel forgets this when the account changes. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != shim || shim == 1) {
+        _exit(126);
+    }
+
     execvp(s->command[0], s->command);
 
     dprintf(2, "amld shim: cannot run %s: %s\n", s->command[0],
             strerror(errno));
     _exit(127);
+}
+
+
+static int
+shim_become(const shim_t *s)
+{
+    if (s->user == NULL) {
+        return 0;
+    }
+
+    if ((s->user[0] != '\0' ? initgroups(s->user, s->gid)
+                            : setgroups(1, &s->gid)) != 0 ||
+        setresgid(s->gid, s->gid, s->gid) != 0 ||
+        setresuid(s->uid, s->uid, s->uid) != 0) {
+        return -1;
+    }
+
+    return 0;
 }
 
 

@@ -1,7 +1,8 @@
 /*
  * amld shim: the parent of one command.
  *
- *   amld shim --log FILE [--log-max BYTES] [--hold FD] -- command…
+ *   amld shim --log FILE [--log-max BYTES] [--hold FD] [--status FILE]
+ *             [--user UID:GID:NAME] -- command…
  *
  * It outlives amld, is a child subreaper in a session of its own, writes what
  * the command says to a bounded log, and leaves nothing behind: when the
@@ -11,6 +12,14 @@
  *
  * With --hold nothing is started until one byte was read from FD; its end
  * calls it off.  So amld writes down which process it is before it runs.
+ *
+ * With --status FILE is written when the command is let run ("began"), and
+ * written over in place when all has ended ("exit 003"): it takes no room then
+ * that a full disk could refuse, and tells a command that was called off from
+ * one whose shim was killed.
+ *
+ * With --user the command, but not the shim, runs as that account with the
+ * groups of NAME: it can neither end its shim nor write to its log.
  */
 
 #ifndef AMLD_SHIM_H

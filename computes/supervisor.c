@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,7 +245,8 @@ supervisor_settled(const json_t *doc)
 
     return (state == AMLD_STATE_STOPPED || state == AMLD_STATE_CREATE_FAILED ||
             state == AMLD_STATE_UNUSABLE) &&
-           json_object_size(json_object_get(doc, "commands")) == 0;
+           json_object_size(json_object_get(doc, "commands")) == 0 &&
+           json_object_get(doc, "step") == NULL;
 }
 
 
@@ -276,9 +278,12 @@ supervisor_orphans(amld_supervisor_t *s, const supervisor_keys_t *runtimes)
         amld_log(AMLD_LOG_INFO, "removing what is left of an instance: %s",
                  path);
 
+        memset(&e, 0, sizeof(e));
         e.name = entry->d_name;
         e.runtime = path;
         e.directory = path;
+        e.share = path;
+        e.subnet = "";
         if (s->engine->destroy(s->d->config, &e, err, sizeof(err)) != 0 ||
             amld_files_remove(path, 1, NULL) != 0) {
             amld_log(AMLD_LOG_WARN, "cannot remove %s", path);
@@ -430,7 +435,7 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
 
     n = SUPERVISOR_FDS;
     for (i = s->first; i != NULL; i = i->next) {
-        n += i->app_count;
+        n += i->app_count + 1;
         next = amld_instance_next(i);
         if (next < until) {
             until = next;
@@ -453,6 +458,10 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
 
         n = SUPERVISOR_FDS;
         for (i = s->first; i != NULL; i = i->next) {
+            if (i->step.watch != -1) {
+                fds[n].fd = i->step.watch;
+                fds[n++].events = CURL_WAIT_POLLIN;
+            }
             for (k = 0; k < i->app_count; k++) {
                 if (i->apps[k].watch != -1) {
                     fds[n].fd = i->apps[k].watch;

@@ -309,10 +309,12 @@ want(world_t *w, const char *operation, amld_state_t to)
                      AML_REGISTRY_OK);
     rc = amld_compute_load(txn, &w->key, &doc);
     if (rc == AML_REGISTRY_NOTFOUND) {
-        doc =
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{}}", "name", "Lab",
-                      "workspace", ID, "location", "local", "creator", CREATOR,
-                      "folder", "Users/ann", "runtime", "0a0b0c0d", "commands");
+        doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{}, s:{s:i, s:i}, "
+                        "s:{s:{s:s}}}",
+                        "name", "Lab", "workspace", ID, "location", "local",
+                        "creator", CREATOR, "folder", "Users/ann", "runtime",
+                        "0a0b0c0d", "commands", "size", "cores", 4, "memory",
+                        1024, "requested", "subnet", "id", "net");
         assert_non_null(doc);
     } else {
         assert_int_equal(rc, AML_REGISTRY_OK);
@@ -425,7 +427,7 @@ failure(world_t *w, char text[2048])
 }
 
 
-static int64_t
+static inline int64_t
 generation(world_t *w)
 {
     json_t *doc = load(w);
@@ -437,7 +439,7 @@ generation(world_t *w)
 }
 
 
-static pid_t
+static inline pid_t
 shim(world_t *w)
 {
     json_t *doc = load(w);
@@ -450,7 +452,7 @@ shim(world_t *w)
 }
 
 
-static int
+static inline int
 has_route(world_t *w)
 {
     return scratch_count(w->scratch, "route/lab/8888") == 1;
@@ -458,7 +460,7 @@ has_route(world_t *w)
 
 
 /* Does it answer where its route says? */
-static int
+static inline int
 answers(world_t *w)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], text[64];
