@@ -80,6 +80,11 @@ $(OUT)/t/registry_edit $(OUT)/t/computes_fill: $(OUT)/t/%: t/tools/%.c \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
+# Put before amld, it ends it at a commit.
+$(OUT)/t/kill_commit.so: t/tools/kill_commit.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -fPIC -shared $(WARN) -o $@ $<
+
 # A second opinion on tokens.
 $(OUT)/t/libjwt_judge: t/tools/libjwt_judge.c $(OUT)/libaml.a
 	@mkdir -p $(@D)
