@@ -5,8 +5,7 @@
 #include "auth/json.h"
 
 
-/* Looks for depth only; what is wrong otherwise the parser says. */
-static int
+int
 aml_json_shallow(aml_str_t json)
 {
     int depth, string;

@@ -21,6 +21,10 @@
  */
 json_t *aml_json_object(aml_str_t text);
 
+/* 1 when nothing in it is nested deeper; what else is wrong with it the parser
+ * says. */
+int aml_json_shallow(aml_str_t text);
+
 /* Lives as long as `string` does; empty when it is none. */
 aml_str_t aml_json_string(const json_t *string);
 

@@ -32,6 +32,7 @@ typedef struct {
     aml_str_t scope;     /* where the gateway has allowed it, in the path */
     const char *name;    /* of the compute, as it was asked for */
     amld_key_t key;      /* of the compute */
+    const aml_principal_id_t *of; /* whom it is made for, or NULL */
     aml_registry_txn_t *txn;
     json_t *doc;
 } amld_arm_t;
@@ -106,32 +107,60 @@ json_t *amld_arm_operation(const char *id, const json_t *op);
 /* What is wrong with a body. */
 typedef struct {
     const char *code;
-    const char *target;
-    char message[512];
+    const char *target; /* static */
+    char message[1024];
 } amld_arm_fault_t;
 
 int amld_arm_fault(amld_arm_fault_t *fault, const char *code,
                    const char *target, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* -1 */
 
-/* What a PUT asks for. */
-typedef struct {
-    json_t *tags; /* NULL: none were sent */
-    const char *description;
-    json_t *requested; /* what is kept of the inner properties */
-    json_t *body;      /* owner of `description` */
-} amld_arm_put_t;
+/* Answers 400 with it, or 503 when it was amld's. */
+void amld_arm_faulty(amld_arm_t *arm, const amld_arm_fault_t *fault);
+
+/* The body as a JSON object, or NULL and a fault. */
+json_t *amld_arm_body(const char *text, size_t n, amld_arm_fault_t *fault);
 
 /*
- * Reads and checks.  `principal` asks.  0, or -1 and a fault;
- * amld_arm_put_free() in either case.
+ * What a PUT asks for.  Members that are not there, or null, are not asked for;
+ * but where one that may change is null, what there was goes.
  */
-int amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
-                      const amld_workspace_t *workspace, const char *principal,
-                      amld_arm_fault_t *fault);
+typedef struct {
+    json_t *body;            /* owner of what is not said to be owned */
+    json_t *tags;            /* NULL: none were sent */
+    const char *description; /* NULL: none */
+    const char *vm_size;     /* as it was sent; NULL: none */
+    const char *user;        /* objectId of whom it is for; NULL: nobody */
+    const char *tenant;      /* tenantId beside it; NULL: none */
+    json_t *subnet;          /* {id}; owned, as what follows */
+    json_t *ssh;             /* see arm_settings.h */
+    json_t *scripts;
+    json_t *idle;      /* json_null(): none any more */
+    json_t *schedules; /* json_null(): none any more */
+} amld_arm_put_t;
+
+/* Reads and checks what can be checked without the registry and the catalogue.
+ * 0, or -1 and a fault; amld_arm_put_free() in either case. */
+int
+amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
+                  const amld_workspace_t *workspace, amld_arm_fault_t *fault);
 void amld_arm_put_free(amld_arm_put_t *put);
 
-/* NULL, or the member that is fixed and differs from the document's. */
+/*
+ * What a document's "requested" is when the instance is new: a new reference,
+ * or NULL and a fault.  Its members, where they were asked for: vmSize (always,
+ * as the catalogue has it), subnet {id}, sshSettings {sshPublicAccess,
+ * adminPublicKey}, idleTimeBeforeShutdown, schedules, setupScripts, in the
+ * forms of arm_settings.h.
+ */
+json_t *amld_arm_put_requested(const amld_arm_put_t *put, const char *vm_size,
+                               amld_arm_fault_t *fault);
+
+/* NULL, or the member that is fixed and is asked to be another than the
+ * document's; static. */
 const char *amld_arm_put_differs(const amld_arm_put_t *put, const json_t *doc);
+
+/* Writes into the document what may change; 0, or -1 without memory. */
+int amld_arm_put_apply(const amld_arm_put_t *put, json_t *doc);
 
 #endif /* AMLD_ARM_H */

@@ -12,6 +12,8 @@
 static const char *arm_provisioning(const json_t *doc);
 static json_t *arm_errors(const json_t *doc);
 static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
+static json_t *arm_schedules(const json_t *requested);
+static json_t *arm_ssh(const json_t *requested);
 static json_t *arm_instance(const amld_config_t *c, const json_t *doc);
 
 
@@ -175,40 +177,88 @@ arm_applications(const amld_config_t *c, const json_t *doc)
 }
 
 
+/* As they are kept, and what ARM's say beside it. */
+static json_t *
+arm_schedules(const json_t *requested)
+{
+    size_t i;
+    json_t *list, *one, *copy;
+
+    list = json_array();
+
+    json_array_foreach(json_object_get(json_object_get(requested, "schedules"),
+                                       "computeStartStop"),
+                       i, one)
+    {
+        copy = json_copy(one);
+        json_object_set_new(copy, "provisioningStatus",
+                            json_string("Completed"));
+        json_object_set_new(
+            copy, "schedule",
+            json_pack("{s:s,s:s,s:s}", "id", amld_compute_str(one, "id"),
+                      "provisioningStatus", "Completed", "status",
+                      amld_compute_str(one, "status")));
+        json_array_append_new(list, copy);
+    }
+
+    return list;
+}
+
+
+/* As it was asked for; that anything listens is not said before it does. */
+static json_t *
+arm_ssh(const json_t *requested)
+{
+    const json_t *ssh;
+    const char *access;
+
+    ssh = json_object_get(requested, "sshSettings");
+    access = amld_compute_str(ssh, "sshPublicAccess");
+
+    return json_pack("{s:s,s:n,s:n,s:O?}", "sshPublicAccess",
+                     strcmp(access, "Enabled") == 0 ? access : "Disabled",
+                     "adminUserName", "sshPort", "adminPublicKey",
+                     json_object_get(ssh, "adminPublicKey"));
+}
+
+
 static json_t *
 arm_instance(const amld_config_t *c, const json_t *doc)
 {
-    json_t *subnet;
-    const json_t *requested, *last;
+    const json_t *requested, *last, *by;
     const char *creator, *organisation;
 
     requested = json_object_get(doc, "requested");
     last = json_object_get(doc, "lastOperation");
+    by = json_object_get(doc, "createdBy");
     creator = amld_compute_str(doc, "creator");
     organisation = amld_compute_str(doc, "organisation");
-    subnet = json_object_get(requested, "subnet");
 
-    /* What holds, not what was asked for: applications are the creator's
-     * alone, and nothing listens for SSH. */
+    /* What holds, not what was asked for: applications are those of one
+     * person alone. */
     return json_pack(
-        "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:{s:s,s:n,s:n,s:n},s:{s:n,s:n},"
-        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:[]},s:[],"
-        "s:n,s:n,s:{s:s}}",
-        "vmSize", amld_compute_str(requested, "vmSize"), "subnet", subnet,
-        "applicationSharingPolicy", "Personal",
-        "computeInstanceAuthorizationType", "personal",
+        "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:o,s:{s:n,s:n},"
+        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:o},s:[],"
+        "s:O?,s:O?,s:{s:s}}",
+        "vmSize", amld_compute_str(requested, "vmSize"), "subnet",
+        json_object_get(requested, "subnet"), "applicationSharingPolicy",
+        "Personal", "computeInstanceAuthorizationType", "personal",
         "personalComputeInstanceSettings", "assignedUser", "objectId", creator,
-        "tenantId", organisation, "sshSettings", "sshPublicAccess", "Disabled",
-        "adminUserName", "sshPort", "adminPublicKey", "connectivityEndpoints",
-        "publicIpAddress", "privateIpAddress", "applications",
-        arm_applications(c, doc), "createdBy", "userId", creator, "userOrgId",
-        organisation, "userName", amld_compute_str(doc, "creatorName"),
+        "tenantId", organisation, "sshSettings", arm_ssh(requested),
+        "connectivityEndpoints", "publicIpAddress", "privateIpAddress",
+        "applications", arm_applications(c, doc), "createdBy", "userId",
+        by != NULL ? amld_compute_str(by, "principal") : creator, "userOrgId",
+        organisation, "userName",
+        by != NULL ? amld_compute_str(by, "name")
+                   : amld_compute_str(doc, "creatorName"),
         "errors", arm_errors(doc), "state",
         amld_state_name(amld_compute_state(doc)), "lastOperation",
         "operationName", amld_compute_str(last, "name"), "operationTime",
         amld_compute_str(last, "time"), "operationStatus",
         amld_compute_str(last, "status"), "operationTrigger",
         amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
-        "customServices", "setupScripts", "idleTimeBeforeShutdown", "versions",
+        arm_schedules(requested), "customServices", "setupScripts",
+        json_object_get(requested, "setupScripts"), "idleTimeBeforeShutdown",
+        json_object_get(requested, "idleTimeBeforeShutdown"), "versions",
         "runtime", AMLD_VERSION);
 }

@@ -4,18 +4,48 @@
 
 #include <openssl/rand.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "auth/principals.h"
 #include "computes/arm.h"
 #include "computes/operations.h"
+#include "computes/quota.h"
+#include "computes/sizes.h"
 #include "upstreams/host.h"
 
-static void
-arm_create(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal);
-static void
-arm_update(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal);
+#define ARM_ASSIGNED                                                           \
+    "properties.properties.personalComputeInstanceSettings.assignedUser"
+
+/* Whose an instance is to be, and who asks. */
+typedef struct {
+    char caller[AML_UUID_TEXT + 1];
+    const char *caller_name;
+    aml_principal_id_t id;
+    char owner[AML_UUID_TEXT + 1];
+    char *owner_name; /* owned */
+    int assigned;     /* somebody was named, perhaps the caller */
+} arm_people_t;
+
 static int
-arm_document(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal);
+arm_people(amld_arm_t *arm, const amld_arm_put_t *put, arm_people_t *people);
+static aml_registry_rc_t arm_person(amld_arm_t *arm, const char *object,
+                                    const char *tenant, arm_people_t *people);
+static aml_registry_rc_t
+arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
+                 arm_people_t *people);
+static void arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
+                       const arm_people_t *people);
+static void arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
+                       const arm_people_t *people);
+static int arm_changes(amld_arm_t *arm, const amld_arm_put_t *put,
+                       const arm_people_t *people);
+static const amld_size_t *arm_size(amld_arm_t *arm, const amld_arm_put_t *put);
+static int arm_quota(amld_arm_t *arm, const amld_size_t *size);
+static int arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
+                        const arm_people_t *people, const amld_size_t *size);
+static void arm_name_taken(amld_arm_t *arm);
 
 
 void
@@ -23,11 +53,13 @@ amld_arm_put(amld_t *d, const amld_request_t *request,
              amld_response_t *response)
 {
     int rc;
-    char principal[AML_UUID_TEXT + 1];
     amld_arm_t arm;
     amld_arm_put_t put;
     aml_name_rc_t wrong;
+    arm_people_t people;
     amld_arm_fault_t fault;
+
+    people.owner_name = NULL;
 
     if (amld_arm_begin(&arm, d, request, response, 1) != 0) {
         amld_arm_end(&arm);
@@ -42,42 +74,150 @@ amld_arm_put(amld_t *d, const amld_request_t *request,
         return;
     }
 
-    aml_uuid_format(&request->principal, principal);
-
     if (amld_arm_put_read(&put, request->body, request->body_len, arm.workspace,
-                          principal, &fault) != 0) {
-        amld_response_error(response, 400, fault.code, fault.target, "%s",
-                            fault.message);
+                          &fault) != 0) {
+        amld_arm_faulty(&arm, &fault);
         amld_arm_put_free(&put);
         amld_arm_end(&arm);
         return;
     }
 
     rc = amld_arm_load(&arm, 1);
-    if (rc == 0) {
-        arm_create(&arm, &put, principal);
-    } else if (rc == 1) {
-        arm_update(&arm, &put, principal);
+    if (rc >= 0 && arm_people(&arm, &put, &people) == 0) {
+        if (rc == 0) {
+            arm_create(&arm, &put, &people);
+        } else {
+            arm_update(&arm, &put, &people);
+        }
     }
 
+    free(people.owner_name);
     amld_arm_put_free(&put);
     amld_arm_end(&arm);
 }
 
 
-static void
-arm_create(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
+static int
+arm_people(amld_arm_t *arm, const amld_arm_put_t *put, arm_people_t *people)
 {
     aml_registry_rc_t rc;
+
+    memset(people, 0, sizeof(*people));
+    aml_uuid_format(&arm->request->principal, people->caller);
+    people->caller_name =
+        arm->request->name[0] != '\0' ? arm->request->name : people->caller;
+    people->assigned = put->user != NULL;
+
+    if (put->user == NULL || strcasecmp(put->user, people->caller) == 0) {
+        people->id = arm->request->principal;
+        memcpy(people->owner, people->caller, sizeof(people->owner));
+        people->owner_name = strdup(people->caller_name);
+        return people->owner_name != NULL
+                   ? 0
+                   : amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
+    }
+
+    rc = arm_person(arm, put->user, put->tenant, people);
+    if (rc == AML_REGISTRY_NOTFOUND) {
+        amld_response_error(arm->response, 400, "PrincipalNotFound",
+                            ARM_ASSIGNED ".objectId",
+                            "There is no user '%.100s' here whom a compute "
+                            "instance could be for. A user is known once they "
+                            "have an account, a role, or have signed in.",
+                            put->user);
+        return -1;
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return amld_arm_registry_error(arm, rc);
+    }
+
+    return 0;
+}
+
+
+/* A principal, or as the user's directory calls them: an object of a tenant. */
+static aml_registry_rc_t
+arm_person(amld_arm_t *arm, const char *object, const char *tenant,
+           arm_people_t *people)
+{
+    char low[2][256];
+    size_t i, k;
+    const char *texts[2];
+    aml_principal_id_t id;
+    aml_registry_rc_t rc;
+
+    if (aml_uuid_parse(aml_str_of(object), &id) != 0) {
+        return AML_REGISTRY_NOTFOUND;
+    }
+
+    rc = arm_person_known(arm, &id, people);
+    if (rc != AML_REGISTRY_NOTFOUND || tenant == NULL) {
+        return rc;
+    }
+
+    texts[0] = tenant;
+    texts[1] = object;
+    for (i = 0; i < 2; i++) {
+        for (k = 0; texts[i][k] != '\0'; k++) {
+            if (k + 1 == sizeof(low[i])) {
+                return AML_REGISTRY_NOTFOUND;
+            }
+            low[i][k] = texts[i][k] >= 'A' && texts[i][k] <= 'Z'
+                            ? (char) (texts[i][k] + 32)
+                            : texts[i][k];
+        }
+        low[i][k] = '\0';
+    }
+
+    if (aml_principal_derive(aml_str_of(low[0]), aml_str_of(low[1]), &id) !=
+        0) {
+        return AML_REGISTRY_NOTFOUND;
+    }
+
+    return arm_person_known(arm, &id, people);
+}
+
+
+/* NOTFOUND also for groups, and for those who are not let in. */
+static aml_registry_rc_t
+arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
+                 arm_people_t *people)
+{
+    amld_principal_t p;
+    aml_registry_rc_t rc;
+
+    rc = amld_principal_load(arm->txn, id, &p);
+
+    if (rc == AML_REGISTRY_OK &&
+        (p.flags & (AML_PRINCIPAL_GROUP | AML_PRINCIPAL_DISABLED)) != 0) {
+        rc = AML_REGISTRY_NOTFOUND;
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        people->id = *id;
+        aml_uuid_format(id, people->owner);
+        people->owner_name = strdup(
+            p.name != NULL && p.name[0] != '\0' ? p.name : people->owner);
+        rc = people->owner_name != NULL ? rc : AML_REGISTRY_FAILED;
+    }
+
+    amld_principal_clear(&p);
+
+    return rc;
+}
+
+
+static void
+arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
+           const arm_people_t *people)
+{
+    aml_registry_rc_t rc;
+    const amld_size_t *size;
 
     rc = amld_compute_claim(arm->txn, arm->workspace->location, arm->name,
                             &arm->key);
     if (rc == AML_REGISTRY_NOTFOUND) {
-        amld_response_error(arm->response, 409, "NameNotAvailable", "name",
-                            "The name '%s' is in use in '%s'. Names of compute "
-                            "instances are unique in a region, without regard "
-                            "to case.",
-                            arm->name, arm->workspace->location);
+        arm_name_taken(arm);
         return;
     }
     if (rc != AML_REGISTRY_OK) {
@@ -85,16 +225,23 @@ arm_create(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
         return;
     }
 
-    if (arm_document(arm, put, principal) != 0) {
+    size = arm_size(arm, put);
+    if (size == NULL || arm_quota(arm, size) != 0 ||
+        arm_document(arm, put, people, size) != 0) {
         return;
+    }
+
+    if (strcmp(people->owner, people->caller) != 0) {
+        arm->of = &people->id;
     }
 
     if (amld_arm_operation_begin(arm, "Create", AMLD_STATE_CREATING) != 0) {
         return;
     }
 
-    amld_log(AMLD_LOG_INFO, "%s: created by %s (%s)", arm->name, principal,
-             arm->request->name);
+    amld_log(AMLD_LOG_INFO, "%s: created by %s (%s) for %s (%s)", arm->name,
+             people->caller, people->caller_name, people->owner,
+             people->owner_name);
 
     amld_arm_operation_headers(arm, amld_compute_str(arm->doc, "operation"), 0);
     amld_response_json(arm->response, 201,
@@ -103,48 +250,24 @@ arm_create(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
 
 
 static void
-arm_update(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
+arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
+           const arm_people_t *people)
 {
-    int failed;
     char id[AMLD_OPERATION_ID + 1];
-    const char *differs, *operation;
+    const char *operation;
     amld_state_t state;
     aml_registry_rc_t rc;
 
-    state = amld_compute_state(arm->doc);
-
-    if (state == AMLD_STATE_DELETING) {
-        amld_response_error(arm->response, 409, "Conflict", NULL,
-                            "The compute instance '%s' is being deleted.",
-                            amld_compute_str(arm->doc, "name"));
+    if (arm_changes(arm, put, people) != 0) {
         return;
     }
 
-    differs = strcmp(principal, amld_compute_str(arm->doc, "creator")) != 0
-                  ? "createdBy"
-                  : amld_arm_put_differs(put, arm->doc);
-    if (differs != NULL) {
-        amld_response_error(arm->response, 409, "PropertyChangeNotAllowed",
-                            differs,
-                            "A compute instance of the name '%s' exists. Its "
-                            "'%s' was set when it was created and cannot be "
-                            "changed.",
-                            amld_compute_str(arm->doc, "name"), differs);
-        return;
-    }
-
-    failed = 0;
-    if (put->tags != NULL) {
-        failed |= json_object_set(arm->doc, "tags", put->tags);
-    }
-    if (put->description != NULL) {
-        failed |=
-            amld_compute_set_str(arm->doc, "description", put->description);
-    }
-    if (failed) {
+    if (amld_arm_put_apply(put, arm->doc) != 0) {
         amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
         return;
     }
+
+    state = amld_compute_state(arm->doc);
 
     if (state == AMLD_STATE_CREATE_FAILED) {
         if (amld_arm_operation_begin(arm, "Create", AMLD_STATE_CREATING) != 0) {
@@ -179,29 +302,141 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
 }
 
 
+/* May what is asked be changed, by whoever asks?  0, or -1 when the response
+ * was filled. */
 static int
-arm_document(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
+arm_changes(amld_arm_t *arm, const amld_arm_put_t *put,
+            const arm_people_t *people)
 {
-    char folder[192], now[AMLD_TIME_SIZE], runtime[9],
-        organisation[AML_UUID_TEXT + 1];
-    unsigned char raw[4];
-    const char *label;
+    const char *creator, *differs;
+
+    creator = amld_compute_str(arm->doc, "creator");
+
+    if (amld_compute_state(arm->doc) == AMLD_STATE_DELETING) {
+        amld_response_error(arm->response, 409, "Conflict", NULL,
+                            "The compute instance '%s' is being deleted.",
+                            amld_compute_str(arm->doc, "name"));
+        return -1;
+    }
+
+    /* Who names nobody asks for an instance of their own: as when two ask for
+     * a name at the same moment. */
+    if (!people->assigned && strcmp(people->owner, creator) != 0) {
+        arm_name_taken(arm);
+        return -1;
+    }
+
+    differs = strcmp(people->owner, creator) != 0
+                  ? "personalComputeInstanceSettings.assignedUser"
+                  : amld_arm_put_differs(put, arm->doc);
+    if (differs != NULL) {
+        amld_response_error(arm->response, 400, "PropertyChangeNotAllowed",
+                            differs,
+                            "A compute instance of the name '%s' exists. Its "
+                            "'%s' was set when it was created and cannot be "
+                            "changed.",
+                            amld_compute_str(arm->doc, "name"), differs);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* NULL when the response was filled. */
+static const amld_size_t *
+arm_size(amld_arm_t *arm, const amld_arm_put_t *put)
+{
+    char names[800];
+    const amld_size_t *size;
+
+    size = amld_size_find(arm->d->config, put->vm_size);
+    if (size == NULL) {
+        amld_size_names(arm->d->config, names, sizeof(names));
+        amld_response_error(arm->response, 400, "UserError",
+                            "properties.properties.vmSize",
+                            "There is no vmSize '%s' in '%s'. There are: %s.",
+                            put->vm_size, arm->workspace->location, names);
+    }
+
+    return size;
+}
+
+
+static int
+arm_quota(amld_arm_t *arm, const amld_size_t *size)
+{
+    json_t *message, *info;
+    const char *region;
     aml_registry_rc_t rc;
-    aml_principal_id_t id;
+    amld_quota_refusal_t no;
 
-    label = arm->request->name[0] != '\0' ? arm->request->name : principal;
+    region = arm->workspace->location;
 
-    rc = amld_compute_folder(arm->txn, arm->workspace, principal, label, folder,
-                             sizeof(folder));
+    rc = amld_quota_check(arm->txn, arm->d->config, region, size->family,
+                          size->cores, &no);
     if (rc != AML_REGISTRY_OK) {
         return amld_arm_registry_error(arm, rc);
     }
+    if (no.name == NULL) {
+        return 0;
+    }
+
+    message = json_sprintf(
+        "The quota '%s' in '%s' is %lld cores, of which %lld are in use; '%s' "
+        "has %u cores, which is %lld too many. Compute instances that are "
+        "stopped count. Delete one, ask for a smaller size, or have the quota "
+        "raised.",
+        no.name, region, (long long) no.quota.limit, (long long) no.quota.used,
+        size->name, size->cores, (long long) no.over);
+    info =
+        json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "quota", no.name, "location",
+                  region, "limit", (json_int_t) no.quota.limit, "currentValue",
+                  (json_int_t) no.quota.used, "requested",
+                  (json_int_t) size->cores, "exceededBy", (json_int_t) no.over);
+    amld_response_json(
+        arm->response, 409,
+        json_pack("{s:{s:s,s:o,s:s,s:[],s:[{s:s,s:o}]}}", "error", "code",
+                  "QuotaExceeded", "message", message, "target",
+                  "properties.properties.vmSize", "details", "additionalInfo",
+                  "type", "Quota", "info", info));
+
+    return -1;
+}
+
+
+static int
+arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
+             const arm_people_t *people, const amld_size_t *size)
+{
+    int failed;
+    char folder[192], now[AMLD_TIME_SIZE], runtime[9],
+        organisation[AML_UUID_TEXT + 1];
+    json_t *requested;
+    unsigned char raw[4];
+    aml_registry_rc_t rc;
+    aml_principal_id_t id;
+    amld_arm_fault_t fault;
+
+    requested = amld_arm_put_requested(put, size->name, &fault);
+    if (requested == NULL) {
+        amld_arm_faulty(arm, &fault);
+        return -1;
+    }
+
+    rc = amld_compute_folder(arm->txn, arm->workspace, people->owner,
+                             people->owner_name, folder, sizeof(folder));
 
     /* Clients want an organisation; this deployment is the only one. */
-    if (RAND_bytes(raw, sizeof(raw)) != 1 ||
-        aml_principal_derive(aml_str("urn:aml:organisation"),
-                             aml_str_of(arm->d->config->studio), &id) != 0) {
-        return amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
+    if (rc == AML_REGISTRY_OK &&
+        (RAND_bytes(raw, sizeof(raw)) != 1 ||
+         aml_principal_derive(aml_str("urn:aml:organisation"),
+                              aml_str_of(arm->d->config->studio), &id) != 0)) {
+        rc = AML_REGISTRY_FAILED;
+    }
+    if (rc != AML_REGISTRY_OK) {
+        json_decref(requested);
+        return amld_arm_registry_error(arm, rc);
     }
 
     aml_uuid_format(&id, organisation);
@@ -210,19 +445,36 @@ arm_document(amld_arm_t *arm, const amld_arm_put_t *put, const char *principal)
     amld_time_now(now);
 
     arm->doc = json_pack(
-        "{s:s,s:s,s:s,s:s,s:O,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:{},s:o}", "name",
+        "{s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:{},s:o}", "name",
         arm->name, "workspace", arm->workspace->id, "location",
-        arm->workspace->location, "runtime", runtime, "requested",
-        put->requested, "creator", principal, "creatorName", label,
+        arm->workspace->location, "runtime", runtime, "requested", requested,
+        "creator", people->owner, "creatorName", people->owner_name,
         "organisation", organisation, "createdOn", now, "modifiedOn", now,
         "errors", "folder", folder, "commands", "tags",
         put->tags != NULL ? json_deep_copy(put->tags) : json_object());
 
-    if (arm->doc == NULL ||
-        (put->description != NULL &&
-         amld_compute_set_str(arm->doc, "description", put->description))) {
-        return amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
+    failed = arm->doc == NULL || amld_size_freeze(arm->doc, size) != 0;
+    if (put->description != NULL) {
+        failed |=
+            amld_compute_set_str(arm->doc, "description", put->description);
+    }
+    if (strcmp(people->owner, people->caller) != 0) {
+        failed |= json_object_set_new(arm->doc, "createdBy",
+                                      json_pack("{s:s,s:s}", "principal",
+                                                people->caller, "name",
+                                                people->caller_name));
     }
 
-    return 0;
+    return failed ? amld_arm_registry_error(arm, AML_REGISTRY_FAILED) : 0;
+}
+
+
+static void
+arm_name_taken(amld_arm_t *arm)
+{
+    amld_response_error(arm->response, 409, "NameNotAvailable", "name",
+                        "The name '%s' is in use in '%s'. Names of compute "
+                        "instances are unique in a region, without regard "
+                        "to case.",
+                        arm->name, arm->workspace->location);
 }

@@ -140,6 +140,7 @@ arm_audit(const amld_arm_t *arm)
     amld_audit_request(arm->d, arm->request,
                        &(amld_audit_event_t){.event = "compute",
                                              .target = arm->name,
+                                             .of = arm->of,
                                              .action = arm->request->action,
                                              .scope = scope});
 }
@@ -191,6 +192,19 @@ amld_arm_registry_error(amld_arm_t *arm, aml_registry_rc_t rc)
     }
 
     return -1;
+}
+
+
+void
+amld_arm_faulty(amld_arm_t *arm, const amld_arm_fault_t *fault)
+{
+    if (strcmp(fault->code, "InternalServerError") == 0) {
+        amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
+        return;
+    }
+
+    amld_response_error(arm->response, 400, fault->code, fault->target, "%s",
+                        fault->message);
 }
 
 

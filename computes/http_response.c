@@ -166,6 +166,34 @@ amld_response_header(amld_response_t *response, const char *name,
 }
 
 
+/* Of what a client sent and was cut somewhere; JSON takes nothing else. */
+static void
+response_utf8(char *text)
+{
+    char *p;
+    json_t *valid;
+    size_t n;
+
+    for (p = text; *p != '\0'; p += n) {
+        n = 1;
+        if ((unsigned char) *p < 0x80) {
+            continue;
+        }
+
+        while (n < 4 && ((unsigned char) p[n] & 0xc0) == 0x80) {
+            n++;
+        }
+
+        valid = json_stringn(p, n);
+        json_decref(valid);
+        if (valid == NULL) {
+            n = 1;
+            *p = '?';
+        }
+    }
+}
+
+
 void
 amld_response_error(amld_response_t *response, unsigned status,
                     const char *code, const char *target, const char *format,
@@ -177,6 +205,7 @@ amld_response_error(amld_response_t *response, unsigned status,
     va_start(args, format);
     (void) vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    response_utf8(message);
 
     amld_response_json(response, status,
                        json_pack("{s:{s:s, s:s, s:s?, s:[], s:[]}}", "error",
