@@ -5,6 +5,7 @@
 
 #define VERSION 3
 #define MISSING_KEY 2 /* its version, too */
+#define WANTED 4      /* likewise */
 #define HEAD 4
 
 _Static_assert(AML_ACTIVITY_MAX >=
@@ -169,4 +170,43 @@ aml_missing_key_decode(aml_str_t datagram, aml_str_t *iss)
     rc = length_rc(&in);
 
     return rc == AML_RECORD_OK && iss->n == 0 ? AML_RECORD_INVALID : rc;
+}
+
+
+size_t
+aml_wanted_encode(const aml_wanted_t *w, uint8_t buf[AML_WANTED_MAX])
+{
+    out_t o = out(buf, AML_WANTED_MAX);
+
+    put_16(&o, WANTED);
+    put_16(&o, w->port);
+    put(&o, w->principal.b, sizeof(w->principal.b));
+    put_str(&o, w->name);
+
+    return w->name.n > 0 && is_place(w->name, w->port) ? end(&o) : 0;
+}
+
+
+aml_record_rc_t
+aml_wanted_decode(aml_str_t datagram, aml_wanted_t *w)
+{
+    in_t in = in_of(datagram);
+    aml_record_rc_t rc;
+
+    rc = get_version(&in, WANTED);
+    if (rc != AML_RECORD_OK) {
+        return rc;
+    }
+
+    w->port = get_16(&in);
+    get(&in, w->principal.b, sizeof(w->principal.b));
+    w->name = get_str(&in);
+
+    rc = length_rc(&in);
+    if (rc != AML_RECORD_OK) {
+        return rc;
+    }
+
+    return w->name.n > 0 && is_place(w->name, w->port) ? AML_RECORD_OK
+                                                       : AML_RECORD_INVALID;
 }

@@ -8,7 +8,9 @@
  * of the name (8 bits each), port and age (16), requests, polls, frames in,
  * frames out (32), 32 bytes of the credential, the name.  1 was that without
  * polls, and is not understood any more.  2, a token named a key that is
- * not known: its issuer, as 16-bit length and bytes.
+ * not known: its issuer, as 16-bit length and bytes.  4, a token asked for an
+ * application that is started on demand: port (16), 16 bytes of its principal,
+ * and the instance's name, as the issuer.
  */
 
 #ifndef AML_ACTIVITY_H
@@ -70,5 +72,20 @@ aml_activity_decode(aml_str_t datagram, aml_activity_t *list, unsigned *count);
 size_t aml_missing_key_encode(aml_str_t iss, uint8_t buf[AML_MISSING_KEY_MAX]);
 /* `iss` points into the datagram. */
 aml_record_rc_t aml_missing_key_decode(aml_str_t datagram, aml_str_t *iss);
+
+
+#define AML_WANTED_MAX 46 /* bytes of such a datagram */
+
+/* An application that is to be started, and for whom. */
+typedef struct {
+    aml_principal_id_t principal;
+    aml_str_t name; /* of the instance, lower case */
+    unsigned port;
+} aml_wanted_t;
+
+/* The bytes, or 0 for what names no application. */
+size_t aml_wanted_encode(const aml_wanted_t *w, uint8_t buf[AML_WANTED_MAX]);
+/* `name` points into the datagram. */
+aml_record_rc_t aml_wanted_decode(aml_str_t datagram, aml_wanted_t *w);
 
 #endif /* AML_ACTIVITY_H */

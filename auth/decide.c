@@ -539,6 +539,23 @@ reason_of_state(aml_instance_state_t state)
 }
 
 
+/* Of an application without an address. */
+static aml_reason_t
+reason_of_demand(aml_instance_state_t state)
+{
+    switch (state) {
+    case AML_INSTANCE_STOPPED:
+        return AML_REASON_APPLICATION_NOT_STARTED;
+    case AML_INSTANCE_STARTING:
+        return AML_REASON_APPLICATION_STARTING;
+    case AML_INSTANCE_FAILED:
+        return AML_REASON_APPLICATION_FAILED;
+    default:
+        return AML_REASON_REGISTRY_UNAVAILABLE;
+    }
+}
+
+
 /* Was the token made for this?  `name` of an instance, or an action. */
 static aml_reason_t
 check_scope(aml_registry_txn_t *txn, const aml_identity_t *who, aml_str_t name,
@@ -646,6 +663,10 @@ aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
         return rc;
     }
 
+    if (target->port != 0 && target->route.address.n == 0) {
+        return reason_of_demand(target->route.state);
+    }
+
     rc = reason_of_state(target->route.state);
     if (rc != AML_REASON_OK) {
         return rc;
@@ -654,8 +675,7 @@ aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
         return AML_REASON_PORT_NOT_OPEN;
     }
 
-    return target->route.address.n != 0 ? AML_REASON_OK
-                                        : AML_REASON_REGISTRY_UNAVAILABLE;
+    return AML_REASON_OK;
 }
 
 

@@ -107,7 +107,8 @@ void aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
 /*
  * May `who` open it?  OK: target->route has its address.  NOT_CREATOR comes
  * before anything that tells of the instance's state; TOKEN_SCOPE where a
- * personal token was made for other instances.
+ * personal token was made for other instances; APPLICATION_NOT_STARTED,
+ * _STARTING, _FAILED for what is started on demand.
  */
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,

@@ -127,6 +127,18 @@
       "The compute instance does not work",                                    \
       "It could not be created or started.",                                   \
       "See the studio for the reason; restart or delete it.")                  \
+    X(APPLICATION_NOT_STARTED, application_not_started, 503,                   \
+      "The application does not run yet",                                      \
+      "It is started when its creator first asks for it.",                     \
+      "Open its address in a browser, or try again in a moment.")              \
+    X(APPLICATION_STARTING, application_starting, 503,                         \
+      "The application is starting", "It will be ready in a moment.",          \
+      "Try again in a moment.")                                                \
+    X(APPLICATION_FAILED, application_failed, 409,                             \
+      "The application could not be started",                                  \
+      "The compute instance runs, but this application ended or did not "      \
+      "answer.",                                                               \
+      "Open its address in a browser to see why, and to start it again.")      \
     X(APPLICATION_UNREACHABLE, application_unreachable, 502,                   \
       "The application does not answer",                                       \
       "The compute instance runs, but its application does not answer.",       \

@@ -494,9 +494,21 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     reason = aml_decide_application(txn, &ctx->identity, target);
 
+    if (reason == AML_REASON_APPLICATION_NOT_STARTED &&
+        ctx->identity.credential != AML_CREDENTIAL_SESSION) {
+
+        /* who has a token means it; a page may be anybody's doing, and is
+         * asked by /.aml/start */
+
+        ngx_http_aml_activity_wanted(
+            ngx_http_get_module_main_conf(r, ngx_http_aml_module), ctx);
+    }
+
     if (reason != AML_REASON_OK) {
         return reason;
     }
+
+    ctx->application = aml_application_by_port(ctx->host.port);
 
     if (aml_peer_of(route->address, route->generation, &ctx->peer) != 0) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,

@@ -49,6 +49,8 @@ typedef struct {
 
 struct ngx_http_aml_activity_s {
     ngx_socket_t fd;
+    uint32_t wanted;      /* CRC-32 of the last datagram of that kind */
+    uint32_t wanted_told; /* seconds */
     ngx_uint_t ticks;
     ngx_uint_t position; /* set that the next tick looks at first */
     aml_activity_batch_t batch;
@@ -569,4 +571,48 @@ ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf, aml_str_t iss)
     if (n != 0 && ngx_http_aml_activity_datagram(amcf, bytes, n) == -1) {
         (void) ngx_atomic_fetch_add(&amcf->counters->activity_dropped, 1);
     }
+}
+
+
+/* Programs ask again and again until it runs: of the same amld is told once a
+ * second. */
+void
+ngx_http_aml_activity_wanted(ngx_http_aml_main_conf_t *amcf,
+                             ngx_http_aml_ctx_t *ctx)
+{
+    size_t n;
+    uint8_t bytes[AML_WANTED_MAX];
+    uint32_t now, crc;
+    aml_wanted_t wanted;
+    ngx_http_aml_activity_t *activity;
+
+    activity = amcf->worker->activity;
+
+    if (activity == NULL) {
+        return;
+    }
+
+    wanted.principal = ctx->identity.principal;
+    wanted.name = (aml_str_t){ctx->host.name, ctx->host.name_len};
+    wanted.port = ctx->host.port;
+
+    n = aml_wanted_encode(&wanted, bytes);
+    if (n == 0) {
+        return;
+    }
+
+    now = ngx_http_aml_seconds();
+    crc = ngx_crc32_long(bytes, n);
+
+    if (activity->wanted == crc && activity->wanted_told == now) {
+        return;
+    }
+
+    if (ngx_http_aml_activity_datagram(amcf, bytes, n) == -1) {
+        (void) ngx_atomic_fetch_add(&amcf->counters->activity_dropped, 1);
+        return;
+    }
+
+    activity->wanted = crc;
+    activity->wanted_told = now;
 }

@@ -12,6 +12,11 @@
 static ngx_int_t ngx_http_aml_header_filter(ngx_http_request_t *r);
 static void ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable);
 static ngx_uint_t ngx_http_aml_own_cookie(ngx_str_t *value);
+static ngx_int_t
+ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a);
+static ngx_uint_t
+ngx_http_aml_own_host(ngx_http_request_t *r, const aml_application_t *a,
+                      ngx_str_t *authority, ngx_uint_t secure);
 static ngx_uint_t ngx_http_aml_is_document(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_aml_say_ancestors(ngx_http_request_t *r, const ngx_str_t *ancestors);
@@ -54,6 +59,12 @@ ngx_http_aml_header_filter(ngx_http_request_t *r)
         for (i = 0; i < part->nelts; i++) {
             ngx_http_aml_filter(&h[i], ascf->ancestors.len != 0);
         }
+    }
+
+    if (ctx->application != NULL && ctx->application->own_location &&
+        r->headers_out.location != NULL &&
+        ngx_http_aml_location(r, ctx->application) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_http_aml_is_document(r) &&
@@ -132,6 +143,96 @@ ngx_http_aml_own_cookie(ngx_str_t *value)
     return (size_t) (last - p) >= sizeof(AML_COOKIE_SESSION) - 1 &&
            ngx_strncasecmp(p, (u_char *) AML_COOKIE_SESSION,
                            sizeof(AML_COOKIE_SESSION) - 1) == 0;
+}
+
+
+/* A redirect to itself, as it calls itself, leads to where it is for people. */
+static ngx_int_t
+ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a)
+{
+    size_t n;
+    u_char *p, *last;
+    ngx_str_t *value, authority, path, url;
+
+    value = &r->headers_out.location->value;
+    p = value->data;
+    last = p + value->len;
+
+    if (value->len > 7 && ngx_strncasecmp(p, (u_char *) "http://", 7) == 0) {
+        n = 7;
+
+    } else if (value->len > 8 &&
+               ngx_strncasecmp(p, (u_char *) "https://", 8) == 0) {
+        n = 8;
+
+    } else {
+        return NGX_OK;
+    }
+
+    authority.data = p + n;
+
+    for (p += n; p < last && *p != '/' && *p != '?' && *p != '#'; p++) {
+        /* void */
+    }
+
+    authority.len = p - authority.data;
+    path.data = p;
+    path.len = last - p;
+
+    if (!ngx_http_aml_own_host(r, a, &authority, n == 8)) {
+        return NGX_OK;
+    }
+
+    ngx_http_aml_url(r, &path, &url);
+
+    if (url.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    *value = url;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_aml_own_host(ngx_http_request_t *r, const aml_application_t *a,
+                      ngx_str_t *authority, ngx_uint_t secure)
+{
+    size_t len;
+    ngx_uint_t i;
+    ngx_str_t *host;
+
+    static const ngx_str_t loopback[] = {
+        ngx_string("localhost"),
+        ngx_string("127.0.0.1"),
+    };
+
+    host = &r->headers_in.host->value;
+
+    if (authority->len == host->len &&
+        ngx_strncasecmp(authority->data, host->data, host->len) == 0) {
+        return !secure;
+    }
+
+    for (i = 0; i < 2; i++) {
+        len = loopback[i].len;
+
+        if (authority->len < len ||
+            ngx_strncasecmp(authority->data, loopback[i].data, len) != 0) {
+            continue;
+        }
+
+        if (authority->len == len) {
+            return 1;
+        }
+
+        return authority->data[len] == ':' &&
+               ngx_atoi(authority->data + len + 1, authority->len - len - 1) ==
+                   (ngx_int_t) a->port;
+    }
+
+    return 0;
 }
 
 

@@ -24,6 +24,8 @@ ngx_http_aml_say(ngx_http_request_t *r, ngx_list_t *list,
 static ngx_int_t
 ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                       ngx_list_t *list);
+static ngx_int_t
+ngx_http_aml_say_url(ngx_http_request_t *r, ngx_list_t *list, const char *name);
 
 
 typedef struct {
@@ -106,7 +108,7 @@ ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 #endif
 #endif
 
-    n = NGX_HTTP_AML_SAID;
+    n = NGX_HTTP_AML_SAID + 1; /* and one of an application's own */
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         n += part->nelts;
@@ -135,6 +137,12 @@ ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     }
 
     if (ngx_http_aml_identity(r, ctx, &list) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->application != NULL && ctx->application->url_header != NULL &&
+        ngx_http_aml_say_url(r, &list, ctx->application->url_header) !=
+            NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -385,6 +393,65 @@ ngx_http_aml_say(ngx_http_request_t *r, ngx_list_t *list,
     h->value.len = len;
 
     return NGX_OK;
+}
+
+
+/* A header of one application's; `name` as its descriptor has it. */
+static ngx_int_t
+ngx_http_aml_say_url(ngx_http_request_t *r, ngx_list_t *list, const char *name)
+{
+    size_t len;
+    u_char *lowcase;
+    ngx_str_t url;
+    ngx_table_elt_t *h;
+
+    len = ngx_strlen(name);
+
+    lowcase = ngx_pnalloc(r->pool, len);
+    if (lowcase == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_aml_url(r, &r->unparsed_uri, &url);
+    if (url.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_list_push(list);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->key.data = (u_char *) name;
+    h->key.len = len;
+    h->hash = ngx_hash_strlow(lowcase, h->key.data, len);
+    h->lowcase_key = lowcase;
+    h->value = url;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_aml_url(ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *url)
+{
+    u_char *p;
+    ngx_str_t *host;
+
+    /* there is one: what is decided on is decided on by it */
+
+    host = &r->headers_in.host->value;
+
+    p = ngx_pnalloc(r->pool, sizeof("https://") - 1 + host->len + path->len);
+
+    url->data = p;
+
+    if (p != NULL) {
+        p = ngx_sprintf(p, "https://%V%V", host, path);
+        url->len = p - url->data;
+    }
 }
 
 

@@ -14,6 +14,7 @@
 #include "auth/decide.h"
 #include "auth/reason.h"
 #include "registry/registry.h"
+#include "upstreams/application.h"
 #include "upstreams/host.h"
 #include "upstreams/peer.h"
 
@@ -133,6 +134,7 @@ typedef struct {
     unsigned rated : 1;      /* one request was taken off its rate */
 
     aml_host_t host;
+    const aml_application_t *application; /* NULL: none that is known */
     uint64_t generation;
     uint64_t version;            /* of the registry that was decided by */
     aml_registry_watch_t *watch; /* what that was made of; NULL: anything */
@@ -178,6 +180,9 @@ ngx_int_t ngx_http_aml_headers(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 typedef ngx_int_t (*ngx_http_aml_cookie_pt)(ngx_table_elt_t *h, void *data);
 ngx_int_t ngx_http_aml_cookies(ngx_http_request_t *r,
                                ngx_http_aml_cookie_pt each, void *data);
+
+/* Public origin and address of the request; data is NULL without memory. */
+void ngx_http_aml_url(ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *url);
 
 /* A response header; in nginx 1.23 and later elements are linked. */
 ngx_table_elt_t *ngx_http_aml_add_header(ngx_http_request_t *r,
@@ -244,6 +249,9 @@ ngx_http_aml_activity_request(ngx_http_aml_main_conf_t *amcf,
 void ngx_http_aml_activity_frames(ngx_http_aml_main_conf_t *amcf,
                                   ngx_http_aml_ctx_t *ctx, uint32_t in,
                                   uint32_t out);
+/* A program asked for an application that is started on demand. */
+void ngx_http_aml_activity_wanted(ngx_http_aml_main_conf_t *amcf,
+                                  ngx_http_aml_ctx_t *ctx);
 /* A token of a known issuer was refused for a key that is not known, unless
  * `iss` is empty. */
 void ngx_http_aml_activity_missing_key(ngx_http_aml_main_conf_t *amcf,

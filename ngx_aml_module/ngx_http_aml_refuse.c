@@ -28,6 +28,8 @@ static ngx_uint_t ngx_http_aml_is_page(ngx_http_request_t *r, aml_origin_t *o);
 static ngx_uint_t
 ngx_http_aml_by_signing_in(ngx_http_request_t *r, aml_reason_t reason);
 static ngx_int_t ngx_http_aml_sign_in(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_aml_on_demand(aml_reason_t reason);
+static ngx_int_t ngx_http_aml_lead(ngx_http_request_t *r, ngx_str_t *path);
 static ngx_buf_t *
 ngx_http_aml_page(ngx_http_request_t *r, const aml_reason_info_t *info,
                   ngx_str_t *id, ngx_uint_t again);
@@ -45,6 +47,7 @@ static ngx_str_t ngx_http_aml_no_store = ngx_string("no-store");
 static ngx_str_t ngx_http_aml_no_referrer = ngx_string("no-referrer");
 static ngx_str_t ngx_http_aml_nosniff = ngx_string("nosniff");
 static ngx_str_t ngx_http_aml_again = ngx_string("2");
+static ngx_str_t ngx_http_aml_start = ngx_string("/.aml/start?to=");
 static ngx_str_t ngx_http_aml_invalid_token =
     ngx_string("Bearer error=\"invalid_token\"");
 static ngx_str_t ngx_http_aml_bearer_challenge = ngx_string("Bearer");
@@ -161,7 +164,8 @@ ngx_http_aml_send_refusal(ngx_http_request_t *r, aml_reason_t reason)
 
     level = NGX_LOG_INFO;
 
-    if (info->status >= 500 && reason != AML_REASON_INSTANCE_STARTING) {
+    if (info->status >= 500 && reason != AML_REASON_INSTANCE_STARTING &&
+        !ngx_http_aml_on_demand(reason)) {
         level = NGX_LOG_WARN;
     }
 
@@ -182,6 +186,10 @@ ngx_http_aml_send_refusal(ngx_http_request_t *r, aml_reason_t reason)
         if (rc != NGX_DECLINED) {
             return rc;
         }
+    }
+
+    if (page && ngx_http_aml_on_demand(reason)) {
+        return ngx_http_aml_lead(r, &ngx_http_aml_start);
     }
 
     b = page ? ngx_http_aml_page(r, info, &id,
@@ -251,11 +259,8 @@ ngx_http_aml_by_signing_in(ngx_http_request_t *r, aml_reason_t reason)
 static ngx_int_t
 ngx_http_aml_sign_in(ngx_http_request_t *r)
 {
-    u_char *p;
-    size_t len;
-    ngx_str_t path, value;
+    ngx_str_t path;
     aml_host_t host;
-    ngx_table_elt_t *location;
     ngx_http_aml_srv_conf_t *ascf;
 
     ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
@@ -278,7 +283,30 @@ ngx_http_aml_sign_in(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    len = path.len + r->unparsed_uri.len +
+    return ngx_http_aml_lead(r, &path);
+}
+
+
+/* Its creator is led to a page that starts it, or says how that goes. */
+static ngx_uint_t
+ngx_http_aml_on_demand(aml_reason_t reason)
+{
+    return reason == AML_REASON_APPLICATION_NOT_STARTED ||
+           reason == AML_REASON_APPLICATION_STARTING ||
+           reason == AML_REASON_APPLICATION_FAILED;
+}
+
+
+/* To a page of amld's that comes back to the address that was asked for. */
+static ngx_int_t
+ngx_http_aml_lead(ngx_http_request_t *r, ngx_str_t *path)
+{
+    u_char *p;
+    size_t len;
+    ngx_str_t value;
+    ngx_table_elt_t *location;
+
+    len = path->len + r->unparsed_uri.len +
           2 * ngx_escape_uri(NULL, r->unparsed_uri.data, r->unparsed_uri.len,
                              NGX_ESCAPE_URI_COMPONENT);
 
@@ -288,7 +316,7 @@ ngx_http_aml_sign_in(ngx_http_request_t *r)
     }
 
     value.data = p;
-    p = ngx_cpymem(p, path.data, path.len);
+    p = ngx_cpymem(p, path->data, path->len);
     p = (u_char *) ngx_escape_uri(p, r->unparsed_uri.data, r->unparsed_uri.len,
                                   NGX_ESCAPE_URI_COMPONENT);
     value.len = p - value.data;
@@ -356,7 +384,9 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
         }
     }
 
-    if (reason == AML_REASON_INSTANCE_STARTING &&
+    if ((reason == AML_REASON_INSTANCE_STARTING ||
+         reason == AML_REASON_APPLICATION_NOT_STARTED ||
+         reason == AML_REASON_APPLICATION_STARTING) &&
         ngx_http_aml_add_header(r, "Retry-After", &ngx_http_aml_again) ==
             NULL) {
         return NGX_ERROR;

@@ -168,13 +168,18 @@ typedef enum {
 
 #define AML_INSTANCE_STATES 9
 
+/*
+ * A port's own state is RUNNING with an address.  Without one it is an
+ * application that is started on demand: STOPPED, STARTING or FAILED.
+ */
 typedef struct {
     aml_instance_state_t state;
     uint16_t port;
     uint64_t generation; /* never the same for two starts of any instance */
     aml_principal_id_t creator;
     aml_str_t name;    /* the instance's name as it was given */
-    aml_str_t address; /* "unix:/path" or "host:port"; empty for port 0 */
+    aml_str_t address; /* "unix:/path" or "host:port"; empty for port 0, and
+                        * where the application does not answer yet */
     aml_str_t compute; /* its ARM id; empty but for port 0 */
 } aml_route_t;
 

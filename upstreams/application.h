@@ -13,6 +13,7 @@
 
 #define AML_APPLICATION_ARGS 32
 #define AML_APPLICATION_LINKS 4
+#define AML_APPLICATION_FILES 8
 
 /* One entry of ARM's applications[]. */
 typedef struct {
@@ -29,8 +30,16 @@ typedef struct {
     const char *runtime;   /* private directory of the instance; "tmp" and
                               "run" in it are emptied at each start */
     const char *origin;    /* public origin, "https://name.apps:port" */
+    const char *user;      /* account that the command will run as; NULL:
+                              its number has no name */
     int as_root;           /* the command will run as uid 0 */
 } aml_application_vars_t;
+
+/* What has to be there before the command runs. */
+typedef struct {
+    const char *path; /* below the private directory, without '/' in front */
+    const char *text; /* of a file, 0600; NULL: a directory, 0700 */
+} aml_application_file_t;
 
 typedef struct {
     const char *name; /* key of its section in amld's configuration */
@@ -39,6 +48,12 @@ typedef struct {
     const char *ready_path; /* GET on the socket answers 200 when it is up */
     aml_application_link_t links[AML_APPLICATION_LINKS];
 
+    /* What the gateway does for it. */
+    const char *url_header; /* request header that has the whole public
+                               address; NULL: none */
+    int own_location;       /* its redirects may name itself by http or by the
+                               loopback: they are made public ones */
+
     /*
      * Fills argv (AML_APPLICATION_ARGS pointers, NULL-ended) and envp additions
      * ("NAME=value", NULL-ended); strings are written to `room`.  0, or -1
@@ -46,6 +61,13 @@ typedef struct {
      */
     int (*command)(const aml_application_vars_t *vars, const char **argv,
                    const char **envp, char *room, size_t size);
+
+    /*
+     * Likewise fills `files` (AML_APPLICATION_FILES, ended by a NULL path).
+     * A file that is there already is written anew.  NULL: nothing is needed.
+     */
+    int (*files)(const aml_application_vars_t *vars,
+                 aml_application_file_t *files, char *room, size_t size);
 
     /*
      * 1 for what its page asks again and again by itself, whether somebody

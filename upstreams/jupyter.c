@@ -6,13 +6,10 @@
  * request, leaves Jupyter's own XSRF and Origin checks on.
  */
 
-#include "upstreams/application.h"
+#include "upstreams/command_line.h"
 #include "upstreams/peer.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 /*
  * A kernel's ipc sockets are "<runtime>/run/kernel-<uuid>-ipc-<n>", and
@@ -21,101 +18,62 @@
  */
 #define RUNTIME "run"
 #define KERNEL_SOCKET_CHARS                                                    \
-    (sizeof("/" RUNTIME "/kernel-00000000-0000-0000-0000-000000000000-ipc-0"))
+    (sizeof("/" RUNTIME                                                        \
+            "/kernel-00000000-0000-0000-0000-000000000000-ipc-0") -            \
+     1)
 
 extern const aml_application_t aml_application_jupyter;
-
-typedef struct {
-    char *p;
-    size_t left;
-    const char **list;
-    size_t slots; /* with the one for NULL */
-    int failed;
-} writer_t;
-
-
-static void __attribute__((format(printf, 2, 3)))
-add(writer_t *w, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    if (w->failed || w->slots < 2) {
-        w->failed = 1;
-        return;
-    }
-
-    va_start(args, format);
-    n = vsnprintf(w->p, w->left, format, args);
-    va_end(args);
-
-    if (n < 0 || (size_t) n >= w->left) {
-        w->failed = 1;
-        return;
-    }
-
-    *w->list++ = w->p;
-    *w->list = NULL;
-    w->slots--;
-    w->p += n + 1;
-    w->left -= (size_t) n + 1;
-}
-
 
 static int
 jupyter_command(const aml_application_vars_t *vars, const char **argv,
                 const char **envp, char *room, size_t size)
 {
-    writer_t w = {room, size, argv, AML_APPLICATION_ARGS, 0};
-    const size_t path = sizeof(((struct sockaddr_un *) 0)->sun_path);
-
-    argv[0] = NULL;
-    envp[0] = NULL;
+    aml_command_line_t w = aml_command_line(argv, envp, room, size);
 
     if (strlen(vars->socket) > AML_PEER_PATH_MAX ||
-        strlen(vars->runtime) + KERNEL_SOCKET_CHARS > path) {
+        !aml_command_line_fits(vars, KERNEL_SOCKET_CHARS)) {
         return -1;
     }
 
-    add(&w, "%s", vars->program);
-    add(&w, "server");
-    add(&w, "--ServerApp.sock=%s", vars->socket);
-    add(&w, "--ServerApp.sock_mode=0660");
-    add(&w, "--IdentityProvider.token=");
-    add(&w, "--ServerApp.allow_remote_access=True");
-    add(&w, "--ServerApp.trust_xheaders=True");
-    add(&w, "--ServerApp.open_browser=False");
-    add(&w, "--KernelManager.transport=ipc");
-    add(&w, "--ServerApp.root_dir=%s", vars->directory);
+    aml_command_line_add(&w, "%s", vars->program);
+    aml_command_line_add(&w, "server");
+    aml_command_line_add(&w, "--ServerApp.sock=%s", vars->socket);
+    aml_command_line_add(&w, "--ServerApp.sock_mode=0660");
+    aml_command_line_add(&w, "--IdentityProvider.token=");
+    aml_command_line_add(&w, "--ServerApp.allow_remote_access=True");
+    aml_command_line_add(&w, "--ServerApp.trust_xheaders=True");
+    aml_command_line_add(&w, "--ServerApp.open_browser=False");
+    aml_command_line_add(&w, "--KernelManager.transport=ipc");
+    aml_command_line_add(&w, "--ServerApp.root_dir=%s", vars->directory);
     if (vars->folder != NULL) {
-        add(&w, "--ServerApp.preferred_dir=%s", vars->folder);
+        aml_command_line_add(&w, "--ServerApp.preferred_dir=%s", vars->folder);
     }
-    add(&w, "--ServerApp.default_url=/lab");
-    add(&w, "--ServerApp.terminals_enabled=True");
+    aml_command_line_add(&w, "--ServerApp.default_url=/lab");
+    aml_command_line_add(&w, "--ServerApp.terminals_enabled=True");
 
     /* Stopping is the instance's business: a server that stops itself would
      * only be started again. */
-    add(&w, "--ServerApp.quit_button=False");
+    aml_command_line_add(&w, "--ServerApp.quit_button=False");
 
     /* Whoever runs the machine updates it, and a lab may have no way out. */
-    add(&w, "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate");
-    add(&w, "--LabApp.news_url=None");
+    aml_command_line_add(
+        &w, "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate");
+    aml_command_line_add(&w, "--LabApp.news_url=None");
 
     if (vars->as_root) {
-        add(&w, "--ServerApp.allow_root=True");
+        aml_command_line_add(&w, "--ServerApp.allow_root=True");
     }
 
-    w.list = envp;
-    w.slots = AML_APPLICATION_ARGS;
+    aml_command_line_env(&w, envp);
 
     /* What the user set up on this machine for themselves stays out of the
      * instance, and what an instance sets up stays in it. */
-    add(&w, "JUPYTER_RUNTIME_DIR=%s/" RUNTIME, vars->runtime);
-    add(&w, "JUPYTER_DATA_DIR=%s/data", vars->runtime);
-    add(&w, "JUPYTER_CONFIG_DIR=%s/config", vars->runtime);
-    add(&w, "IPYTHONDIR=%s/ipython", vars->runtime);
+    aml_command_line_add(&w, "JUPYTER_RUNTIME_DIR=%s/" RUNTIME, vars->runtime);
+    aml_command_line_add(&w, "JUPYTER_DATA_DIR=%s/data", vars->runtime);
+    aml_command_line_add(&w, "JUPYTER_CONFIG_DIR=%s/config", vars->runtime);
+    aml_command_line_add(&w, "IPYTHONDIR=%s/ipython", vars->runtime);
 
-    return w.failed ? -1 : 0;
+    return aml_command_line_end(&w);
 }
 
 

@@ -1,6 +1,7 @@
 /*
  * Datagrams of activity, as a stranger could send them: what is taken for one
- * says the same when it is written again.  Likewise of missing keys.
+ * says the same when it is written again.  Likewise of missing keys and of
+ * applications that are wanted.
  */
 
 #include <assert.h>
@@ -17,8 +18,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     aml_activity_t list[AML_ACTIVITY_RECORDS];
     aml_activity_batch_t again = {.n = 0};
-    uint8_t missing[AML_MISSING_KEY_MAX];
+    uint8_t missing[AML_MISSING_KEY_MAX], wanted[AML_WANTED_MAX];
     unsigned i, count;
+    aml_wanted_t w;
     aml_str_t iss;
 
     /* a copy of exactly that size, so that one byte too far is seen */
@@ -43,6 +45,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         assert(n > sizeof(missing) ||
                (aml_missing_key_encode(iss, missing) == n &&
                 memcmp(missing, data, n) == 0));
+    }
+    if (aml_wanted_decode((aml_str_t){copy, n}, &w) == AML_RECORD_OK) {
+        assert(count == 0 && w.port != 0);
+        assert(aml_wanted_encode(&w, wanted) == n &&
+               memcmp(wanted, data, n) == 0);
     }
     free(copy);
     return 0;

@@ -165,6 +165,23 @@ put_route(env_t *e, const char *name, unsigned port, aml_instance_state_t state)
 }
 
 
+/* What is started on demand and does not answer. */
+static inline void
+put_demand(env_t *e, const char *name, unsigned port,
+           aml_instance_state_t state)
+{
+    aml_route_t r = {.state = state,
+                     .port = (uint16_t) port,
+                     .generation = 7,
+                     .creator = alice,
+                     .name = aml_str_of(name)};
+    char key[AML_REGISTRY_KEY_MAX + 1], buf[512];
+
+    store(e, key, aml_key_route(key, aml_str_of(name), port), buf,
+          aml_route_encode(&r, buf, sizeof(buf)), 0);
+}
+
+
 static inline void
 put_issuer(env_t *e, const char *iss)
 {

@@ -237,13 +237,73 @@ test_missing_key(void **state)
 }
 
 
+static void
+test_wanted(void **state)
+{
+    static const char *const names[] = {"", "Lab", "la", "lab-1", "la.b"};
+    aml_wanted_t w = {.principal = {{1, 2, 3}},
+                      .name = aml_str("a23456789-123456789-bcde"),
+                      .port = 8787},
+                 got;
+    uint8_t buf[AML_WANTED_MAX], again[AML_WANTED_MAX];
+    aml_activity_t list[AML_ACTIVITY_RECORDS];
+    unsigned count;
+    aml_str_t iss;
+    size_t n, i;
+
+    (void) state;
+
+    /* the longest name there is */
+    n = aml_wanted_encode(&w, buf);
+    assert_int_equal(n, AML_WANTED_MAX);
+    for (i = 0; i <= n; i++) {
+        assert_int_equal(aml_wanted_decode((aml_str_t){(char *) buf, i}, &got),
+                         i == n ? AML_RECORD_OK : AML_RECORD_TRUNCATED);
+    }
+    assert_memory_equal(&got.principal, &w.principal, sizeof(w.principal));
+    assert_true(aml_str_eq(got.name, w.name));
+    assert_int_equal(got.port, 8787);
+    assert_int_equal(aml_wanted_encode(&got, again), n);
+    assert_memory_equal(again, buf, n);
+
+    /* none is taken for another */
+    assert_int_equal(
+        aml_activity_decode((aml_str_t){(char *) buf, n}, list, &count),
+        AML_RECORD_VERSION);
+    assert_int_equal(aml_missing_key_decode((aml_str_t){(char *) buf, n}, &iss),
+                     AML_RECORD_VERSION);
+    buf[0] = 2;
+    assert_int_equal(aml_wanted_decode((aml_str_t){(char *) buf, n}, &got),
+                     AML_RECORD_VERSION);
+
+    /* what names no application */
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        w.name = aml_str_of(names[i]);
+        assert_int_equal(aml_wanted_encode(&w, buf), 0);
+    }
+    w.name = aml_str("lab");
+    w.port = 0;
+    assert_int_equal(aml_wanted_encode(&w, buf), 0);
+    w.port = 80;
+    n = aml_wanted_encode(&w, buf);
+    assert_true(n > 0);
+    buf[2] = 0;
+    assert_int_equal(aml_wanted_decode((aml_str_t){(char *) buf, n}, &got),
+                     AML_RECORD_INVALID);
+    buf[2] = 80;
+    buf[n - 1] = '.';
+    assert_int_equal(aml_wanted_decode((aml_str_t){(char *) buf, n}, &got),
+                     AML_RECORD_INVALID);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),       cmocka_unit_test(test_full),
         cmocka_unit_test(test_age),         cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_missing_key),
+        cmocka_unit_test(test_missing_key), cmocka_unit_test(test_wanted),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

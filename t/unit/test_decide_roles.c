@@ -83,6 +83,43 @@ applications(void **state)
 }
 
 
+/* Without an address the port's own state says what there is. */
+static void
+on_demand(void **state)
+{
+    static const struct {
+        aml_instance_state_t state;
+        aml_reason_t reason;
+    } t[] = {
+        {AML_INSTANCE_STOPPED, AML_REASON_APPLICATION_NOT_STARTED},
+        {AML_INSTANCE_STARTING, AML_REASON_APPLICATION_STARTING},
+        {AML_INSTANCE_FAILED, AML_REASON_APPLICATION_FAILED},
+        {AML_INSTANCE_RUNNING, AML_REASON_REGISTRY_UNAVAILABLE},
+        {AML_INSTANCE_UNKNOWN, AML_REASON_REGISTRY_UNAVAILABLE},
+        {AML_INSTANCE_DELETING, AML_REASON_REGISTRY_UNAVAILABLE},
+    };
+    const aml_identity_t creator = identity(&alice), other = identity(&bob);
+    const aml_identity_t nobody = {.credential = AML_CREDENTIAL_NONE};
+    env_t *e = *state;
+    size_t i;
+
+    put_route(e, "demand", 0, AML_INSTANCE_RUNNING);
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        put_demand(e, "demand", 8787, t[i].state);
+        assert_int_equal(application(e, &creator, "demand", 8787), t[i].reason);
+        assert_int_equal(application(e, &other, "demand", 8787),
+                         AML_REASON_NOT_CREATOR);
+        assert_int_equal(application(e, &nobody, "demand", 8787),
+                         AML_REASON_SIGN_IN_REQUIRED);
+        assert_int_equal(application(e, &creator, "demand", 8080),
+                         AML_REASON_PORT_NOT_OPEN);
+    }
+
+    put_route(e, "demand", 8787, AML_INSTANCE_RUNNING);
+    assert_int_equal(application(e, &creator, "demand", 8787), AML_REASON_OK);
+}
+
+
 /* A record that lies under another port's key. */
 static void
 misplaced_routes(void **state)
@@ -234,6 +271,7 @@ main(void)
         T(applications),
         T(actions),
         T(misplaced_routes),
+        T(on_demand),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
