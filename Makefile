@@ -51,7 +51,7 @@ $(OUT)/obj/%.o: %.c
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # What the assembler takes in with .incbin.
-$(OUT)/obj/auth/assets.o: auth/style.css auth/studio.js
+$(OUT)/obj/auth/assets.o: auth/style.css auth/studio.js auth/start.js
 
 $(OUT)/libaml.a: $(CORE_O)
 	@rm -f $@

@@ -24,6 +24,7 @@
 
 ASSET(style, "auth/style.css");
 ASSET(studio, "auth/studio.js");
+ASSET(start, "auth/start.js");
 
 
 aml_str_t
@@ -37,4 +38,11 @@ aml_str_t
 amld_asset_studio(void)
 {
     return (aml_str_t){amld_asset_studio_text, (size_t) amld_asset_studio_size};
+}
+
+
+aml_str_t
+amld_asset_start(void)
+{
+    return (aml_str_t){amld_asset_start_text, (size_t) amld_asset_start_size};
 }

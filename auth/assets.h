@@ -9,5 +9,6 @@
 
 aml_str_t amld_asset_style(void);  /* auth/style.css */
 aml_str_t amld_asset_studio(void); /* auth/studio.js */
+aml_str_t amld_asset_start(void);  /* auth/start.js */
 
 #endif /* AMLD_ASSETS_H */

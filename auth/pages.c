@@ -156,6 +156,20 @@ amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
 
 
 void
+amld_page_begin_again(amld_html_t *html, amld_site_t site, const char *title,
+                      const char *script)
+{
+    page_head(html, site, title);
+    amld_html(html,
+              "<script src=\"%s\" defer></script>\n"
+              "<noscript><meta http-equiv=\"refresh\" content=\"2\">"
+              "</noscript>\n"
+              "</head>\n<body>\n",
+              script);
+}
+
+
+void
 amld_page_begin_leading(amld_html_t *html, amld_site_t site, const char *title,
                         const char *url)
 {

@@ -37,6 +37,9 @@ typedef enum {
  */
 void amld_page_begin(amld_html_t *html, amld_site_t site, const char *title,
                      const char *script);
+/* The same; without script the browser asks for it again in two seconds. */
+void amld_page_begin_again(amld_html_t *html, amld_site_t site,
+                           const char *title, const char *script);
 /* The same for a page that the browser leaves for `url` by itself. */
 void amld_page_begin_leading(amld_html_t *html, amld_site_t site,
                              const char *title, const char *url);

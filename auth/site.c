@@ -102,10 +102,19 @@ void
 amld_site_say(amld_t *d, const amld_request_t *request,
               amld_response_t *response, aml_reason_t reason)
 {
+    amld_site_say_at(d, request, response, AMLD_SITE_STUDIO, reason);
+}
+
+
+void
+amld_site_say_at(amld_t *d, const amld_request_t *request,
+                 amld_response_t *response, amld_site_t site,
+                 aml_reason_t reason)
+{
     const aml_reason_info_t *info = aml_reason_info(reason);
 
     if (amld_site_is_page(request)) {
-        amld_site_refuse(d, response, AMLD_SITE_STUDIO, reason);
+        amld_site_refuse(d, response, site, reason);
         return;
     }
 
@@ -169,10 +178,8 @@ amld_site_studio(amld_t *d, const amld_request_t *request,
 
 /* ---- who ---- */
 
-/* A token speaks for itself: no page can send one that it does not have.  And
- * who has neither, a program maybe, is told that first. */
-static int
-site_foreign(const amld_request_t *request)
+int
+amld_site_foreign(const amld_request_t *request)
 {
     int browser = amld_request_header(request, "Origin") != NULL ||
                   amld_request_header(request, "Sec-Fetch-Site") != NULL;
@@ -194,7 +201,7 @@ amld_site_person(amld_t *d, const amld_request_t *request,
     } else if (request->by_personal) {
         reason = AML_REASON_TOKEN_SCOPE;
 
-    } else if (site_foreign(request)) {
+    } else if (amld_site_foreign(request)) {
         reason = AML_REASON_CROSS_ORIGIN;
 
     } else if (!request->identified || (session && !request->by_session)) {
@@ -215,6 +222,22 @@ amld_site_person(amld_t *d, const amld_request_t *request,
 }
 
 
+void
+amld_site_identity(const amld_request_t *request, aml_identity_t *who)
+{
+    memset(who, 0, sizeof(*who));
+    who->credential = !request->identified   ? AML_CREDENTIAL_NONE
+                      : request->by_session  ? AML_CREDENTIAL_SESSION
+                      : request->by_personal ? AML_CREDENTIAL_PERSONAL
+                                             : AML_CREDENTIAL_TOKEN;
+    who->principal = request->principal;
+    who->in_sign_in = request->in_sign_in;
+    who->sign_in = request->sign_in;
+    memcpy(who->session, request->session, sizeof(who->session));
+    who->groups_unknown = who->credential == AML_CREDENTIAL_TOKEN;
+}
+
+
 aml_reason_t
 amld_site_may(amld_t *d, const amld_request_t *request, const char *action)
 {
@@ -229,16 +252,7 @@ amld_site_may(amld_t *d, const amld_request_t *request, const char *action)
     }
     memcpy(a.action, action, a.action_len);
 
-    memset(&who, 0, sizeof(who));
-    who.credential = !request->identified   ? AML_CREDENTIAL_NONE
-                     : request->by_session  ? AML_CREDENTIAL_SESSION
-                     : request->by_personal ? AML_CREDENTIAL_PERSONAL
-                                            : AML_CREDENTIAL_TOKEN;
-    who.principal = request->principal;
-    who.in_sign_in = request->in_sign_in;
-    who.sign_in = request->sign_in;
-    memcpy(who.session, request->session, sizeof(who.session));
-    who.groups_unknown = who.credential == AML_CREDENTIAL_TOKEN;
+    amld_site_identity(request, &who);
 
     if (aml_registry_read(d->registry, &txn) != AML_REGISTRY_OK) {
         return AML_REASON_REGISTRY_UNAVAILABLE;

@@ -30,9 +30,13 @@ void amld_site_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
 void amld_site_refuse_to(amld_t *d, amld_response_t *response, amld_site_t site,
                          aml_reason_t reason, const char *again);
 
-/* As a page at the studio, or as JSON for a program. */
+/* As a page, at the studio where nothing else is said, or as JSON for a
+ * program. */
 void amld_site_say(amld_t *d, const amld_request_t *request,
                    amld_response_t *response, aml_reason_t reason);
+void amld_site_say_at(amld_t *d, const amld_request_t *request,
+                      amld_response_t *response, amld_site_t site,
+                      aml_reason_t reason);
 
 /* try_later: in so many seconds. */
 void amld_site_later(amld_t *d, const amld_request_t *request,
@@ -57,6 +61,14 @@ int amld_site_studio(amld_t *d, const amld_request_t *request,
  */
 int amld_site_person(amld_t *d, const amld_request_t *request,
                      amld_response_t *response, int session, const char *to);
+
+/* Does a page of another origin ask?  A token speaks for itself: no page can
+ * send one that it does not have.  And who has neither, a program maybe, is
+ * told that first. */
+int amld_site_foreign(const amld_request_t *request);
+
+/* Who asks, as the gateway says, for decide.h. */
+void amld_site_identity(const amld_request_t *request, aml_identity_t *who);
 
 /*
  * May who asks do `action`, "Microsoft.AmlGateway/…", at "/"?  OK, or why not.

@@ -22,6 +22,7 @@
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 #include "computes/listener.h"
+#include "computes/on_demand.h"
 
 #define ACTIVITY_LEAST 1024        /* places of the table, a power of two */
 #define ACTIVITY_MOST (1u << 21)   /* 100 MB */
@@ -194,13 +195,35 @@ missing_key(amld_activity_t *a, aml_str_t iss)
 }
 
 
+/* What has failed is not begun again by a program that goes on asking. */
+static void
+wanted(amld_activity_t *a, const aml_wanted_t *w)
+{
+    aml_registry_rc_t rc;
+
+    rc = amld_on_demand_ask(a->amld, w->name, w->port, &w->principal, 0);
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_DEBUG, "%.*s: port %u is not started: %s",
+                 (int) w->name.n, w->name.p, w->port,
+                 aml_registry_strerror(rc));
+    }
+}
+
+
 static void
 hear(amld_activity_t *a, const uint8_t *datagram, size_t n)
 {
     aml_activity_t list[AML_ACTIVITY_RECORDS];
     int64_t now = (int64_t) time(NULL);
     unsigned i, count;
+    aml_wanted_t w;
     aml_str_t iss;
+
+    if (aml_wanted_decode((aml_str_t){(const char *) datagram, n}, &w) ==
+        AML_RECORD_OK) {
+        wanted(a, &w);
+        return;
+    }
 
     if (aml_missing_key_decode((aml_str_t){(const char *) datagram, n}, &iss) ==
         AML_RECORD_OK) {

@@ -34,6 +34,7 @@
 #include "computes/compute_index.h"
 #include "computes/housekeeping.h"
 #include "computes/http.h"
+#include "computes/on_demand_api.h"
 #include "computes/shim.h"
 #include "computes/supervisor.h"
 
@@ -91,10 +92,9 @@ static int
 run_serve(amld_t *d)
 {
     static const amld_http_route_t *const tables[] = {
-        amld_sign_in_routes, amld_session_routes,
-        amld_token_routes,   amld_device_routes,
-        amld_oidc_routes,    amld_arm_routes,
-        amld_role_routes,    NULL};
+        amld_sign_in_routes, amld_session_routes,   amld_token_routes,
+        amld_device_routes,  amld_oidc_routes,      amld_arm_routes,
+        amld_role_routes,    amld_on_demand_routes, NULL};
     static const amld_http_route_t *const slow[] = {
         amld_password_routes, amld_oidc_slow_routes, NULL};
     amld_housekeeping_t *housekeeping;

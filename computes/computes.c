@@ -12,6 +12,7 @@
 #include "auth/assignments.h"
 #include "computes/compute_index.h"
 #include "computes/files.h"
+#include "computes/on_demand.h"
 #include "upstreams/host.h"
 
 #define COMPUTE_FAMILY "compute/"
@@ -37,6 +38,9 @@ compute_put_json(aml_registry_txn_t *txn, const amld_key_t *key,
 static aml_registry_rc_t
 compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
                    const json_t *doc);
+static aml_instance_state_t
+compute_application(const amld_config_t *c, const json_t *doc,
+                    const aml_application_t *a);
 static aml_registry_rc_t
 compute_put_route(aml_registry_txn_t *txn, const char *lower,
                   const aml_route_t *route);
@@ -161,6 +165,12 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
     char low[AML_INSTANCE_NAME_MAX + 1];
     amld_key_t name = {.n = 0};
     aml_registry_rc_t rc;
+
+    /* What was started on demand ends with the instance, and is on demand
+     * again. */
+    if (compute_head(doc) != AML_INSTANCE_RUNNING) {
+        (void) json_object_del(doc, "onDemand");
+    }
 
     rc = amld_compute_index_add(txn, key, doc);
     if (rc == AML_REGISTRY_OK) {
@@ -636,7 +646,7 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
     aml_route_t route;
     compute_keys_t kept;
     aml_registry_rc_t rc;
-    amld_command_id_t command;
+    aml_instance_state_t state;
     const aml_application_t *a;
 
     name = amld_compute_str(doc, "name");
@@ -665,14 +675,14 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
     kept.keys[0].n = aml_key_route(kept.keys[0].p, aml_str_of(low), 0);
     route.compute = aml_str("");
 
-    for (i = 0;
-         route.state == AML_INSTANCE_RUNNING && aml_applications[i] != NULL;
+    state = route.state;
+
+    for (i = 0; state == AML_INSTANCE_RUNNING && aml_applications[i] != NULL;
          i++) {
         a = aml_applications[i];
 
-        /* Also while it is being started again: "does not answer" is then
-         * truer than "nothing listens on this port". */
-        if (amld_compute_command(doc, a->name, &command) != 0) {
+        route.state = compute_application(c, doc, a);
+        if (route.state == AML_INSTANCE_UNKNOWN) {
             continue;
         }
 
@@ -683,7 +693,8 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
         }
 
         route.port = (uint16_t) a->port;
-        route.address = aml_str_of(address);
+        route.address =
+            aml_str_of(route.state == AML_INSTANCE_RUNNING ? address : "");
 
         rc = compute_put_route(txn, low, &route);
         if (rc != AML_REGISTRY_OK) {
@@ -698,6 +709,31 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
     }
 
     return compute_drop_routes(txn, low, &kept);
+}
+
+
+/* UNKNOWN: there is no such application. */
+static aml_instance_state_t
+compute_application(const amld_config_t *c, const json_t *doc,
+                    const aml_application_t *a)
+{
+    amld_demand_t demand;
+    amld_command_id_t command;
+
+    if (a->on_demand) {
+        demand = amld_on_demand_state(doc, a);
+        if (demand != AMLD_DEMAND_RUNNING) {
+            return amld_compute_program(c, a) != NULL
+                       ? amld_on_demand_route(demand)
+                       : AML_INSTANCE_UNKNOWN;
+        }
+    }
+
+    /* Also while it is being started again: "does not answer" is then truer
+     * than "nothing listens on this port". */
+    return amld_compute_command(doc, a->name, &command) == 0
+               ? AML_INSTANCE_RUNNING
+               : AML_INSTANCE_UNKNOWN;
 }
 
 

@@ -24,7 +24,8 @@
  *   begun (commands are those of the start under way, not of the one before),
  *   commands {<application>: {pid, started, boot}},
  *   step {name, pid, started, boot, began (ms since 1970), timeout (s)}: of a
- *   start that has not come to its applications, see step.h.
+ *   start that has not come to its applications, see step.h,
+ *   onDemand {<application>: {state, time, message}}, see on_demand.h.
  */
 
 #ifndef AMLD_COMPUTES_H
