@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "computes/files.h"
 #include "computes/logfile.h"
+#include "computes/private_files.h"
 #include "computes/step.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
@@ -25,8 +27,11 @@ static void
 instance_say(amld_instance_t *i, const char *log, const char *format,
              va_list args) __attribute__((format(printf, 3, 0)));
 static void instance_failure(amld_instance_t *i, const char *text);
-static amld_app_t *
-instance_app(amld_instance_t *i, const aml_application_t *application);
+static int
+instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
+               char *err, size_t size);
+static const char *
+instance_account(const amld_engine_instance_t *e, char user[256]);
 static void instance_probed(void *data, int ok);
 
 
@@ -131,6 +136,11 @@ amld_instance_free(amld_instance_t *i)
         close(i->step.hold);
     }
 
+    /* also of those that are counted no more */
+    for (k = 0; k < AMLD_INSTANCE_APPS; k++) {
+        free(i->apps[k].demand.failure);
+    }
+
     free(i->runtime);
     free(i->directory);
     free(i->creator);
@@ -138,6 +148,36 @@ amld_instance_free(amld_instance_t *i)
     free(i->subnet);
     free(i->failure);
     free(i);
+}
+
+
+amld_app_t *
+amld_instance_app(amld_instance_t *i, const aml_application_t *application)
+{
+    size_t k;
+    amld_app_t *app;
+
+    for (k = 0; k < i->app_count; k++) {
+        if (i->apps[k].application == application) {
+            return &i->apps[k];
+        }
+    }
+
+    if (i->app_count == AMLD_INSTANCE_APPS) {
+        return NULL;
+    }
+
+    app = &i->apps[i->app_count++];
+
+    free(app->demand.failure);
+    memset(app, 0, sizeof(*app));
+    app->instance = i;
+    app->application = application;
+    app->hold = -1;
+    app->watch = -1;
+    app->again_at = AMLD_NEVER;
+
+    return app;
 }
 
 
@@ -159,7 +199,7 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
 
     for (k = 0, n = 0; aml_applications[k] != NULL; k++) {
         if (amld_compute_command(doc, aml_applications[k]->name, &id) != 0 ||
-            (app = instance_app(i, aml_applications[k])) == NULL) {
+            (app = amld_instance_app(i, aml_applications[k])) == NULL) {
             continue;
         }
 
@@ -228,7 +268,7 @@ amld_instance_exec(amld_instance_t *i)
             continue;
         }
 
-        app = instance_app(i, aml_applications[k]);
+        app = amld_instance_app(i, aml_applications[k]);
         if (app == NULL) {
             snprintf(err, sizeof(err), "more than %d applications",
                      AMLD_INSTANCE_APPS);
@@ -254,7 +294,7 @@ failed:
 int
 amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
 {
-    char socket[PATH_MAX], origin[512], room[INSTANCE_ROOM];
+    char socket[PATH_MAX], origin[512], room[INSTANCE_ROOM], user[256];
     const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
     amld_command_t command;
     amld_instance_t *i;
@@ -281,6 +321,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     vars.folder = i->directory;
     vars.runtime = i->runtime;
     vars.origin = origin;
+    vars.user = instance_account(&e, user);
     vars.as_root = geteuid() == 0;
 
     if (vars.program == NULL) {
@@ -293,6 +334,10 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
                  "%s: the command line is too long; it helps to choose a "
                  "shorter state directory than %s",
                  app->application->name, c->state);
+        return -1;
+    }
+
+    if (instance_files(app, &vars, err, size) != 0) {
         return -1;
     }
 
@@ -643,25 +688,45 @@ instance_failure(amld_instance_t *i, const char *text)
 }
 
 
-static amld_app_t *
-instance_app(amld_instance_t *i, const aml_application_t *application)
+/* What it needs in the private directory. */
+static int
+instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
+               char *err, size_t size)
 {
-    amld_app_t *app;
+    char room[INSTANCE_ROOM];
+    aml_application_file_t files[AML_APPLICATION_FILES];
 
-    if (i->app_count == AMLD_INSTANCE_APPS) {
+    if (app->application->files == NULL) {
+        return 0;
+    }
+
+    if (app->application->files(vars, files, room, sizeof(room)) != 0) {
+        snprintf(err, size, "%s: names are too long", app->application->name);
+        return -1;
+    }
+
+    return amld_private_files(app->instance->runtime, files, err, size);
+}
+
+
+/* The account that its commands run as; NULL where it has no name. */
+static const char *
+instance_account(const amld_engine_instance_t *e, char user[256])
+{
+    char buf[4096];
+    struct passwd pw, *found;
+
+    if (e->account != NULL) {
+        return e->account;
+    }
+
+    if (getpwuid_r(geteuid(), &pw, buf, sizeof(buf), &found) != 0 ||
+        found == NULL ||
+        (size_t) snprintf(user, 256, "%s", found->pw_name) >= 256) {
         return NULL;
     }
 
-    app = &i->apps[i->app_count++];
-
-    memset(app, 0, sizeof(*app));
-    app->instance = i;
-    app->application = application;
-    app->hold = -1;
-    app->watch = -1;
-    app->again_at = AMLD_NEVER;
-
-    return app;
+    return user;
 }
 
 

@@ -44,8 +44,15 @@ typedef struct {
     int64_t probe_at;    /* next one */
     int64_t ready_by;    /* no answer until then: it has failed */
     int64_t up_since;
-    int64_t again_at; /* start it again then; AMLD_NEVER */
-    unsigned crashes; /* in a row */
+    int64_t again_at;          /* start it again then; AMLD_NEVER */
+    unsigned crashes;          /* in a row */
+    struct {                   /* of one on demand, see on_demand_run.h */
+        unsigned answered : 1; /* since it was asked for */
+        unsigned told : 1;     /* the document has that it answers */
+        unsigned late : 1;     /* is being ended: did not answer in time */
+        unsigned dirty : 1;    /* the document has something else */
+        char *failure;         /* NULL: it has not failed */
+    } demand;
 } amld_app_t;
 
 /* The step that runs, or ran last; see step.h. */
@@ -113,6 +120,11 @@ void amld_instance_free(amld_instance_t *i); /* stops nothing */
 
 /* Takes over the commands of the document; how many of them run. */
 size_t amld_instance_adopt(amld_instance_t *i, const json_t *doc);
+
+/* The application's place among i->apps, a new one where it has none; NULL
+ * when there is no more. */
+amld_app_t *
+amld_instance_app(amld_instance_t *i, const aml_application_t *application);
 
 /* As the engine sees it; good as long as `i`. */
 void amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e);

@@ -7,6 +7,8 @@
 #include "upstreams/application.h"
 #include "upstreams/peer.h"
 
+#define PATHS_USER "01234567890123456789012345678901" /* as long as they get   \
+                                                       */
 #define PATHS_RUNTIME "/i/00000000" /* as amld_compute_runtime() makes them */
 
 static int paths_fit(const amld_config_t *c, size_t state);
@@ -58,6 +60,7 @@ paths_fit(const amld_config_t *c, size_t state)
     vars.directory = "/x";
     vars.folder = "/x";
     vars.origin = "https://x";
+    vars.user = PATHS_USER;
     vars.runtime = runtime;
     vars.socket = socket;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "computes/instance.h"
+#include "computes/on_demand_run.h"
 #include "computes/record.h"
 #include "computes/step.h"
 
@@ -57,6 +58,11 @@ amld_reconcile(amld_instance_t *i)
 
     state = amld_compute_state(doc);
     begun = json_is_true(json_object_get(doc, "begun"));
+
+    if (state == AMLD_STATE_RUNNING && i->phase == AMLD_PHASE_UP) {
+        amld_on_demand_look(i, doc);
+    }
+
     json_decref(doc);
 
     switch (state) {
@@ -124,6 +130,8 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
                 }
             }
             amld_log(AMLD_LOG_INFO, "%s: still runs", i->name);
+            amld_on_demand_adopt(i, doc);
+            amld_on_demand_look(i, doc);
             return 0;
         }
 
@@ -563,7 +571,10 @@ tick_up(amld_instance_t *i, int64_t now)
     for (k = 0; k < i->app_count && i->phase == AMLD_PHASE_UP; k++) {
         app = &i->apps[k];
 
-        if (amld_instance_ended(app)) {
+        if (app->application->on_demand) {
+            amld_on_demand_tick(app, now);
+
+        } else if (amld_instance_ended(app)) {
             tick_crash(app, now, "ended");
 
         } else if (app->running && !app->ready && now >= app->ready_by) {

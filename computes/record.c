@@ -330,6 +330,10 @@ change_set_commands(amld_instance_t *i, json_t *doc)
     }
 
     for (k = 0; k < i->app_count; k++) {
+        /* One on demand that has none, see on_demand_run.h. */
+        if (i->apps[k].id.pid == 0) {
+            continue;
+        }
         if (amld_compute_set_command(doc, i->apps[k].application->name,
                                      &i->apps[k].id) != 0) {
             return AMLD_RECORD_FAILED;

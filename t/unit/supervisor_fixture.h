@@ -38,12 +38,16 @@ typedef struct {
     char share[96];
     char program[PATH_MAX];
     amld_workspace_t workspace;
-    amld_application_config_t application;
+    amld_application_config_t application[2];
     amld_config_t config;
     amld_key_t key;
     int wake;
     pid_t amld;
 } world_t;
+
+
+/* Jupyter, and RStudio where it is 2. */
+static size_t world_applications = 1;
 
 
 /* ---- the stand-in application ---- */
@@ -67,6 +71,7 @@ static int
 stand_in(int argc, char **argv)
 {
     char path[PATH_MAX], what[32] = "", request[4096];
+    const char *sock;
     int fd, c;
     FILE *f;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -76,8 +81,15 @@ stand_in(int argc, char **argv)
                       busy[] = "HTTP/1.1 503 Not Yet\r\nContent-Length: 0\r\n"
                                "Connection: close\r\n\r\n";
 
-    snprintf(path, sizeof(path), "%s/behaviour",
-             option(argc, argv, "--ServerApp.root_dir="));
+    /* It is started where its user's folder is. */
+    if (option(argc, argv, "--www-socket=")[0] != '\0') {
+        sock = "--www-socket=";
+        snprintf(path, sizeof(path), "../../behaviour-rstudio");
+    } else {
+        sock = "--ServerApp.sock=";
+        snprintf(path, sizeof(path), "%s/behaviour",
+                 option(argc, argv, "--ServerApp.root_dir="));
+    }
     f = fopen(path, "r");
     if (f != NULL) {
         if (fgets(what, sizeof(what), f) == NULL) {
@@ -102,7 +114,7 @@ stand_in(int argc, char **argv)
 
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s",
-             option(argc, argv, "--ServerApp.sock="));
+             option(argc, argv, sock));
     if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 ||
         listen(fd, 8) != 0) {
         perror(addr.sun_path);
@@ -127,7 +139,7 @@ stand_in(int argc, char **argv)
 
 /* ---- the world ---- */
 
-static void
+static inline void
 behave(world_t *w, const char *what)
 {
     char path[160];
@@ -177,7 +189,7 @@ amld_start(world_t *w)
 }
 
 
-static int
+static inline int
 amld_end(world_t *w, int sig)
 {
     int i, status;
@@ -197,7 +209,7 @@ amld_end(world_t *w, int sig)
 
 
 /* No registry is carried over the fork: each process opens it. */
-static void
+static inline void
 registry_open(world_t *w)
 {
     char path[128];
@@ -238,8 +250,10 @@ setup(void **state)
     w->workspace =
         (amld_workspace_t){(char *) "demo",  (char *) "s", (char *) "rg",
                            (char *) "local", w->share,     (char *) ID};
-    w->application =
+    w->application[0] =
         (amld_application_config_t){(char *) "jupyter", w->program};
+    w->application[1] =
+        (amld_application_config_t){(char *) "rstudio", w->program};
     w->config.state = w->state;
     w->config.apps = (char *) "apps.example.org";
     w->config.apps_port = (char *) "";
@@ -248,8 +262,8 @@ setup(void **state)
     w->config.stop_timeout = 2;
     w->config.workspaces = &w->workspace;
     w->config.workspace_count = 1;
-    w->config.applications = &w->application;
-    w->config.application_count = 1;
+    w->config.applications = w->application;
+    w->config.application_count = world_applications;
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert_int_equal(amld_compute_key(&w->key, &w->workspace, "lab"), 0);
     amld_log_level(getenv("AML_TEST_LOG") != NULL ? AMLD_LOG_INFO
@@ -263,7 +277,7 @@ setup(void **state)
 
 
 /* 1 when something of this world still runs. */
-static int
+static inline int
 left(world_t *w)
 {
     char mark[160];
@@ -396,7 +410,7 @@ operation_each(void *data, aml_str_t key, aml_str_t value)
 }
 
 
-static int
+static inline int
 operation(world_t *w, const char *name, const char *status)
 {
     const char *wanted[3] = {name, status, NULL};
@@ -413,7 +427,7 @@ operation(world_t *w, const char *name, const char *status)
 }
 
 
-static const char *
+static inline const char *
 failure(world_t *w, char text[2048])
 {
     json_t *doc = load(w);
@@ -461,10 +475,10 @@ has_route(world_t *w)
 
 /* Does it answer where its route says? */
 static inline int
-answers(world_t *w)
+port_answers(world_t *w, unsigned port)
 {
     char key[AML_REGISTRY_KEY_MAX + 1], text[64];
-    size_t n = aml_key_route(key, aml_str("lab"), 8888);
+    size_t n = aml_key_route(key, aml_str("lab"), port);
     int fd, rc;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     aml_registry_txn_t *txn;
@@ -475,7 +489,8 @@ answers(world_t *w)
     assert_int_equal(aml_registry_read(w->scratch->registry, &txn),
                      AML_REGISTRY_OK);
     rc = aml_registry_get(txn, key, n, &value) == AML_REGISTRY_OK &&
-         aml_route_decode(value, &route) == AML_RECORD_OK;
+         aml_route_decode(value, &route) == AML_RECORD_OK &&
+         route.address.n > 5;
     if (rc) {
         memcpy(addr.sun_path, route.address.p + 5, route.address.n - 5);
     }
@@ -495,7 +510,14 @@ answers(world_t *w)
 }
 
 
-static int
+static inline int
+answers(world_t *w)
+{
+    return port_answers(w, 8888);
+}
+
+
+static inline int
 quiet(world_t *w)
 {
     int i;

@@ -560,12 +560,23 @@ deep_state_directories(void **state)
         }
     }
 
-    /* a kernel's socket, the longest of all, has to fit */
-    assert_in_range(most, 30, 50);
+    /* a kernel's socket has to fit */
+    assert_int_equal(most, 42);
     deep[most + 1] = '\0';
     assert_int_equal(amld_paths_check(&c, err, sizeof(err)), -1);
     snprintf(deep + 100, 50, "may have %zu", most);
     assert_non_null(strstr(err, deep + 100));
+
+    /* and, where they are configured, those of others */
+    for (n = 0; n < 2; n++) {
+        c.applications = (amld_application_config_t[]){
+            {(char *) (n == 0 ? "rstudio" : "vscode"), (char *) "/x"}};
+        deep[37] = '\0';
+        assert_int_equal(amld_paths_check(&c, err, sizeof(err)), 0);
+        deep[37] = 'd';
+        deep[38] = '\0';
+        assert_int_equal(amld_paths_check(&c, err, sizeof(err)), -1);
+    }
 
     /* no application, no sockets */
     c.application_count = 0;
