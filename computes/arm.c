@@ -13,6 +13,10 @@
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/"          \
     "Microsoft.MachineLearningServices/workspaces/{workspace}"
 
+#define ARM_L                                                                  \
+    "/subscriptions/{subscription}/providers/"                                 \
+    "Microsoft.MachineLearningServices/locations/{location}"
+
 static void arm_workspace_get(amld_t *d, const amld_request_t *request,
                               amld_response_t *response);
 static void
@@ -30,6 +34,14 @@ const amld_http_route_t amld_arm_routes[] = {
     {"POST", ARM_W "/computes/{compute}/stop", amld_arm_stop},
     {"POST", ARM_W "/computes/{compute}/restart", amld_arm_restart},
     {"POST", ARM_W "/computes/{compute}/listNodes", amld_arm_list_nodes},
+    {"POST", ARM_W "/computes/{compute}/updateIdleShutdownSetting",
+     amld_arm_update_idle},
+    {"POST", ARM_W "/computes/{compute}/updateSchedules",
+     amld_arm_update_schedules},
+    {"GET", ARM_L "/vmSizes", amld_arm_sizes},
+    {"GET", ARM_L "/usages", amld_arm_usages},
+    {"GET", ARM_L "/quotas", amld_arm_quotas},
+    {"POST", ARM_L "/updateQuotas", amld_arm_update_quotas},
     {NULL, NULL, NULL},
 };
 

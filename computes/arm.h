@@ -71,7 +71,8 @@ void amld_arm_base(const amld_arm_t *arm, char *base, size_t size);
 int amld_arm_since(const amld_arm_t *arm, const char *date);
 
 
-/* ---- arm_list.c, arm_put.c, arm_lifecycle.c: handlers ---- */
+/* ---- handlers: arm_list.c, arm_put.c, arm_lifecycle.c, arm_change.c,
+ *      arm_location.c ---- */
 
 void amld_arm_list(amld_t *d, const amld_request_t *request,
                    amld_response_t *response);
@@ -85,6 +86,18 @@ void amld_arm_stop(amld_t *d, const amld_request_t *request,
                    amld_response_t *response);
 void amld_arm_restart(amld_t *d, const amld_request_t *request,
                       amld_response_t *response);
+void amld_arm_update_idle(amld_t *d, const amld_request_t *request,
+                          amld_response_t *response);
+void amld_arm_update_schedules(amld_t *d, const amld_request_t *request,
+                               amld_response_t *response);
+void amld_arm_usages(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+void amld_arm_quotas(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+void amld_arm_update_quotas(amld_t *d, const amld_request_t *request,
+                            amld_response_t *response);
+void amld_arm_sizes(amld_t *d, const amld_request_t *request,
+                    amld_response_t *response);
 void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
                          amld_response_t *response);
 

@@ -177,6 +177,24 @@ set_state(server_t *s, const char *name, amld_state_t to)
 }
 
 
+/* And what it does once everything has ended. */
+static inline void
+gone(server_t *s, const char *name)
+{
+    json_t *doc;
+    amld_key_t key;
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(amld_compute_key(&key, &workspace, name), 0);
+    assert_int_equal(aml_registry_write(s->amld.registry, &txn),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_load(txn, &key, &doc), AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_remove(txn, &key, doc), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    json_decref(doc);
+}
+
+
 /* A principal that amld knows. */
 static inline void
 known(server_t *s, const char *principal, const char *name, uint32_t flags)
