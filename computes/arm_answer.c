@@ -44,8 +44,8 @@ amld_arm_compute(const amld_config_t *c, const json_t *doc)
         "provisioningState", arm_provisioning(doc), "createdOn",
         amld_compute_str(doc, "createdOn"), "modifiedOn",
         amld_compute_str(doc, "modifiedOn"), "provisioningErrors",
-        amld_compute_state(doc) == AMLD_STATE_CREATE_FAILED ? arm_errors(doc)
-                                                            : json_array(),
+        amld_state_is_not_created(amld_compute_state(doc)) ? arm_errors(doc)
+                                                           : json_array(),
         "isAttachedCompute", 0, "disableLocalAuth", 1, "properties",
         arm_instance(c, doc));
 
@@ -105,6 +105,7 @@ arm_provisioning(const json_t *doc)
         return "Creating";
 
     case AMLD_STATE_CREATE_FAILED:
+    case AMLD_STATE_SETUP_FAILED:
         return "Failed";
 
     case AMLD_STATE_DELETING:

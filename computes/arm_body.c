@@ -210,7 +210,7 @@ amld_arm_put_differs(const amld_arm_put_t *put, const json_t *doc)
 
     /* one that could not be created may be tried with others */
     if (put->scripts != NULL &&
-        amld_compute_state(doc) != AMLD_STATE_CREATE_FAILED &&
+        !amld_state_is_not_created(amld_compute_state(doc)) &&
         !json_equal(put->scripts, json_object_get(have, "setupScripts"))) {
         return "setupScripts";
     }

@@ -269,7 +269,7 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
 
     state = amld_compute_state(arm->doc);
 
-    if (state == AMLD_STATE_CREATE_FAILED) {
+    if (amld_state_is_not_created(state)) {
         if (amld_arm_operation_begin(arm, "Create", AMLD_STATE_CREATING) != 0) {
             return;
         }

@@ -175,7 +175,7 @@ amld_command_result(const char *runtime, const char *name)
 
     snprintf(path, sizeof(path), "%s/%s.status", runtime, name);
 
-    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1) {
         return errno == ENOENT ? AMLD_COMMAND_NOT_BEGUN
                                : AMLD_COMMAND_NO_RESULT;

@@ -53,6 +53,7 @@ static aml_instance_state_t compute_head(const json_t *doc);
 static const compute_state_t compute_states[AMLD_STATE_COUNT] = {
     [AMLD_STATE_CREATING] = {"Creating", AML_INSTANCE_CREATING},
     [AMLD_STATE_CREATE_FAILED] = {"CreateFailed", AML_INSTANCE_FAILED},
+    [AMLD_STATE_SETUP_FAILED] = {"SetupFailed", AML_INSTANCE_FAILED},
     [AMLD_STATE_STARTING] = {"Starting", AML_INSTANCE_STARTING},
     [AMLD_STATE_RUNNING] = {"Running", AML_INSTANCE_RUNNING},
     [AMLD_STATE_RESTARTING] = {"Restarting", AML_INSTANCE_RESTARTING},
@@ -67,6 +68,14 @@ const char *
 amld_state_name(amld_state_t state)
 {
     return compute_states[state].name;
+}
+
+
+int
+amld_state_is_not_created(amld_state_t state)
+{
+    return state == AMLD_STATE_CREATE_FAILED ||
+           state == AMLD_STATE_SETUP_FAILED;
 }
 
 

@@ -22,6 +22,7 @@
  *   runtime (name of the private directory), generation,
  *   operation (id of the one under way, or absent),
  *   begun (commands are those of the start under way, not of the one before),
+ *   created (its creation script has succeeded),
  *   commands {<application>: {pid, started, boot}},
  *   step {name, pid, started, boot, began (ms since 1970), timeout (s)}: of a
  *   start that has not come to its applications, see step.h,
@@ -42,6 +43,7 @@
 typedef enum {
     AMLD_STATE_CREATING = 0,
     AMLD_STATE_CREATE_FAILED,
+    AMLD_STATE_SETUP_FAILED, /* the same, by a script of the creator's */
     AMLD_STATE_STARTING,
     AMLD_STATE_RUNNING,
     AMLD_STATE_RESTARTING,
@@ -53,6 +55,9 @@ typedef enum {
 } amld_state_t;
 
 const char *amld_state_name(amld_state_t state); /* ARM's, static */
+
+/* 1 when it was never created, and may be again: CreateFailed, SetupFailed. */
+int amld_state_is_not_created(amld_state_t state);
 
 typedef struct {
     size_t n;

@@ -232,6 +232,8 @@ amld_instance_begin(amld_instance_t *i)
     amld_instance_engine(i, &e);
 
     i->failed = 0;
+    i->setup_failed = 0;
+    i->created = 0;
     i->app_count = 0;
 
     if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||

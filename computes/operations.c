@@ -56,6 +56,11 @@ amld_operation_begin(aml_registry_txn_t *txn, const amld_key_t *compute,
         return rc;
     }
 
+    /* What is created anew runs its creation script again. */
+    if (strcmp(name, "Create") == 0) {
+        (void) json_object_del(doc, "created");
+    }
+
     if (amld_compute_set_str(doc, "operation", id) != 0 ||
         json_object_set_new(doc, "begun", json_false()) != 0 ||
         json_object_set_new(doc, "lastOperation",

@@ -488,10 +488,8 @@ tick_preparing(amld_instance_t *i, int64_t now)
     if (i->step.running) {
         if (!amld_step_ended(i)) {
             if (now >= i->step.by) {
-                amld_instance_fail(i, amld_step_name(i->step.kind), 1,
-                                   "%s did not end within %u seconds.",
-                                   amld_step_title(i->step.kind),
-                                   i->step.timeout);
+                amld_step_fail(i, AMLD_STEP_LATE);
+                amld_instance_stop(i, 1);
             }
             return 0;
         }
@@ -499,6 +497,7 @@ tick_preparing(amld_instance_t *i, int64_t now)
         result = amld_step_result(i);
 
         if (result == 0) {
+            i->created |= i->step.kind == AMLD_STEP_CREATION;
             i->next_step++;
         } else if (result != AMLD_COMMAND_NOT_BEGUN || !i->step.adopted) {
             amld_step_fail(i, result);

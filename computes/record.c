@@ -112,7 +112,8 @@ amld_change_step(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
     }
 
     /* Those of the start before have ended. */
-    if (json_object_set_new(doc, "commands", json_object()) != 0 ||
+    if ((i->created && json_object_set_new(doc, "created", json_true()) != 0) ||
+        json_object_set_new(doc, "commands", json_object()) != 0 ||
         json_object_set_new(doc, "begun", json_true()) != 0 ||
         amld_step_record(i, doc) != 0) {
         return AMLD_RECORD_FAILED;
@@ -133,7 +134,8 @@ amld_change_begun(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
 
     (void) json_object_del(doc, "step");
 
-    if (amld_compute_generation(txn, &generation) != AML_REGISTRY_OK ||
+    if ((i->created && json_object_set_new(doc, "created", json_true()) != 0) ||
+        amld_compute_generation(txn, &generation) != AML_REGISTRY_OK ||
         json_object_set_new(doc, "generation",
                             json_integer((json_int_t) generation)) != 0 ||
         json_object_set_new(doc, "begun", json_true()) != 0) {
@@ -196,6 +198,10 @@ amld_change_failed(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
     case AMLD_STATE_CREATING:
         code = "ComputeInstanceCreateFailed";
         next = AMLD_STATE_CREATE_FAILED;
+        if (i->setup_failed) {
+            code = "ComputeInstanceSetupFailed";
+            next = AMLD_STATE_SETUP_FAILED;
+        }
         break;
 
     case AMLD_STATE_STARTING:

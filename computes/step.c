@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "computes/setup_script.h"
+
 #define STEP_ROOM 16384 /* for a command's strings */
 
 typedef struct {
@@ -14,6 +16,10 @@ typedef struct {
 
 static int
 step_engine(amld_instance_t *i, amld_step_kind_t kind, char *err, size_t size);
+static int step_script(amld_instance_t *i, amld_step_kind_t kind,
+                       const json_t *doc, char *err, size_t size);
+static int step_is_script(amld_step_kind_t kind);
+static int step_watch(const amld_instance_t *i);
 static int64_t step_wall(void);
 
 static const step_t steps[AMLD_STEP_COUNT] = {
@@ -44,8 +50,6 @@ amld_step_exec(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
 {
     int rc;
 
-    (void) doc;
-
     memset(&i->step, 0, sizeof(i->step));
     i->step.kind = kind;
     i->step.hold = -1;
@@ -61,14 +65,14 @@ amld_step_exec(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
         break;
 
     default:
-        rc = 0;
+        rc = step_script(i, kind, doc, err, size);
         break;
     }
 
     if (rc == 1) {
         i->step.running = 1;
         i->step.began = step_wall();
-        i->step.watch = amld_command_watch(&i->step.id);
+        i->step.watch = step_watch(i);
     } else {
         i->step.hold = -1;
     }
@@ -169,7 +173,7 @@ amld_step_adopt(amld_instance_t *i, const json_t *doc)
 
     /* If it has ended, that is seen soon. */
     i->step.running = 1;
-    i->step.watch = amld_command_watch(&i->step.id);
+    i->step.watch = step_watch(i);
 
     return 1;
 }
@@ -178,8 +182,21 @@ amld_step_adopt(amld_instance_t *i, const json_t *doc)
 int
 amld_step_ended(amld_instance_t *i)
 {
-    if (!i->step.running ||
-        amld_command_inspect(&i->step.id) == AMLD_COMMAND_RUNNING) {
+    amld_engine_instance_t e;
+    amld_command_state_t state;
+
+    if (!i->step.running) {
+        return 0;
+    }
+
+    if (step_is_script(i->step.kind)) {
+        amld_instance_engine(i, &e);
+        state = i->supervisor->engine->inspect(i->supervisor->d->config, &e,
+                                               &i->step.id);
+    } else {
+        state = amld_command_inspect(&i->step.id);
+    }
+    if (state == AMLD_COMMAND_RUNNING) {
         return 0;
     }
 
@@ -202,9 +219,14 @@ amld_step_fail(amld_instance_t *i, int result)
     const char *log, *title;
 
     log = amld_step_name(i->step.kind);
+    i->setup_failed = step_is_script(i->step.kind);
     title = amld_step_title(i->step.kind);
 
-    if (result == AMLD_COMMAND_NOT_BEGUN) {
+    if (result == AMLD_STEP_LATE) {
+        amld_instance_failure(i, log, "%s did not end within %u second%s.",
+                              title, i->step.timeout,
+                              i->step.timeout == 1 ? "" : "s");
+    } else if (result == AMLD_COMMAND_NOT_BEGUN) {
         amld_instance_failure(i, NULL, "%s failed: it could not be begun.",
                               title);
     } else if (result == AMLD_COMMAND_NO_RESULT) {
@@ -223,14 +245,70 @@ amld_step_fail(amld_instance_t *i, int result)
 void
 amld_step_stop(amld_instance_t *i, int at_once)
 {
+    amld_engine_instance_t e;
+
     if (i->step.hold != -1) {
         close(i->step.hold);
         i->step.hold = -1;
     }
 
-    if (i->step.running) {
+    if (!i->step.running) {
+        return;
+    }
+
+    if (step_is_script(i->step.kind)) {
+        amld_instance_engine(i, &e);
+        (void) i->supervisor->engine->stop(i->supervisor->d->config, &e,
+                                           &i->step.id, at_once);
+    } else {
         (void) amld_command_stop(&i->step.id, at_once);
     }
+}
+
+
+static int
+step_is_script(amld_step_kind_t kind)
+{
+    return kind == AMLD_STEP_CREATION || kind == AMLD_STEP_STARTUP;
+}
+
+
+static int
+step_watch(const amld_instance_t *i)
+{
+    return step_is_script(i->step.kind)
+               ? i->supervisor->engine->watch(&i->step.id)
+               : amld_command_watch(&i->step.id);
+}
+
+
+static int
+step_script(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
+            char *err, size_t size)
+{
+    int rc;
+    amld_command_t command;
+    amld_setup_script_t script;
+    amld_engine_instance_t e;
+
+    rc = amld_setup_script_of(doc, kind, &script, err, size);
+    if (rc != 1) {
+        return rc;
+    }
+
+    memset(&command, 0, sizeof(command));
+    command.name = amld_step_name(kind);
+    command.argv = script.argv;
+    command.status = 1;
+
+    amld_instance_engine(i, &e);
+    i->step.timeout = script.timeout;
+
+    rc = i->supervisor->engine->exec(i->supervisor->d->config, &e, &command,
+                                     &i->step.id, &i->step.hold, err, size);
+    amld_setup_script_free(&script);
+
+    return rc == 0 ? 1 : -1;
 }
 
 

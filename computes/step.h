@@ -42,7 +42,9 @@ int amld_step_ended(amld_instance_t *i);
 /* Of one that has ended; as amld_command_result(). */
 int amld_step_result(const amld_instance_t *i);
 
-/* Fills i->failure with what `result` means, and the end of the log. */
+/* Fills i->failure with what `result` means, and the end of the log; LATE: it
+ * did not end in time. */
+#define AMLD_STEP_LATE (-3)
 void amld_step_fail(amld_instance_t *i, int result);
 
 /* As the engine's stop. */

@@ -243,7 +243,7 @@ supervisor_settled(const json_t *doc)
 
     state = amld_compute_state(doc);
 
-    return (state == AMLD_STATE_STOPPED || state == AMLD_STATE_CREATE_FAILED ||
+    return (state == AMLD_STATE_STOPPED || amld_state_is_not_created(state) ||
             state == AMLD_STATE_UNUSABLE) &&
            json_object_size(json_object_get(doc, "commands")) == 0 &&
            json_object_get(doc, "step") == NULL;

@@ -1,0 +1,345 @@
+/*
+ * Set-up scripts: how they are read, and run by the supervisor over a real
+ * registry, with the process engine.
+ */
+
+#include "t/unit/supervisor_fixture.h"
+
+#include <openssl/evp.h>
+
+#include "computes/setup_script.h"
+
+
+static void
+splits(void **state)
+{
+    static const struct {
+        const char *text;
+        int n;
+        const char *words[4];
+    } cases[] = {
+        {"", 0, {0}},
+        {"  \t ", 0, {0}},
+        {"one", 1, {"one"}},
+        {" one  two ", 2, {"one", "two"}},
+        {"'a b' \"c d\"", 2, {"a b", "c d"}},
+        {"a'b c'd", 1, {"ab cd"}},
+        {"''", 1, {""}},
+        {"a\\ b \\' \"\\\"\"", 3, {"a b", "'", "\""}},
+        {"'\\'", 1, {"\\"}},
+        {"$HOME `id` ; #", 4, {"$HOME", "`id`", ";", "#"}},
+        {"'open", -1, {0}},
+        {"\"open", -1, {0}},
+        {"1 2 3 4 5", -1, {0}},
+        {"end\\", 1, {"end\\"}},
+    };
+    char text[64];
+    const char *words[4];
+    size_t i;
+    int k;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(text, sizeof(text), "%s", cases[i].text);
+        assert_int_equal(amld_setup_script_split(text, words, 4), cases[i].n);
+        for (k = 0; k < cases[i].n; k++) {
+            assert_string_equal(words[k], cases[i].words[k]);
+        }
+    }
+}
+
+
+static json_t *
+encoded(const char *text)
+{
+    char data[4096];
+    int n = (int) strlen(text);
+
+    assert_true(n < 3000);
+    EVP_EncodeBlock((unsigned char *) data, (const unsigned char *) text, n);
+
+    return json_string(data);
+}
+
+
+static json_t *
+scripts(const char *creation, const char *startup, const char *timeout)
+{
+    json_t *s = json_object();
+
+    if (creation != NULL) {
+        json_object_set_new(s, "creationScript",
+                            json_pack("{s:s, s:o, s:s, s:s}", "scriptSource",
+                                      "inline", "scriptData", encoded(creation),
+                                      "scriptArguments", "'a b' c", "timeout",
+                                      timeout));
+    }
+    if (startup != NULL) {
+        json_object_set_new(s, "startupScript",
+                            json_pack("{s:s, s:o}", "scriptSource", "inline",
+                                      "scriptData", encoded(startup)));
+    }
+
+    return json_pack("{s:{s:o}}", "setupScripts", "scripts", s);
+}
+
+
+static void
+is_read(void **state)
+{
+    json_t *doc = json_pack("{s:s, s:o}", "state", "Creating", "requested",
+                            scripts("echo $1", "exit 0", "PT90S"));
+    amld_setup_script_t s;
+    char err[256];
+
+    (void) state;
+    assert_non_null(doc);
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 1);
+    assert_int_equal(s.timeout, 90);
+    assert_string_equal(s.argv[4], "echo $1");
+    assert_string_equal(s.argv[5], "a b");
+    assert_string_equal(s.argv[6], "c");
+    assert_null(s.argv[7]);
+    amld_setup_script_free(&s);
+
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_STARTUP, &s, err, sizeof(err)), 1);
+    assert_int_equal(s.timeout, AMLD_SCRIPT_SECONDS);
+    assert_null(s.argv[5]);
+    amld_setup_script_free(&s);
+
+    /* once only, and only at creation */
+    json_object_set_new(doc, "created", json_true());
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 0);
+    json_object_del(doc, "created");
+    json_object_set_new(doc, "state", json_string("Starting"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 0);
+
+    /* what nobody but a damaged registry says */
+    json_object_set_new(doc, "requested",
+                        json_pack("{s:{s:{s:{s:s}}}}", "setupScripts",
+                                  "scripts", "startupScript", "scriptData",
+                                  "!"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_STARTUP, &s, err, sizeof(err)), -1);
+    json_object_set_new(doc, "requested",
+                        json_pack("{s:{s:{s:{s:s}}}}", "setupScripts",
+                                  "scripts", "startupScript", "scriptData",
+                                  "YQBi"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_STARTUP, &s, err, sizeof(err)), -1);
+    json_object_set_new(doc, "requested",
+                        json_pack("{s:{s:{s:{s:s,s:s}}}}", "setupScripts",
+                                  "scripts", "startupScript", "scriptData",
+                                  "YWE=", "scriptArguments", "'open"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_STARTUP, &s, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "startupScript"));
+    json_decref(doc);
+}
+
+
+/* ---- run ---- */
+
+/* Asks for it with scripts, while amld is down. */
+static void
+create(world_t *w, const char *creation, const char *startup,
+       const char *timeout)
+{
+    json_t *doc;
+    aml_registry_txn_t *txn;
+
+    (void) amld_end(w, SIGKILL);
+    want(w, "Create", AMLD_STATE_CREATING);
+    doc = load(w);
+    assert_int_equal(json_object_set_new(doc, "requested",
+                                         scripts(creation, startup, timeout)),
+                     0);
+    assert_int_equal(aml_registry_write(w->scratch->registry, &txn),
+                     AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_store(txn, &w->config, &w->key, doc),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    json_decref(doc);
+    amld_again(w);
+}
+
+
+static const char *
+file(world_t *w, const char *name, char text[1024])
+{
+    char path[192];
+    size_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/Users/ann/%s", w->share, name);
+    f = fopen(path, "r");
+    if (f != NULL) {
+        n = fread(text, 1, 1023, f);
+        fclose(f);
+    }
+    text[n] = '\0';
+
+    return text;
+}
+
+
+static void
+at_creation_and_at_start(void **state)
+{
+    world_t *w = *state;
+    char text[1024];
+
+    create(w, "echo \"creation [$1] [$2] $#\" >> trace",
+           "#!/bin/sh -e\necho start $AML_INSTANCE >> trace", "PT1M");
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text),
+                        "creation [a b] [c] 2\nstart lab\n");
+    want(w, "Restart", AMLD_STATE_RESTARTING);
+    becomes(w, AMLD_STATE_RUNNING);
+    want(w, "Stop", AMLD_STATE_STOPPING);
+    becomes(w, AMLD_STATE_STOPPED);
+    want(w, "Start", AMLD_STATE_STARTING);
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text),
+                        "creation [a b] [c] 2\nstart lab\nstart lab\n"
+                        "start lab\n");
+}
+
+
+static void
+creation_fails(void **state)
+{
+    world_t *w = *state;
+    char text[2048];
+
+    create(w, "echo no such package >&2; test -e ok; exit $?", NULL, "PT1M");
+    becomes(w, AMLD_STATE_SETUP_FAILED);
+    assert_non_null(strstr(failure(w, text),
+                           "The creation script failed with exit status 1"));
+    assert_non_null(strstr(text, "no such package"));
+    assert_true(operation(w, "Create", "Failed"));
+    assert_int_equal(left(w), 0);
+
+    /* the same again, when what was missing is there */
+    snprintf(text, 192, "%s/Users/ann/ok", w->share);
+    assert_int_equal(mkdir(text, 0755), 0);
+    want(w, "Create", AMLD_STATE_CREATING);
+    becomes(w, AMLD_STATE_RUNNING);
+}
+
+
+static void
+startup_fails(void **state)
+{
+    world_t *w = *state;
+    char text[2048];
+
+    create(w, NULL, "mkdir once || { echo twice; exit 5; }", "PT1M");
+    becomes(w, AMLD_STATE_RUNNING);
+    want(w, "Restart", AMLD_STATE_RESTARTING);
+    becomes(w, AMLD_STATE_STOPPED);
+    assert_non_null(strstr(failure(w, text),
+                           "The startup script failed with exit status 5"));
+    assert_non_null(strstr(text, "twice"));
+    assert_true(operation(w, "Restart", "Failed"));
+}
+
+
+static void
+takes_too_long(void **state)
+{
+    world_t *w = *state;
+    char text[2048];
+
+    create(w, "echo thinking; sleep 1000", NULL, "PT1S");
+    becomes(w, AMLD_STATE_SETUP_FAILED);
+    assert_non_null(strstr(failure(w, text),
+                           "The creation script did not end within 1 second"));
+    assert_non_null(strstr(text, "thinking"));
+    assert_int_equal(left(w), 0);
+}
+
+
+/* amld is killed while it runs: it is not run twice. */
+static void
+outlives_amld(void **state)
+{
+    world_t *w = *state;
+    char text[1024];
+    int i;
+
+    create(w, "echo creation >> trace; until test -e go; do sleep 0.05; done",
+           "echo start >> trace", "PT1M");
+    for (i = 0; i < 2000 && file(w, "trace", text)[0] == '\0'; i++) {
+        usleep(10000);
+    }
+    (void) amld_end(w, SIGKILL);
+    amld_again(w);
+    assert_int_equal(state_of(w), AMLD_STATE_CREATING);
+    (void) amld_end(w, SIGKILL);
+    snprintf(text, 192, "%s/Users/ann/go", w->share);
+    assert_int_equal(mkdir(text, 0755), 0);
+    assert_true(quiet(w));
+    amld_again(w);
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text), "creation\nstart\n");
+}
+
+
+/* The creation script was run; what came after it begins anew. */
+static void
+not_twice(void **state)
+{
+    world_t *w = *state;
+    char text[1024];
+    int i;
+
+    behave(w, "hang");
+    create(w, "echo creation >> trace", "echo start >> trace", "PT1M");
+    for (i = 0; i < 2000 && strstr(file(w, "trace", text), "start") == NULL;
+         i++) {
+        usleep(10000);
+    }
+    while (shim(w) == 0) {
+        usleep(10000);
+    }
+    (void) amld_end(w, SIGKILL);
+    kill(shim(w), SIGKILL);
+    behave(w, "");
+    amld_again(w);
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text), "creation\nstart\nstart\n");
+}
+
+
+int
+main(int argc, char **argv)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(splits),
+        cmocka_unit_test(is_read),
+        TEST(at_creation_and_at_start),
+        TEST(creation_fails),
+        TEST(startup_fails),
+        TEST(takes_too_long),
+        TEST(outlives_amld),
+        TEST(not_twice),
+    };
+
+    if (argc > 1 && strcmp(argv[1], "shim") == 0) {
+        return amld_shim_main(argc - 1, argv + 1);
+    }
+    if (argc > 1) {
+        return stand_in(argc, argv);
+    }
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+
+    return cmocka_run_group_tests_name("setup_script", tests, NULL, NULL);
+}
