@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "auth/sign_in.h"
+#include "computes/computes.h"
+#include "upstreams/application.h"
 
 
 /* ---- putting a page together ---- */
@@ -421,8 +423,39 @@ amld_page_state(aml_instance_state_t state)
 }
 
 
+/* Buttons of applications that are started when they are asked for. */
 static void
-page_instance(amld_html_t *html, const amld_page_instance_t *i)
+page_on_demand(const amld_t *d, amld_html_t *html,
+               const amld_page_instance_t *i)
+{
+    const aml_application_t *a;
+    char host[512];
+    size_t k, n;
+
+    n = strcspn(i->host, ".");
+
+    for (k = 0; aml_applications[k] != NULL; k++) {
+        a = aml_applications[k];
+
+        if (!a->on_demand || amld_compute_program(d->config, a) == NULL ||
+            (size_t) snprintf(host, sizeof(host), "%.*s-%u%s", (int) n, i->host,
+                              a->port, i->host + n) >= sizeof(host)) {
+            continue;
+        }
+
+        amld_html(html,
+                  "<form method=\"post\" action=\"/auth/open\">\n"
+                  "<input type=\"hidden\" name=\"host\" value=\"%s\">\n"
+                  "<button aria-label=\"%s on %s\">%s</button>\n"
+                  "</form>\n",
+                  host, a->links[0].display_name, i->name,
+                  a->links[0].display_name);
+    }
+}
+
+
+static void
+page_instance(const amld_t *d, amld_html_t *html, const amld_page_instance_t *i)
 {
     const char *state = amld_page_state(i->state);
     int running = i->state == AML_INSTANCE_RUNNING;
@@ -438,10 +471,11 @@ page_instance(amld_html_t *html, const amld_page_instance_t *i)
               "<a class=\"button main\" href=\"https://%s/lab\" "
               "aria-label=\"JupyterLab on %s\">JupyterLab</a>\n"
               "<a class=\"button\" href=\"https://%s/tree\" "
-              "aria-label=\"Jupyter on %s\">Jupyter</a>\n"
-              "</span>\n",
+              "aria-label=\"Jupyter on %s\">Jupyter</a>\n",
               i->host, i->name, i->host, i->name);
+    page_on_demand(d, html, i);
     amld_html(html,
+              "</span>\n"
               "<span class=\"actions\">\n"
               "<button data-action=\"start\" aria-label=\"Start %s\" hidden>"
               "Start</button>\n"
@@ -473,7 +507,7 @@ amld_page_studio(const amld_t *d, amld_response_t *response, const char *person,
     } else {
         amld_html(&html, "<ul class=\"instances\">\n");
         for (i = 0; i < n; i++) {
-            page_instance(&html, &list[i]);
+            page_instance(d, &html, &list[i]);
         }
         amld_html(&html, "</ul>\n"
                          "<noscript><p class=\"soft\">Starting and stopping "

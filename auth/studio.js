@@ -11,7 +11,7 @@
     row.dataset.state = state;
     row.querySelector('.state').textContent = state;
     row.querySelector('.links').hidden = state !== 'Running';
-    for (const button of row.querySelectorAll('button')) {
+    for (const button of row.querySelectorAll('[data-action]')) {
       const from = button.dataset.action === 'start' ? 'Stopped' : 'Running';
       button.hidden = state !== from;
       button.disabled = false;
@@ -73,7 +73,7 @@
 
   for (const row of rows) {
     show(row, row.dataset.state);
-    for (const button of row.querySelectorAll('button')) {
+    for (const button of row.querySelectorAll('[data-action]')) {
       button.addEventListener('click', () => act(row, button));
     }
   }

@@ -12,8 +12,10 @@
 static ngx_int_t ngx_http_aml_header_filter(ngx_http_request_t *r);
 static void ngx_http_aml_filter(ngx_table_elt_t *h, ngx_uint_t embeddable);
 static ngx_uint_t ngx_http_aml_own_cookie(ngx_str_t *value);
+static ngx_uint_t ngx_http_aml_is_location(ngx_table_elt_t *h);
 static ngx_int_t
-ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a);
+ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a,
+                      ngx_str_t *value);
 static ngx_uint_t
 ngx_http_aml_own_host(ngx_http_request_t *r, const aml_application_t *a,
                       ngx_str_t *authority, ngx_uint_t secure);
@@ -58,13 +60,14 @@ ngx_http_aml_header_filter(ngx_http_request_t *r)
 
         for (i = 0; i < part->nelts; i++) {
             ngx_http_aml_filter(&h[i], ascf->ancestors.len != 0);
-        }
-    }
 
-    if (ctx->application != NULL && ctx->application->own_location &&
-        r->headers_out.location != NULL &&
-        ngx_http_aml_location(r, ctx->application) != NGX_OK) {
-        return NGX_ERROR;
+            if (ctx->application != NULL && ctx->application->own_location &&
+                ngx_http_aml_is_location(&h[i]) &&
+                ngx_http_aml_location(r, ctx->application, &h[i].value) !=
+                    NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
     }
 
     if (ngx_http_aml_is_document(r) &&
@@ -146,15 +149,24 @@ ngx_http_aml_own_cookie(ngx_str_t *value)
 }
 
 
+static ngx_uint_t
+ngx_http_aml_is_location(ngx_table_elt_t *h)
+{
+    return h->hash != 0 && h->key.len == sizeof("Location") - 1 &&
+           ngx_strncasecmp(h->key.data, (u_char *) "Location",
+                           sizeof("Location") - 1) == 0;
+}
+
+
 /* A redirect to itself, as it calls itself, leads to where it is for people. */
 static ngx_int_t
-ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a)
+ngx_http_aml_location(ngx_http_request_t *r, const aml_application_t *a,
+                      ngx_str_t *value)
 {
     size_t n;
     u_char *p, *last;
-    ngx_str_t *value, authority, path, url;
+    ngx_str_t authority, path, url;
 
-    value = &r->headers_out.location->value;
     p = value->data;
     last = p + value->len;
 
