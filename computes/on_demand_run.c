@@ -156,7 +156,7 @@ demand_exec(amld_app_t *app, int64_t now)
 static void
 demand_ended(amld_app_t *app, int64_t now)
 {
-    const char *name = app->application->name;
+    const char *name = app->application->links[0].display_name;
 
     app->id.pid = 0;
 
@@ -183,7 +183,7 @@ demand_ended(amld_app_t *app, int64_t now)
 static void
 demand_again(amld_app_t *app, int64_t now)
 {
-    const char *name = app->application->name;
+    const char *name = app->application->links[0].display_name;
 
     if (now - app->up_since >= AMLD_CRASH_FORGIVEN) {
         app->crashes = 0;

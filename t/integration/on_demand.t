@@ -258,7 +258,7 @@ subtest 'one that fails' => sub {
     my $page = data_of($tx);
     is $page->{'data-demand'}, 'Failed', 'the page says so';
     my $why = $page->at('[role=alert]')->text;
-    like $why, qr/rstudio ended before it was ready/, 'and why';
+    like $why, qr/RStudio ended before it was ready/, 'and why';
     like $why, qr/line 3 of what went wrong\n.*<b>R<\/b> is not here/,
         'with the end of its log, as text';
     unlike $tx->res->body, qr/<b>R/, 'and as nothing else';
