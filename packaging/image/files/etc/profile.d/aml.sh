@@ -1,0 +1,5 @@
+# A login shell's `python` is the notebooks'.
+case :$PATH: in
+*:/opt/aml/bin:*) ;;
+*) PATH=/opt/aml/bin:$PATH ;;
+esac
