@@ -35,6 +35,7 @@
 #include "computes/housekeeping.h"
 #include "computes/http.h"
 #include "computes/on_demand_api.h"
+#include "computes/podman.h"
 #include "computes/shim.h"
 #include "computes/supervisor.h"
 
@@ -226,6 +227,9 @@ main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
         return amld_shim_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "engine-podman") == 0) {
+        return amld_podman_step_main(argc - 1, argv + 1);
     }
 
     /* "+": options behind a command are the command's */

@@ -544,9 +544,9 @@ int
 amld_compute_socket(const amld_config_t *c, const json_t *doc,
                     const char *application, char *path, size_t size)
 {
-    return (size_t) snprintf(path, size, "%s/i/%s/%s.sock", c->state,
+    return (size_t) snprintf(path, size, "%s/i/%s%s/%s.sock", c->state,
                              amld_compute_str(doc, "runtime"),
-                             application) < size
+                             amld_engine_sockets(c), application) < size
                ? 0
                : -1;
 }

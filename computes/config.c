@@ -22,6 +22,7 @@
 #include "computes/config_computes.h"
 #include "computes/config_issuer.h"
 #include "computes/config_pam.h"
+#include "computes/config_podman.h"
 #include "computes/config_read.h"
 #include "computes/config_text.h"
 #include "computes/config_value.h"
@@ -78,6 +79,7 @@ static cfg_opt_t config_options[] = {
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_BOOL("local_sign_in", cfg_true, CFGF_NONE),
     CFG_SEC("pam", amld_config_pam_options, CFGF_NODEFAULT),
+    CFG_SEC("podman", amld_config_podman_options, CFGF_NONE),
     CFG_SEC("issuer", amld_config_issuer_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END()};
@@ -308,6 +310,7 @@ static void
 config_application(amld_config_reader_t *r, cfg_t *section, amld_config_t *c)
 {
     amld_application_config_t *a = &c->applications[c->application_count++];
+    const amld_engine_t *engine;
     struct stat st;
 
     a->name = amld_config_copy(r, cfg_title(section));
@@ -317,7 +320,9 @@ config_application(amld_config_reader_t *r, cfg_t *section, amld_config_t *c)
     }
 
     a->program = amld_config_path(r, section, "program");
-    if (a->program == NULL) {
+    engine = c->engine != NULL ? amld_engine_find(c->engine) : NULL;
+    if (a->program == NULL || (engine != NULL && engine->inside != NULL)) {
+        /* the latter is a path inside, where it is not known what there is */
         return;
     }
 
@@ -372,6 +377,10 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     if (cfg_size(cfg, "pam") > 0) {
         c->pam = amld_config_pam(r, cfg_getsec(cfg, "pam"));
     }
+
+    c->podman = amld_config_podman(r, cfg_getsec(cfg, "podman"),
+                                   c->engine != NULL &&
+                                       strcmp(c->engine, "podman") == 0);
 
     c->local_sign_in = cfg_getbool(cfg, "local_sign_in");
 }
@@ -476,6 +485,14 @@ config_watch(cfg_t *cfg)
                                          "pam|service",
                                          "pam|directory",
                                          "pam|allowed_groups",
+                                         "podman|program",
+                                         "podman|runtime",
+                                         "podman|image",
+                                         "podman|uid_base",
+                                         "podman|pids",
+                                         "podman|gpu",
+                                         "podman|host_ports",
+                                         "podman|timeout",
                                          "size|family",
                                          "size|cores",
                                          "size|memory",
@@ -600,6 +617,7 @@ amld_config_free(amld_config_t *c)
     free(c->workspaces);
     free(c->applications);
     amld_config_pam_free(c->pam);
+    amld_config_podman_free(c->podman);
     free(c->issuers);
     free(c->file);
     free(c->registry);

@@ -71,6 +71,19 @@ typedef struct {
     size_t group_count;
 } amld_pam_config_t;
 
+/* The engine podman; see docs/engines.md. */
+typedef struct {
+    char *program;        /* podman */
+    char *runtime;        /* OCI runtime: "auto", "runc", "crun" or a path */
+    char *image;          /* of new instances */
+    char *gpu;            /* kind of CDI devices */
+    unsigned uid_base;    /* the first of people's ranges */
+    unsigned pids;        /* the most of an instance */
+    unsigned timeout;     /* seconds of one call of podman */
+    unsigned *host_ports; /* TCP, of the machine, open to instances */
+    size_t host_port_count;
+} amld_podman_config_t;
+
 /* Of the catalogue; see sizes.h. */
 #define AMLD_SIZE_NAME 64 /* characters of a name, and of a family's */
 
@@ -123,6 +136,7 @@ typedef struct {
     size_t application_count;
     int local_sign_in;      /* local accounts may sign in */
     amld_pam_config_t *pam; /* or NULL */
+    amld_podman_config_t *podman;
     amld_issuer_config_t *issuers;
     size_t issuer_count;
     amld_size_t *sizes; /* none: those built in, see sizes.h */

@@ -4,10 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
+extern const amld_engine_t amld_engine_podman;
 extern const amld_engine_t amld_engine_process;
 
 static const amld_engine_t *const engines[] = {
     &amld_engine_process,
+    &amld_engine_podman,
     NULL,
 };
 

@@ -11,6 +11,7 @@
 #ifndef AMLD_ENGINE_H
 #define AMLD_ENGINE_H
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,7 +32,19 @@ typedef struct {
     unsigned cores;           /* 0 where nothing was said */
     unsigned long memory_mb;  /* likewise */
     unsigned gpus;
+    unsigned range; /* its creator's number, where the engine has ranges */
 } amld_engine_instance_t;
+
+/* How what an instance has is called inside of it. */
+typedef struct {
+    char share[PATH_MAX];
+    char directory[PATH_MAX];
+    char runtime[PATH_MAX]; /* settings, and "run" */
+    char kept[PATH_MAX];    /* that directory, outside */
+    char sockets[PATH_MAX]; /* where applications make theirs */
+    const char *user;       /* that commands run as; NULL: ask the machine */
+    int as_root;            /* commands run as uid 0 */
+} amld_engine_inside_t;
 
 typedef struct {
     const char *name; /* of its log: runtime/<name>.log */
@@ -42,16 +55,18 @@ typedef struct {
 
 /*
  * What is run to an end for an instance, see step.h.  An engine has PREPARE,
- * before anything is exec'd in the instance, and CLEAR, when all of that has
- * ended: at a stop, a deletion, a restart and after a start that failed.
- * Either may be run again after it was killed half-way, and CLEAR also where
- * nothing is left.  The others are people's scripts.
+ * before anything is exec'd in the instance; CLEAR, when all of that has ended:
+ * at a stop, a restart and after a start that failed; and REMOVE in its place
+ * when the instance is deleted, also where CLEAR has been run.  Each may be run
+ * again after it was killed half-way, and these two also where nothing is left.
+ * The others are people's scripts.
  */
 typedef enum {
     AMLD_STEP_PREPARE = 0,
     AMLD_STEP_CREATION,
     AMLD_STEP_STARTUP,
     AMLD_STEP_CLEAR,
+    AMLD_STEP_REMOVE,
     AMLD_STEP_COUNT
 } amld_step_kind_t;
 
@@ -60,6 +75,12 @@ typedef enum {
 typedef struct {
     const char *name;
     const char *isolation; /* one sentence for logs and people */
+    const char *sockets;   /* their place in the private directory: "", "/s" */
+    int ranges;            /* each creator needs a number, see ranges.h */
+
+    /* NULL: all is called inside what it is called outside. */
+    void (*inside)(const amld_config_t *c, const amld_engine_instance_t *i,
+                   amld_engine_inside_t *inside);
 
     int (*create)(const amld_config_t *c, const amld_engine_instance_t *i,
                   char *err, size_t size);
@@ -102,6 +123,12 @@ typedef struct {
 
 /* NULL when there is none of that name. */
 const amld_engine_t *amld_engine_find(const char *name);
+
+/* Of the configuration; what an engine has no function for is answered, too. */
+const char *amld_engine_sockets(const amld_config_t *c);
+void amld_engine_inside(const amld_engine_t *engine, const amld_config_t *c,
+                        const amld_engine_instance_t *i,
+                        amld_engine_inside_t *inside);
 
 /* Lets a command run that exec holds back, and closes `hold`; 0, or -1 when it
  * is gone already. */

@@ -13,12 +13,14 @@
 #include "computes/files.h"
 #include "computes/logfile.h"
 #include "computes/private_files.h"
+#include "computes/ranges.h"
 #include "computes/step.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
 #define INSTANCE_TAIL 12    /* lines of a log */
 #define INSTANCE_FAILURE 2048
 
+static int instance_socket(const amld_app_t *app, char *path, size_t size);
 static int instance_path(char **path, const char *directory, const char *name);
 static int instance_copy(char **copy, const char *text);
 static int instance_strings(amld_instance_t *i, const json_t *doc,
@@ -29,7 +31,7 @@ instance_say(amld_instance_t *i, const char *log, const char *format,
 static void instance_failure(amld_instance_t *i, const char *text);
 static int
 instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
-               char *err, size_t size);
+               const char *kept, char *err, size_t size);
 static const char *
 instance_account(const amld_engine_instance_t *e, char user[256]);
 static void instance_probed(void *data, int ok);
@@ -49,6 +51,7 @@ amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e)
     e->cores = i->cores;
     e->memory_mb = i->memory_mb;
     e->gpus = i->gpus;
+    e->range = i->range;
 }
 
 
@@ -229,12 +232,20 @@ amld_instance_begin(amld_instance_t *i)
     amld_engine_instance_t e;
 
     c = i->supervisor->d->config;
-    amld_instance_engine(i, &e);
 
     i->failed = 0;
     i->setup_failed = 0;
     i->created = 0;
     i->app_count = 0;
+
+    if (i->supervisor->engine->ranges && i->range == 0 &&
+        amld_range_assign(i->supervisor->d->registry, i->creator, &i->range,
+                          err, sizeof(err)) != 0) {
+        instance_failure(i, err);
+        return -1;
+    }
+
+    amld_instance_engine(i, &e);
 
     if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||
         i->supervisor->engine->start(c, &e, err, sizeof(err)) != 0) {
@@ -297,19 +308,23 @@ int
 amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
 {
     char socket[PATH_MAX], origin[512], room[INSTANCE_ROOM], user[256];
+    char seen[2 * PATH_MAX]; /* the socket, inside */
     const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
     amld_command_t command;
     amld_instance_t *i;
     const amld_config_t *c;
     amld_engine_instance_t e;
+    amld_engine_inside_t inside;
     aml_application_vars_t vars;
 
     i = app->instance;
     c = i->supervisor->d->config;
     amld_instance_engine(i, &e);
+    amld_engine_inside(i->supervisor->engine, c, &e, &inside);
+    snprintf(seen, sizeof(seen), "%s/%s.sock", inside.sockets,
+             app->application->name);
 
-    if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", i->runtime,
-                          app->application->name) >= sizeof(socket) ||
+    if (instance_socket(app, socket, sizeof(socket)) != 0 ||
         amld_compute_origin(c, i->name, app->application->port, origin,
                             sizeof(origin)) != 0) {
         snprintf(err, size, "%s: names are too long", app->application->name);
@@ -318,13 +333,13 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
 
     memset(&vars, 0, sizeof(vars));
     vars.program = amld_compute_program(c, app->application);
-    vars.socket = socket;
-    vars.directory = i->share;
-    vars.folder = i->directory;
-    vars.runtime = i->runtime;
+    vars.socket = seen;
+    vars.directory = inside.share;
+    vars.folder = inside.directory;
+    vars.runtime = inside.runtime;
     vars.origin = origin;
-    vars.user = instance_account(&e, user);
-    vars.as_root = geteuid() == 0;
+    vars.user = inside.user != NULL ? inside.user : instance_account(&e, user);
+    vars.as_root = inside.as_root;
 
     if (vars.program == NULL) {
         snprintf(err, size, "%s is configured no more", app->application->name);
@@ -339,7 +354,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
         return -1;
     }
 
-    if (instance_files(app, &vars, err, size) != 0) {
+    if (instance_files(app, &vars, inside.kept, err, size) != 0) {
         return -1;
     }
 
@@ -594,13 +609,26 @@ amld_instance_probe(amld_app_t *app, int64_t now)
     i = app->instance;
     app->probe_at = now + AMLD_PROBE_PAUSE;
 
-    if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", i->runtime,
-                          app->application->name) < sizeof(socket) &&
+    if (instance_socket(app, socket, sizeof(socket)) == 0 &&
         access(socket, F_OK) == 0) {
         app->probe =
             amld_probe_new(i->supervisor->probes, socket,
                            app->application->ready_path, instance_probed, app);
     }
+}
+
+
+/* As the gateway connects to it. */
+static int
+instance_socket(const amld_app_t *app, char *path, size_t size)
+{
+    const amld_instance_t *i = app->instance;
+
+    return (size_t) snprintf(path, size, "%s%s/%s.sock", i->runtime,
+                             amld_engine_sockets(i->supervisor->d->config),
+                             app->application->name) < size
+               ? 0
+               : -1;
 }
 
 
@@ -693,7 +721,7 @@ instance_failure(amld_instance_t *i, const char *text)
 /* What it needs in the private directory. */
 static int
 instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
-               char *err, size_t size)
+               const char *kept, char *err, size_t size)
 {
     char room[INSTANCE_ROOM];
     aml_application_file_t files[AML_APPLICATION_FILES];
@@ -707,7 +735,7 @@ instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
         return -1;
     }
 
-    return amld_private_files(app->instance->runtime, files, err, size);
+    return amld_private_files(kept, files, err, size);
 }
 
 

@@ -105,7 +105,8 @@ typedef struct amld_instance {
 
     amld_step_t step;
     amld_step_kind_t next_step; /* of a start; CLEAR: the applications */
-    int cleared;                /* CLEAR has run since */
+    int cleared;                /* the step that has run since, or 0 */
+    unsigned range;             /* of its creator; 0: not known yet */
     unsigned clear_tries;       /* that failed */
 
     size_t app_count;

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "computes/engine.h"
 #include "upstreams/application.h"
 #include "upstreams/peer.h"
 
-#define PATHS_USER "01234567890123456789012345678901" /* as long as they get   \
-                                                       */
+#define PATHS_USER                                                             \
+    "01234567890123456789012345678901" /* as long as they get                  \
+                                        */
 #define PATHS_RUNTIME "/i/00000000" /* as amld_compute_runtime() makes them */
 
 static int paths_fit(const amld_config_t *c, size_t state);
@@ -42,12 +44,18 @@ static int
 paths_fit(const amld_config_t *c, size_t state)
 {
     char runtime[PATH_MAX], socket[PATH_MAX], room[16384];
+    char seen[PATH_MAX + 128];
     size_t i, k;
     const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
     aml_application_vars_t vars;
     const aml_application_t *a;
+    amld_engine_inside_t inside;
+    amld_engine_instance_t e;
+    const amld_engine_t *engine;
 
-    if (state + 64 > sizeof(runtime)) {
+    engine = amld_engine_find(c->engine != NULL ? c->engine : "process");
+
+    if (engine == NULL || state + 64 > sizeof(runtime)) {
         return 0;
     }
 
@@ -55,14 +63,20 @@ paths_fit(const amld_config_t *c, size_t state)
     runtime[0] = '/';
     strcpy(runtime + state, PATHS_RUNTIME);
 
+    memset(&e, 0, sizeof(e));
+    e.runtime = runtime;
+    e.share = "/x";
+    e.directory = "/x";
+    amld_engine_inside(engine, c, &e, &inside);
+
     memset(&vars, 0, sizeof(vars));
     vars.program = "/x";
     vars.directory = "/x";
     vars.folder = "/x";
     vars.origin = "https://x";
-    vars.user = PATHS_USER;
-    vars.runtime = runtime;
-    vars.socket = socket;
+    vars.user = inside.user != NULL ? inside.user : PATHS_USER;
+    vars.runtime = inside.runtime;
+    vars.socket = seen;
 
     for (i = 0; aml_applications[i] != NULL; i++) {
         a = aml_applications[i];
@@ -76,7 +90,9 @@ paths_fit(const amld_config_t *c, size_t state)
             continue;
         }
 
-        if ((size_t) snprintf(socket, sizeof(socket), "%s/%s.sock", runtime,
+        snprintf(seen, sizeof(seen), "%s/%s.sock", inside.sockets, a->name);
+        if ((size_t) snprintf(socket, sizeof(socket), "%s%s/%s.sock", runtime,
+                              amld_engine_sockets(c),
                               a->name) > AML_PEER_PATH_MAX ||
             a->command(&vars, argv, envp, room, sizeof(room)) != 0) {
             return 0;

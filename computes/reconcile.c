@@ -17,7 +17,7 @@ static int reconcile_idle(amld_instance_t *i, amld_state_t state);
 static int reconcile_start(amld_instance_t *i);
 static int reconcile_go_on(amld_instance_t *i);
 static int reconcile_applications(amld_instance_t *i);
-static int reconcile_clear(amld_instance_t *i);
+static int reconcile_clear(amld_instance_t *i, amld_step_kind_t kind);
 static int reconcile_settle_failure(amld_instance_t *i);
 static int reconcile_step_failed(amld_instance_t *i, int result);
 static void reconcile_lost_commit(amld_instance_t *i);
@@ -269,7 +269,13 @@ reconcile_idle(amld_instance_t *i, amld_state_t state)
     /* A start begins by making anew whatever there is. */
     if (!i->cleared && (i->failed || (!amld_record_is_starting(state) &&
                                       state != AMLD_STATE_RUNNING))) {
-        return reconcile_clear(i);
+        return reconcile_clear(i, state == AMLD_STATE_DELETING
+                                      ? AMLD_STEP_REMOVE
+                                      : AMLD_STEP_CLEAR);
+    }
+    if (state == AMLD_STATE_DELETING && !i->failed &&
+        i->cleared != (int) AMLD_STEP_REMOVE) {
+        return reconcile_clear(i, AMLD_STEP_REMOVE);
     }
 
     switch (state) {
@@ -324,7 +330,7 @@ reconcile_start(amld_instance_t *i)
     if (amld_instance_begin(i) != 0) {
         amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
                  i->failure != NULL ? i->failure : "no memory");
-        return reconcile_clear(i);
+        return reconcile_clear(i, AMLD_STEP_CLEAR);
     }
 
     i->phase = AMLD_PHASE_PREPARING;
@@ -415,12 +421,12 @@ reconcile_lost_commit(amld_instance_t *i)
 
 /* All has ended; what the engine has to do then. */
 static int
-reconcile_clear(amld_instance_t *i)
+reconcile_clear(amld_instance_t *i, amld_step_kind_t kind)
 {
     int rc;
     char err[1024];
 
-    rc = amld_step_exec(i, AMLD_STEP_CLEAR, NULL, err, sizeof(err));
+    rc = amld_step_exec(i, kind, NULL, err, sizeof(err));
 
     if (rc == 1) {
         amld_step_release(i);
@@ -436,7 +442,7 @@ reconcile_clear(amld_instance_t *i)
         return reconcile_step_failed(i, AMLD_COMMAND_NO_RESULT);
     }
 
-    i->cleared = 1;
+    i->cleared = (int) i->step.kind;
 
     return amld_reconcile(i);
 }
@@ -457,7 +463,7 @@ reconcile_step_failed(amld_instance_t *i, int result)
     }
 
     i->phase = AMLD_PHASE_IDLE;
-    i->cleared = 1;
+    i->cleared = (int) i->step.kind;
 
     return amld_reconcile(i);
 }
@@ -663,7 +669,7 @@ tick_stopping(amld_instance_t *i, int64_t now)
     if (amld_instance_running(i) == 0) {
         i->kill_at = AMLD_NEVER;
         i->app_count = 0;
-        return reconcile_clear(i);
+        return reconcile_clear(i, AMLD_STEP_CLEAR);
     }
 
     if (now >= i->kill_at) {
@@ -682,7 +688,7 @@ tick_clearing(amld_instance_t *i, int64_t now)
     int result;
 
     if (!i->step.running) {
-        return now >= i->step.by ? reconcile_clear(i) : 0;
+        return now >= i->step.by ? reconcile_clear(i, i->step.kind) : 0;
     }
 
     if (!amld_step_ended(i)) {
@@ -701,7 +707,7 @@ tick_clearing(amld_instance_t *i, int64_t now)
     }
 
     i->phase = AMLD_PHASE_IDLE;
-    i->cleared = 1;
+    i->cleared = (int) i->step.kind;
 
     return amld_reconcile(i);
 }

@@ -27,6 +27,7 @@ static const step_t steps[AMLD_STEP_COUNT] = {
     [AMLD_STEP_CREATION] = {"creation-script", "The creation script"},
     [AMLD_STEP_STARTUP] = {"startup-script", "The startup script"},
     [AMLD_STEP_CLEAR] = {"clear", "Clearing the instance away"},
+    [AMLD_STEP_REMOVE] = {"remove", "Removing the instance"},
 };
 
 
@@ -61,6 +62,7 @@ amld_step_exec(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
 
     case AMLD_STEP_PREPARE:
     case AMLD_STEP_CLEAR:
+    case AMLD_STEP_REMOVE:
         rc = step_engine(i, kind, err, size);
         break;
 

@@ -57,8 +57,9 @@ vscode_command(const aml_application_vars_t *vars, const char **argv,
     aml_command_line_add(&w, "none");
     aml_command_line_add(&w, "--socket");
     aml_command_line_add(&w, "%s", vars->socket);
+    /* The gateway may be of the directory's group only. */
     aml_command_line_add(&w, "--socket-mode");
-    aml_command_line_add(&w, "600");
+    aml_command_line_add(&w, "660");
     aml_command_line_add(&w, "--disable-telemetry");
     aml_command_line_add(&w, "--disable-update-check");
 

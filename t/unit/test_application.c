@@ -360,7 +360,7 @@ vscode(void **state)
     assert_string_equal(argv[3], "--socket");
     assert_string_equal(argv[4], "/run/aml/i/first-lab/x.sock");
     assert_string_equal(argv[5], "--socket-mode");
-    assert_string_equal(argv[6], "600");
+    assert_string_equal(argv[6], "660");
     assert_true(has(argv, "--disable-telemetry"));
     assert_true(has(argv, "--disable-update-check"));
     assert_false(has(argv, "--bind-addr"));

@@ -578,6 +578,17 @@ deep_state_directories(void **state)
         assert_int_equal(amld_paths_check(&c, err, sizeof(err)), -1);
     }
 
+    /* inside a container the state directory's depth is of no matter */
+    c.engine = (char *) "podman";
+    for (n = 1, most = 0; n < 100; n++) {
+        memset(deep, 'd', n);
+        deep[0] = '/';
+        deep[n] = '\0';
+        most = amld_paths_check(&c, err, sizeof(err)) == 0 ? n : most;
+    }
+    assert_int_equal(most, 99 - strlen("/i/00000000/s/vscode.sock"));
+    c.engine = NULL;
+
     /* no application, no sockets */
     c.application_count = 0;
     assert_int_equal(amld_paths_check(&c, err, sizeof(err)), 0);

@@ -1,6 +1,6 @@
 /*
- * Steps of an engine, run by the supervisor: the process engine with a PREPARE
- * and a CLEAR that are shell scripts, "prepare" and "clear" in the share.
+ * Steps of an engine, run by the supervisor: the process engine with a
+ * PREPARE, a CLEAR and a REMOVE that are shell scripts in the share.
  */
 
 #include "t/unit/supervisor_fixture.h"
@@ -19,12 +19,15 @@ engine_step(const amld_config_t *c, const amld_engine_instance_t *i,
             amld_step_kind_t kind, const char **argv, const char **envp,
             char *room, size_t room_size, char *err, size_t size)
 {
-    const char *name = kind == AMLD_STEP_PREPARE ? "prepare" : "clear";
+    const char *name = kind == AMLD_STEP_PREPARE  ? "prepare"
+                       : kind == AMLD_STEP_REMOVE ? "remove"
+                                                  : "clear";
 
     (void) c;
     (void) envp;
 
-    assert_true(kind == AMLD_STEP_PREPARE || kind == AMLD_STEP_CLEAR);
+    assert_true(kind == AMLD_STEP_PREPARE || kind == AMLD_STEP_CLEAR ||
+                kind == AMLD_STEP_REMOVE);
     assert_string_equal(i->creator, CREATOR);
     assert_string_equal(i->subnet, "net");
     assert_int_equal(i->cores, 4);
@@ -159,7 +162,7 @@ before_and_after(void **state)
     want(w, "Stop", AMLD_STATE_STOPPING);
     becomes(w, AMLD_STATE_STOPPED);
     assert_string_equal(trace(w, text), "prepare\nclear\nagain\nclear\n");
-    script(w, "clear", TRACE("last"), 0755);
+    script(w, "remove", TRACE("last"), 0755);
     want(w, "Delete", AMLD_STATE_DELETING);
     becomes(w, AMLD_STATE_COUNT);
     assert_string_equal(trace(w, text), "prepare\nclear\nagain\nclear\nlast\n");
@@ -254,6 +257,11 @@ clear_fails(void **state)
     assert_true(operation(w, "Delete", "Failed"));
 
     script(w, "clear", "exit 0", 0755);
+    script(w, "remove", "echo it is there still; exit 8", 0755);
+    want(w, "Delete", AMLD_STATE_DELETING);
+    becomes(w, AMLD_STATE_UNUSABLE);
+    assert_non_null(strstr(failure(w, text), "exit status 8"));
+    script(w, "remove", "exit 0", 0755);
     want(w, "Delete", AMLD_STATE_DELETING);
     becomes(w, AMLD_STATE_COUNT);
 }
