@@ -13,8 +13,9 @@ use Time::HiRes ();
 # from ending.
 my %pipes;
 
-# `dir` must be a path that no other test has.
-sub watch ($class, $dir) {
+# `dir` must be a path that no other test has.  `cleanup` is called with it when
+# all has ended, before it is removed.
+sub watch ($class, $dir, $cleanup = undef) {
     pipe my $read, my $write or die "pipe: $!";
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
@@ -26,6 +27,7 @@ sub watch ($class, $dir) {
         open STDERR, '>', '/dev/null';
         sysread $read, my $byte, 1;
         end_all($dir);
+        eval { $cleanup->($dir) } if $cleanup;
         remove_tree($dir) unless $ENV{AML_KEEP};
         POSIX::_exit(0);
     }

@@ -98,7 +98,7 @@ sub prepare ($class, %o) {
         edit_amld   => $o{amld},
         providers   => $o{providers} // [],
     );
-    $self->reaper(AML::Reaper->watch($dir));
+    $self->reaper(AML::Reaper->watch($dir, $o{cleanup}));
     path($dir, $_)->make_path for qw(log nginx share venv/bin);
     symlink "$ROOT/t/lib/stand-in-application", "$dir/venv/bin/jupyter"
         or die "symlink: $!";

@@ -1,0 +1,124 @@
+package AML::Podman;
+
+# What tests of the engine podman need beside AML::Test: amld as root with that
+# engine, nginx's workers as an account of their own, and that nothing of the
+# test's containers, networks, mounts and rules is left, however it ends.
+#
+#     AML::Podman->need;
+#     my $gw = AML::Podman->start(instances => {'first-lab' => 'creator'});
+#     is $gw->inside('first-lab', 'id -u'), '0';
+#
+# AML_IMAGE is the instance image, made by ./dev image.
+
+use Mojo::Base 'AML::Test', -signatures;
+use Digest::SHA qw(sha256_hex);
+use Mojo::File  qw(path);
+use Mojo::JSON  qw(decode_json encode_json);
+use Test::More  ();
+
+use constant IMAGE => $ENV{AML_IMAGE} || 'localhost/aml-instance';
+
+has podman => '/usr/bin/podman';
+has sizes  => sub {
+    {STANDARD_DS3_V2 => {cores => 2, memory => '1g'}}
+};
+has options => sub { {} };    # of the section podman
+
+# Skips the whole test where it can't be; in CI that is a failure.
+sub need ($class) {
+    my $why = $< != 0 ? 'the engine podman needs root'
+        : system('podman image exists ' . IMAGE) ? 'there is no image '
+        . IMAGE . '; ./dev image makes it'
+        : return;
+    die "$why\n" if $ENV{CI};
+    Test::More::plan(skip_all => $why);
+}
+
+sub start ($class, %o) {
+    my $options = delete $o{podman}  // {};
+    my $sizes   = delete $o{sizes}   // $class->new->sizes;
+    my $program = delete $o{program} // '/opt/aml/bin/jupyter';
+    my $edit    = delete $o{amld};
+    my $nginx   = delete $o{nginx};
+    $options = {image => IMAGE, timeout => '60s', %$options};
+
+    my $self = $class->SUPER::start(
+        %o,
+        cleanup => \&cleanup,
+        amld    => sub ($text) {
+            my $section = join '', map {
+                my $value = $options->{$_};
+                $value = qq{"$value"} unless $value =~ /^\{/;
+                "    $_ = $value\n"
+            } sort keys %$options;
+            $text =~ s/engine = "process"/engine = "podman"/;
+            $text =~ s/(gateway_uids = \{) \d+/$1 www-data/;
+            $text =~ s{program = ".*"}{program = "$program"};
+            $text .= qq(\nregistry_group = "www-data"\npodman {\n$section}\n);
+            for my $name (sort keys %$sizes) {
+                my %s = (family => '"standardDSv2Family"', %{$sizes->{$name}});
+                $text .= qq(size "$name" {\n)
+                    . join('', map {"    $_ = $s{$_}\n"} sort keys %s)
+                    . "}\n";
+            }
+            return $edit ? $edit->($text) : $text;
+        },
+        nginx => sub ($text) {
+            $text =~ s/^user root;$/user www-data;/m;
+            return $nginx ? $nginx->($text) : $text;
+        }
+    );
+    return $self;
+}
+
+# In the names of all that is of this gateway, see computes/engine_podman.c.
+sub key_of ($dir) { substr sha256_hex("$dir/state"), 0, 8 }
+sub key ($self) { key_of($self->dir) }
+
+# By the test's end or by its reaper's, when it was killed.
+sub cleanup ($dir) {
+    my $key = key_of($dir);
+    chomp(my @containers = `podman ps -aq --filter label=aml.state=$key`);
+    system('podman', 'rm', '-f', '-t', '0', @containers) if @containers;
+    chomp(my @networks = `podman network ls -q --filter label=aml.state=$key`);
+    system('podman', 'network', 'rm', '-f', @networks) if @networks;
+    system("nft delete table inet aml_$key 2>/dev/null");
+    system('umount', '-l', $_) for map { (split ' ')[1] } grep {m( \Q$dir\E/)}
+        split /\n/, path('/proc/mounts')->slurp;
+}
+
+# The private directory of an instance.
+sub private ($self, $name) {
+    for my $file (glob $self->dir . '/state/i/*/podman.json') {
+        return path($file)->dirname
+            if decode_json(path($file)->slurp)->{name} eq lc $name;
+    }
+    return;
+}
+
+sub spec ($self, $name) {
+    my $dir = $self->private($name) or return;
+    return decode_json($dir->child('podman.json')->slurp);
+}
+
+# What runs: {id, pid, runtime}.
+sub container ($self, $name) {
+    my $dir = $self->private($name) or return;
+    return decode_json($dir->child('container.json')->slurp);
+}
+
+# A command of a shell, as the instance's applications are run: what it says,
+# and what it ends with.
+sub inside ($self, $name, $script) {
+    my $r = $self->run('', 'env', '-i', 'PATH=/opt/aml/bin:/usr/bin:/bin:/sbin',
+        'HOME=/root', $AML::Test::AMLD, 'engine-podman', 'exec',
+        $self->private($name) . '/podman.json', '--', 'sh', '-c', $script);
+    $self->{inside_status} = $r->{status};
+    my $said = $r->{out} . $r->{err};
+    $said =~ s/\s+\z//;
+    return $said;
+}
+
+sub inside_status ($self) { $self->{inside_status} }
+
+1;
