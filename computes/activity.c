@@ -23,6 +23,7 @@
 #include "auth/sign_ins.h"
 #include "computes/listener.h"
 #include "computes/on_demand.h"
+#include "computes/usage.h"
 
 #define ACTIVITY_LEAST 1024        /* places of the table, a power of two */
 #define ACTIVITY_MOST (1u << 21)   /* 100 MB */
@@ -155,6 +156,16 @@ hear_one(amld_activity_t *a, const aml_activity_t *record, int64_t now)
     static const uint8_t none[16];
     int64_t when = now - record->age;
     uint8_t key[32] = {0};
+
+    if (record->name.n != 0 && a->amld->usage != NULL &&
+        (record->requests > record->polls || record->in != 0 ||
+         record->out != 0)) {
+        amld_use_t use = {.when = when,
+                          .port = record->port,
+                          .frames = record->in != 0 || record->out != 0};
+
+        amld_usage_note(a->amld->usage, record->name, &use);
+    }
 
     /* what an application says by itself is no use of the credential */
     if (record->requests == 0 && record->in == 0) {

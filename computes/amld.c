@@ -34,8 +34,10 @@
 #include "computes/compute_index.h"
 #include "computes/housekeeping.h"
 #include "computes/http.h"
+#include "computes/idle.h"
 #include "computes/on_demand_api.h"
 #include "computes/podman.h"
+#include "computes/schedule_run.h"
 #include "computes/shim.h"
 #include "computes/supervisor.h"
 
@@ -98,6 +100,7 @@ run_serve(amld_t *d)
         amld_role_routes,    amld_on_demand_routes, NULL};
     static const amld_http_route_t *const slow[] = {
         amld_password_routes, amld_oidc_slow_routes, NULL};
+    amld_clock_t *schedules = NULL, *idle = NULL;
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
@@ -106,7 +109,9 @@ run_serve(amld_t *d)
     d->oidc = d->keys != NULL ? amld_oidc_start(d) : NULL;
     d->activity = d->oidc != NULL ? amld_activity_start(d) : NULL;
     housekeeping = d->activity != NULL ? amld_housekeeping_start(d) : NULL;
-    http = housekeeping != NULL ? amld_http_start(d, tables, slow) : NULL;
+    schedules = housekeeping != NULL ? amld_schedule_start(d) : NULL;
+    idle = schedules != NULL ? amld_idle_start(d) : NULL;
+    http = idle != NULL ? amld_http_start(d, tables, slow) : NULL;
 
     if (http != NULL) {
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
@@ -120,6 +125,8 @@ run_serve(amld_t *d)
     amld_oidc_cancel(d->oidc);
     amld_key_keeper_cancel(d->keys);
     amld_http_stop(http);
+    amld_clock_stop(idle);
+    amld_clock_stop(schedules);
     amld_housekeeping_stop(housekeeping);
     amld_activity_stop(d->activity);
     amld_oidc_stop(d->oidc);
@@ -157,10 +164,12 @@ amld_run(const char *file, int argc, char **argv)
         d.audit = amld_audit_open(d.config->audit, AMLD_SYSLOG_SOCKET);
         d.credentials = amld_credentials_new(d.config);
         d.polls = amld_polls_new();
+        d.usage = amld_usage_new((int64_t) time(NULL));
     }
 
     if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&
-        d.wake >= 0 && amld_roles_load(d.registry, d.config->roles) == 0 &&
+        d.usage != NULL && d.wake >= 0 &&
+        amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
         amld_compute_index_tend(d.registry, d.config) == 0 &&
         amld_issuer_tend(d.registry, d.config, (int64_t) time(NULL)) == 0) {
@@ -170,6 +179,7 @@ amld_run(const char *file, int argc, char **argv)
     amld_audit_close(d.audit);
     amld_credentials_free(d.credentials);
     amld_polls_free(d.polls);
+    amld_usage_free(d.usage);
     if (d.registry != NULL) {
         aml_registry_close(d.registry);
     }

@@ -26,6 +26,7 @@ typedef struct {
     int wake; /* eventfd: amld_wake() makes the supervisor look again */
     struct amld_key_keeper *keys;         /* NULL before it serves */
     struct amld_activity *activity;       /* see activity.h */
+    struct amld_usage *usage;             /* see usage.h */
     struct amld_audit *audit;             /* see audit.h */
     struct amld_credentials *credentials; /* see credentials.h */
     struct amld_polls *polls;             /* see polls.h */

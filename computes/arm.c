@@ -28,6 +28,7 @@ const amld_http_route_t amld_arm_routes[] = {
     {"GET", ARM_W, arm_workspace_get},
     {"GET", ARM_W "/computes", amld_arm_list},
     {"GET", ARM_W "/computes/{compute}", arm_get},
+    {"GET", ARM_W "/computes/{compute}/idle", amld_arm_idle},
     {"PUT", ARM_W "/computes/{compute}", amld_arm_put},
     {"DELETE", ARM_W "/computes/{compute}", amld_arm_delete},
     {"POST", ARM_W "/computes/{compute}/start", amld_arm_start},

@@ -101,6 +101,10 @@ void amld_arm_sizes(amld_t *d, const amld_request_t *request,
 void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
                          amld_response_t *response);
 
+/* arm_idle.c */
+void amld_arm_idle(amld_t *d, const amld_request_t *request,
+                   amld_response_t *response);
+
 /* Begins an operation in arm->doc and commits; 0, or -1 when the response was
  * filled. */
 int

@@ -11,8 +11,10 @@
 
 #include "auth/assignments.h"
 #include "computes/compute_index.h"
+#include "computes/due.h"
 #include "computes/files.h"
 #include "computes/on_demand.h"
+#include "computes/plan.h"
 #include "upstreams/host.h"
 
 #define COMPUTE_FAMILY "compute/"
@@ -183,6 +185,9 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
 
     rc = amld_compute_index_add(txn, key, doc);
     if (rc == AML_REGISTRY_OK) {
+        rc = amld_plan(txn, key, doc);
+    }
+    if (rc == AML_REGISTRY_OK) {
         rc = compute_put_json(txn, key, doc);
     }
     if (rc != AML_REGISTRY_OK) {
@@ -219,6 +224,9 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
     }
 
     rc = amld_compute_index_remove(txn, key, doc);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_due_remove(txn, doc);
+    }
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_del(txn, key->p, key->n);
     }

@@ -21,6 +21,7 @@
  *   errors [{code, message}], folder (the creator's, below the share),
  *   runtime (name of the private directory), generation,
  *   operation (id of the one under way, or absent),
+ *   schedule, idle, due (schedule.h, idle.h, due.h),
  *   begun (commands are those of the start under way, not of the one before),
  *   created (its creation script has succeeded),
  *   commands {<application>: {pid, started, boot}},

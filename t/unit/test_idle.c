@@ -1,0 +1,468 @@
+/*
+ * Is it idle?  What counts and what does not, from when, and what becomes of
+ * one that is.
+ */
+
+#include "t/unit/scratch.h"
+
+#include <jansson.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "computes/due.h"
+#include "computes/idle.h"
+
+#define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
+#define NOW INT64_C(1795780800) /* 2026-11-27 12:00 UTC */
+#define MINUTE 60
+
+static amld_workspace_t workspace = {
+    (char *) "demo",
+    (char *) "s",
+    (char *) "rg",
+    (char *) "local",
+    (char *) "/srv/share",
+    (char *) "/subscriptions/s/resourceGroups/rg/providers/"
+             "Microsoft.MachineLearningServices/workspaces/demo"};
+
+static amld_config_t config = {.state = (char *) "/run/aml",
+                               .apps = (char *) "apps.example.org",
+                               .apps_port = (char *) "",
+                               .workspaces = &workspace,
+                               .workspace_count = 1};
+
+typedef struct {
+    scratch_t *scratch;
+    amld_t d;
+    amld_key_t key;
+    int64_t since; /* when it came to run */
+} place_t;
+
+
+/* ---- the judgement ---- */
+
+/* Runs for a day, and is to stop after half an hour. */
+static amld_idle_facts_t
+facts(void)
+{
+    return (amld_idle_facts_t){.now = NOW,
+                               .since = NOW - 1440 * MINUTE,
+                               .seconds = 30 * MINUTE,
+                               .answered = 1,
+                               .asked = 1};
+}
+
+
+static int
+stops(const amld_idle_verdict_t *v)
+{
+    return v->stops_at != AMLD_DUE_NEVER && v->stops_at <= NOW && !v->kept &&
+           !v->unknown;
+}
+
+
+static void
+judge_uses(void **state)
+{
+    amld_idle_verdict_t v;
+    amld_idle_facts_t f = facts();
+
+    (void) state;
+
+    amld_idle_judge(&f, &v);
+    assert_true(stops(&v));
+    assert_int_equal(v.idle_since, NOW - 1440 * MINUTE);
+    assert_non_null(strstr(v.reason, "Nothing has been used since "
+                                     "2026-11-26T12:00:00Z"));
+
+    f.use = (amld_use_t){.when = NOW - 29 * MINUTE, .port = 8888};
+    amld_idle_judge(&f, &v);
+    assert_false(stops(&v));
+    assert_int_equal(v.stops_at, NOW + MINUTE);
+    assert_non_null(strstr(v.reason, "jupyter, by a request"));
+
+    f.use.when = NOW - 30 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_true(stops(&v));
+
+    f.use.frames = 1;
+    f.use.port = 22;
+    amld_idle_judge(&f, &v);
+    assert_non_null(strstr(v.reason, "SSH"));
+
+    /* the latest of all */
+    f.jupyter.kernel = NOW - 10 * MINUTE;
+    f.jupyter.terminal = NOW - 20 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.idle_since, NOW - 10 * MINUTE);
+    assert_non_null(strstr(v.reason, "A kernel was last at work"));
+    f.jupyter.terminal = NOW - 5 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.idle_since, NOW - 5 * MINUTE);
+    assert_non_null(strstr(v.reason, "A terminal was last used"));
+
+    /* it says that it was used tomorrow */
+    f.jupyter.kernel = NOW + 1440 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.idle_since, NOW);
+    assert_int_equal(v.stops_at, NOW + 30 * MINUTE);
+}
+
+
+static void
+judge_keepers(void **state)
+{
+    amld_idle_verdict_t v;
+    amld_idle_facts_t f = facts();
+
+    (void) state;
+
+    /* a kernel that computes for hours, and nobody looks */
+    f.jupyter.kernels = 2;
+    f.jupyter.busy = 1;
+    f.jupyter.kernel = NOW - 600 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_false(stops(&v));
+    assert_true(v.kept);
+    assert_int_equal(v.idle_since, NOW);
+    assert_string_equal(v.reason, "1 of 2 kernels are at work.");
+
+    f = facts();
+    f.kept = "A job runs.";
+    amld_idle_judge(&f, &v);
+    assert_false(stops(&v));
+    assert_string_equal(v.reason, "A job runs.");
+
+    f = facts();
+    f.answered = 0;
+    amld_idle_judge(&f, &v);
+    assert_false(stops(&v));
+    assert_true(v.unknown);
+
+    f = facts();
+    f.seconds = 0;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.stops_at, AMLD_DUE_NEVER);
+}
+
+
+/* ---- what Jupyter says ---- */
+
+static void
+jupyter_says(void **state)
+{
+    amld_jupyter_t j = {0};
+
+    (void) state;
+
+    assert_int_equal(
+        amld_jupyter_kernels(
+            aml_str("[{\"id\":\"1\",\"execution_state\":\"idle\","
+                    "\"last_activity\":\"2026-11-27T11:00:00.123456Z\"},"
+                    "{\"id\":\"2\",\"execution_state\":\"busy\","
+                    "\"last_activity\":\"2026-11-27T10:00:00.000000Z\"},"
+                    "{\"id\":\"3\",\"execution_state\":\"starting\"}]"),
+            &j),
+        0);
+    assert_int_equal(j.kernels, 3);
+    assert_int_equal(j.busy, 1);
+    assert_int_equal(j.kernel, NOW - 60 * MINUTE);
+
+    assert_int_equal(
+        amld_jupyter_terminals(
+            aml_str("[{\"name\":\"1\","
+                    "\"last_activity\":\"2026-11-27T11:30:00Z\"}]"),
+            &j),
+        0);
+    assert_int_equal(j.terminals, 1);
+    assert_int_equal(j.terminal, NOW - 30 * MINUTE);
+
+    assert_int_equal(amld_jupyter_kernels(aml_str("[]"), &j), 0);
+    assert_int_equal(amld_jupyter_kernels(aml_str("[1,null,{}]"), &j), 0);
+    assert_int_equal(amld_jupyter_kernels(aml_str("{}"), &j), -1);
+    assert_int_equal(amld_jupyter_kernels(aml_str("<html>"), &j), -1);
+    assert_int_equal(amld_jupyter_kernels(aml_str(""), &j), -1);
+    assert_int_equal(amld_jupyter_terminals(aml_str("\"x\""), &j), -1);
+
+    assert_int_equal(amld_jupyter_ask("/nowhere/jupyter.sock", &j), -1);
+}
+
+
+/* ---- uses ---- */
+
+static void
+uses(void **state)
+{
+    amld_usage_t *u = amld_usage_new(NOW);
+    amld_use_t use = {.when = NOW, .port = 8888};
+    char name[32];
+    int i;
+
+    (void) state;
+    assert_non_null(u);
+
+    amld_usage_last(u, aml_str("lab"), &use);
+    assert_int_equal(use.when, 0);
+    assert_true(amld_usage_since(u) > NOW);
+
+    for (i = 0; i < 5000; i++) {
+        snprintf(name, sizeof(name), "lab-%d-x", i);
+        use = (amld_use_t){.when = NOW + i, .port = 8888};
+        amld_usage_note(u, aml_str_of(name), &use);
+    }
+    for (i = 0; i < 5000; i++) {
+        snprintf(name, sizeof(name), "lab-%d-x", i);
+        amld_usage_last(u, aml_str_of(name), &use);
+        assert_int_equal(use.when, NOW + i);
+    }
+
+    /* what is told late changes nothing */
+    use = (amld_use_t){.when = NOW, .port = 22};
+    amld_usage_note(u, aml_str_of(name), &use);
+    amld_usage_last(u, aml_str_of(name), &use);
+    assert_int_equal(use.when, NOW + 4999);
+    assert_int_equal(use.port, 8888);
+
+    amld_usage_free(u);
+}
+
+
+/* ---- an instance ---- */
+
+static int
+setup(void **state)
+{
+    place_t *p = calloc(1, sizeof(*p));
+    void *scratch;
+
+    assert_non_null(p);
+    assert_int_equal(scratch_setup(&scratch), 0);
+    p->scratch = scratch;
+    p->d.config = &config;
+    p->d.registry = p->scratch->registry;
+    p->d.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    p->d.usage = amld_usage_new(0);
+    assert_int_equal(amld_compute_key(&p->key, &workspace, "Lab"), 0);
+    amld_log_level(AMLD_LOG_ERROR);
+    *state = p;
+
+    return 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    place_t *p = *state;
+    void *scratch = p->scratch;
+
+    scratch_teardown(&scratch);
+    amld_usage_free(p->d.usage);
+    close(p->d.wake);
+    free(p);
+
+    return 0;
+}
+
+
+static void
+store(place_t *p, json_t *doc)
+{
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_registry_write(p->d.registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_store(txn, &config, &p->key, doc),
+                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+}
+
+
+static json_t *
+load(place_t *p)
+{
+    aml_registry_txn_t *txn;
+    json_t *doc;
+
+    assert_int_equal(aml_registry_read(p->d.registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_compute_load(txn, &p->key, &doc), AML_REGISTRY_OK);
+    aml_registry_end(txn);
+
+    return doc;
+}
+
+
+static void
+instance(place_t *p, amld_state_t state, const char *idle)
+{
+    json_t *doc = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:{},s:{s:s*}}", "name", "Lab", "workspace",
+        workspace.id, "location", "local", "creator", CREATOR, "runtime", "0a",
+        "commands", "requested", "idleTimeBeforeShutdown", idle);
+
+    assert_non_null(doc);
+    assert_int_equal(amld_compute_set_state(doc, state), 0);
+    store(p, doc);
+    p->since = json_integer_value(
+        json_object_get(json_object_get(doc, "idle"), "since"));
+    json_decref(doc);
+}
+
+
+static int64_t
+due(place_t *p)
+{
+    aml_registry_txn_t *txn;
+    amld_key_t key;
+    int64_t at = AMLD_DUE_NEVER;
+
+    assert_int_equal(aml_registry_read(p->d.registry, &txn), AML_REGISTRY_OK);
+    if (amld_due_first(txn, AMLD_DUE_IDLE, &key, &at) == AML_REGISTRY_OK) {
+        assert_string_equal(key.p, p->key.p);
+    }
+    aml_registry_end(txn);
+
+    return at;
+}
+
+
+static void
+turn(place_t *p, int64_t now, amld_state_t state)
+{
+    json_t *doc;
+
+    amld_idle_turn(&p->d, &p->key, due(p), now);
+    doc = load(p);
+    assert_string_equal(amld_compute_str(doc, "state"), amld_state_name(state));
+    json_decref(doc);
+}
+
+
+static void
+planned(void **state)
+{
+    place_t *p = *state;
+    json_t *doc;
+
+    instance(p, AMLD_STATE_STARTING, "PT30M");
+    assert_int_equal(due(p), AMLD_DUE_NEVER);
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+    assert_int_equal(due(p), p->since + 30 * MINUTE);
+
+    /* written again: nothing moves */
+    doc = load(p);
+    store(p, doc);
+    assert_int_equal(due(p), p->since + 30 * MINUTE);
+
+    /* another time counts from the beginning, too */
+    json_object_set_new(json_object_get(doc, "requested"),
+                        "idleTimeBeforeShutdown", json_string("PT15M"));
+    store(p, doc);
+    assert_int_equal(due(p), p->since + 15 * MINUTE);
+
+    /* none */
+    json_object_del(json_object_get(doc, "requested"),
+                    "idleTimeBeforeShutdown");
+    store(p, doc);
+    assert_int_equal(due(p), AMLD_DUE_NEVER);
+    json_object_set_new(json_object_get(doc, "requested"),
+                        "idleTimeBeforeShutdown", json_string("PT15M"));
+    store(p, doc);
+    assert_int_equal(due(p), p->since + 15 * MINUTE);
+
+    /* not while it does not run */
+    amld_compute_set_state(doc, AMLD_STATE_STOPPING);
+    store(p, doc);
+    assert_int_equal(due(p), AMLD_DUE_NEVER);
+    assert_null(json_object_get(doc, "idle"));
+    json_decref(doc);
+}
+
+
+static void
+stops_when_idle(void **state)
+{
+    place_t *p = *state;
+    amld_use_t use = {.port = 8888};
+    const json_t *operation;
+    json_t *doc;
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+
+    /* used meanwhile: it is looked at again when that is half an hour ago */
+    use.when = p->since + 20 * MINUTE;
+    amld_usage_note(p->d.usage, aml_str("lab"), &use);
+    turn(p, p->since + 30 * MINUTE, AMLD_STATE_RUNNING);
+    assert_int_equal(due(p), p->since + 50 * MINUTE);
+
+    turn(p, p->since + 50 * MINUTE, AMLD_STATE_STOPPING);
+    doc = load(p);
+    operation = json_object_get(doc, "lastOperation");
+    assert_string_equal(amld_compute_str(operation, "name"), "Stop");
+    assert_string_equal(amld_compute_str(operation, "trigger"), "IdleShutdown");
+    assert_non_null(strstr(amld_compute_str(operation, "reason"),
+                           "It was idle for 30 minutes."));
+    json_decref(doc);
+    assert_int_equal(due(p), AMLD_DUE_NEVER);
+    assert_int_equal(scratch_count(p->scratch, "operation/"), 1);
+}
+
+
+/* An amld that has just come knows nothing of what was before. */
+static void
+after_a_restart(void **state)
+{
+    place_t *p = *state;
+    int64_t now;
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+    now = p->since + 300 * MINUTE;
+
+    amld_usage_free(p->d.usage);
+    p->d.usage = amld_usage_new(now);
+    turn(p, now, AMLD_STATE_RUNNING);
+    assert_int_equal(due(p), now + 30 * MINUTE);
+
+    /* and its workers have a minute to tell */
+    turn(p, due(p), AMLD_STATE_RUNNING);
+    assert_int_equal(due(p), now + 31 * MINUTE);
+    turn(p, due(p), AMLD_STATE_STOPPING);
+}
+
+
+/* A Jupyter Server that does not answer is not taken for idle. */
+static void
+does_not_answer(void **state)
+{
+    place_t *p = *state;
+    amld_command_id_t id = {.pid = 1, .boot = "x"};
+    json_t *doc;
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+    doc = load(p);
+    assert_int_equal(amld_compute_set_command(doc, "jupyter", &id), 0);
+    store(p, doc);
+    json_decref(doc);
+
+    turn(p, p->since + 40 * MINUTE, AMLD_STATE_RUNNING);
+    assert_int_equal(due(p), p->since + 40 * MINUTE + AMLD_IDLE_AGAIN);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(judge_uses),
+        cmocka_unit_test(judge_keepers),
+        cmocka_unit_test(jupyter_says),
+        cmocka_unit_test(uses),
+        cmocka_unit_test_setup_teardown(planned, setup, teardown),
+        cmocka_unit_test_setup_teardown(stops_when_idle, setup, teardown),
+        cmocka_unit_test_setup_teardown(after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(does_not_answer, setup, teardown),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
