@@ -96,6 +96,30 @@ subtest 'options of amld' => sub {
     same \@code, [$doc =~ /^(?:#+ |\| )`(\w+)`/mg], 'options';
 };
 
+subtest 'calls of the control API' => sub {
+    my ($table) = text('computes/arm.c')
+        =~ /amld_arm_routes\[\] = \{(.*?)\{NULL/s;
+    my @code;
+    while (($table // '') =~ /\{"(\w+)",\s*ARM_(\w)(?:\s*"(.*?)")?,\s*\w+\}/g) {
+        push @code, "$1 $2" . ($3 // '');
+    }
+    my ($section) = text('docs/computes.md') =~ /^## Calls\n(.*?)^## /ms;
+    same \@code, [($section // '') =~ /^\| `([A-Z]+ [^`]+)` \|/mg], 'calls';
+};
+
+subtest 'errors of the control API' => sub {
+    my $source = text((grep {/\barm(?:_\w+)?\.c$/} sources('computes')),
+        'computes/operations.c');
+    my %code;
+    $code{$_} = 1 for $source
+        =~ /amld_response_error\(\s*[^,]+,\s*\d+,\s*"(\w+)"/g,
+        $source =~ /amld_arm_fault\(\s*fault,\s*"(\w+)"/g,
+        $source =~ /"code",\s*"(\w+)"/g, $source =~ /"Canceled",\s*"(\w+)"/g,
+        $source =~ /(?:code\[\] =|PARAMETER) "(\w+)"/g;
+    my ($section) = text('docs/computes.md') =~ /^## Errors\n(.*)/ms;
+    same [keys %code], [($section // '') =~ /^\| `(\w+)` \| \d/mg], 'codes';
+};
+
 subtest 'sizes' => sub {
     my ($table) = text('computes/sizes.c') =~ /sizes_built_in\[\] = \{(.*?)^\};/ms;
     my %family = text('computes/sizes.c') =~ /^#define (\w+) .*"(\w+)"$/mg;

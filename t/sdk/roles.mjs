@@ -1,67 +1,8 @@
 // The client's side of roles.t.  Says one JSON object a line.
 
-import { createRequire } from 'node:module';
 import { randomUUID } from 'node:crypto';
 import { AuthorizationManagementClient } from '@azure/arm-authorization';
-
-// *.localhost is here, whatever the machine's resolver knows.
-const dns = createRequire(import.meta.url)('node:dns');
-const resolver = dns.lookup;
-dns.lookup = (host, ...rest) =>
-  resolver(/(^|\.)localhost$/.test(host) ? '127.0.0.1' : host, ...rest);
-
-const it = JSON.parse(process.env.AML_SDK);
-const say = (o) => process.stdout.write(JSON.stringify(o) + '\n');
-
-async function step(name, body) {
-  try {
-    await body();
-    say({ ok: 1, name });
-  } catch (e) {
-    say({ ok: 0, name, why: String(e.stack || e).slice(0, 2000) });
-  }
-}
-
-function is(got, want, what) {
-  if (got !== want) throw new Error(`${what}: ${got} instead of ${want}`);
-}
-
-async function fails(promise, status, code) {
-  try {
-    await promise;
-  } catch (e) {
-    is(`${e.statusCode} ${e.code}`, `${status} ${code}`, e.message);
-    return e;
-  }
-  throw new Error(`${code} was due`);
-}
-
-async function all(iterator) {
-  const list = [];
-  for await (const item of iterator) list.push(item);
-  return list;
-}
-
-// As people would write it: a token for the password, while it is good.
-class Password {
-  constructor(account) {
-    this.account = account;
-  }
-
-  async getToken() {
-    const basic = Buffer.from(
-      `${this.account}:${it.passwords[this.account]}`).toString('base64');
-    const answer = await fetch(`${it.endpoint}/auth/token`, {
-      method: 'POST',
-      headers: { authorization: `Basic ${basic}` },
-    });
-    const body = await answer.json();
-    return {
-      token: body.access_token,
-      expiresOnTimestamp: Date.now() + body.expires_in * 1000,
-    };
-  }
-}
+import { Password, all, fails, is, it, say, step } from './common.mjs';
 
 const client = (account) =>
   new AuthorizationManagementClient(new Password(account), it.subscription, {
