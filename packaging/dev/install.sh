@@ -87,3 +87,43 @@ need_npm() { # DIRECTORY
     mkdir -p "$1/node_modules"
     printf '%s\n' "$hash" > "$1/node_modules/.made-from"
 }
+
+# VS Code in the browser, for t/applications.  npm's package has parts that are
+# compiled, and packages of its own below; it runs with one version of node only,
+# and where that is missing, or its headers are, the tests are skipped.
+need_code_server() {
+    local where=t/applications/node_modules/code-server
+    case $(node --version) in
+    v20.*) ;;
+    *)
+        say "code-server needs node 20: t/applications is skipped"
+        return 0
+        ;;
+    esac
+    if [ ! -f /usr/include/node/node_api.h ]; then
+        say "No headers of node: t/applications is skipped"
+        return 0
+    fi
+    need_npm t/applications
+    local hash
+    hash=$(file_hash t/applications/package-lock.json)-$(node --version)
+    [ "$(cat $where/.made-from 2> /dev/null)" != "$hash" ] || return 0
+    step code-server "Compiling parts of code-server" make_code_server $where
+    printf '%s\n' "$hash" > $where/.made-from
+}
+
+make_code_server() { # DIRECTORY
+    local vscode=$1/lib/vscode name
+    export npm_config_nodedir=/usr
+    npm rebuild --prefix t/applications argon2 &&
+        npm install --prefix "$vscode" --omit=dev --ignore-scripts --no-save \
+            --no-audit --no-fund &&
+        npm rebuild --prefix "$vscode" @vscode/spdlog native-watchdog ||
+        return
+    # what its scripts do after that wants packages that are not among them
+    # shellcheck disable=SC2016 # npm says to the shell where that is
+    (cd "$vscode/node_modules/node-pty" && npm exec --offline -c \
+        '"$npm_config_node_gyp" rebuild') || return
+    name=$vscode/node_modules/@vscode/ripgrep/bin
+    mkdir -p "$name" && ln -sf "$(command -v rg)" "$name/rg"
+}

@@ -28,6 +28,7 @@ expand_tests() { # VARIANT PATH
         expand_tests "$1" t/integration
         expand_tests "$1" t/sdk
         expand_tests "$1" t/browser
+        expand_tests "$1" t/applications
         # what ./dev run starts is never built with sanitizers
         [ "$1" = asan ] || expand_tests "$1" t/demo
         ;;
@@ -81,8 +82,11 @@ test_command() {
         need_venv
         need_npm t/providers
     fi
-    if printf '%s\n' "${tests[@]}" | grep -q '^t/browser/'; then
+    if printf '%s\n' "${tests[@]}" | grep -q '^t/\(browser\|applications\)/'; then
         need_npm t/browser
+    fi
+    if printf '%s\n' "${tests[@]}" | grep -q '^t/applications/'; then
+        need_code_server
     fi
     if printf '%s\n' "${tests[@]}" | grep -q '^t/sdk/'; then
         need_npm t/sdk

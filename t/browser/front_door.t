@@ -17,19 +17,8 @@ my $gw = AML::Test->start(
     instances   => {'first-lab' => 'creator', 'second-lab' => 'creator'}
 );
 
-# Chromium takes authorities from the NSS database of its home; certificates
-# are checked.
-my $home = $gw->dir . '/home';
-path($home, '.pki/nssdb')->make_path;
-my @db = ('-d', "sql:$home/.pki/nssdb");
-for my $c (['-N', '--empty-password'],
-    ['-A', '-t', 'C,,', '-n', 'aml', '-i', $gw->ca])
-{
-    my $r = $gw->run('', 'certutil', @db, @$c);
-    is $r->{status}, 0, "certutil $c->[0]" or diag $r->{err};
-}
-
-local $ENV{HOME} = $home;
+# Certificates are checked.
+local $ENV{HOME} = AML::Chromium->home_trusting($gw);
 my %do = (
     'restart nginx' => sub { $gw->restart_nginx; 1 },
     'kill amld'     => sub { $gw->kill_amld; $gw->start_amld; 1 },

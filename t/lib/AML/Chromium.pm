@@ -20,6 +20,21 @@ sub needed ($class) {
         or plan skip_all => 'chromium is not installed';
 }
 
+# A home for Chromium in which the gateway's authority is trusted: it takes
+# authorities from the NSS database there.  To be HOME while it is driven.
+sub home_trusting ($class, $gw) {
+    my $home = $gw->dir . '/home';
+    path($home, '.pki/nssdb')->make_path;
+    my @db = ('-d', "sql:$home/.pki/nssdb");
+    for my $c (['-N', '--empty-password'],
+        ['-A', '-t', 'C,,', '-n', 'aml', '-i', $gw->ca])
+    {
+        my $r = $gw->run('', 'certutil', @db, @$c);
+        is $r->{status}, 0, "certutil $c->[0]" or diag $r->{err};
+    }
+    return $home;
+}
+
 # Runs the script with these settings to its end; its results become the
 # test's.  `do` holds what it may ask for, by name, as functions of one value.
 sub drive ($class, $name, $settings, $do = {}) {
