@@ -47,7 +47,7 @@ static int files_private(const amld_podman_spec_t *s, char *err, size_t size);
 static int
 files_run(const amld_podman_spec_t *s, int dir, char *err, size_t size);
 static int files_folder(const amld_podman_spec_t *s, char *err, size_t size);
-static int files_give(const char *path, uid_t uid);
+static int files_give(const char *path, uid_t from, uid_t uid);
 
 
 int
@@ -311,11 +311,12 @@ files_folder(const amld_podman_spec_t *s, char *err, size_t size)
         snprintf(err, size, "%s: not a directory", path);
         return -1;
     }
-    if (st.st_uid == (uid_t) s->uid) {
+    if (st.st_uid >= (uid_t) s->uid &&
+        st.st_uid < (uid_t) s->uid + AMLD_PODMAN_RANGE) {
         return 0;
     }
 
-    if (files_give(path, (uid_t) s->uid) != 0) {
+    if (files_give(path, st.st_uid, (uid_t) s->uid) != 0) {
         snprintf(err, size, "the files below %s can't be given to uid %lld: %s",
                  path, (long long) s->uid, strerror(errno));
         return -1;
@@ -325,9 +326,11 @@ files_folder(const amld_podman_spec_t *s, char *err, size_t size)
 }
 
 
-/* The directory itself last: until then it is tried again. */
+/* The directory itself last: until then it is tried again.  Only what belongs
+ * to whom that belongs to, or to us: a hard link may be to a file of somebody
+ * else's. */
 static int
-files_give(const char *path, uid_t uid)
+files_give(const char *path, uid_t from, uid_t uid)
 {
     char copy[PATH_MAX];
     char *const roots[] = {copy, NULL};
@@ -349,6 +352,11 @@ files_give(const char *path, uid_t uid)
         if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR ||
             entry->fts_info == FTS_NS) {
             fault = entry->fts_errno;
+        } else if ((entry->fts_statp->st_uid != from &&
+                    entry->fts_statp->st_uid != 0) ||
+                   (entry->fts_info != FTS_DP &&
+                    entry->fts_statp->st_nlink > 1)) {
+            continue;
         } else if (lchown(entry->fts_accpath, uid, uid) != 0) {
             fault = errno;
         }

@@ -10,6 +10,7 @@
 
 #include "computes/podman.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #define NET_BRIDGES 1024
 #define NET_BRIDGE 16 /* of an interface's name */
 #define NET_RULES 65536
+#define NET_SUBNET 2048 /* bytes of an id */
 #define NET_DEFAULT "default"
 
 typedef struct {
@@ -54,7 +56,7 @@ void
 amld_podman_network_name(const amld_podman_spec_t *s, char *name, size_t size)
 {
     size_t i;
-    char part[13];
+    char part[13], id[NET_SUBNET];
     unsigned char hash[SHA256_DIGEST_LENGTH];
 
     if (*s->subnet == '\0') {
@@ -62,7 +64,13 @@ amld_podman_network_name(const amld_podman_spec_t *s, char *name, size_t size)
         return;
     }
 
-    SHA256((const unsigned char *) s->subnet, strlen(s->subnet), hash);
+    /* Ids of ARM are the same in any case. */
+    snprintf(id, sizeof(id), "%s", s->subnet);
+    for (i = 0; id[i] != '\0'; i++) {
+        id[i] = (char) tolower((unsigned char) id[i]);
+    }
+
+    SHA256((const unsigned char *) id, strlen(id), hash);
     for (i = 0; i < 6; i++) {
         snprintf(part + 2 * i, 3, "%02x", hash[i]);
     }

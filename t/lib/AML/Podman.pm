@@ -15,6 +15,7 @@ use Digest::SHA qw(sha256_hex);
 use Mojo::File  qw(path);
 use Mojo::JSON  qw(decode_json encode_json);
 use Test::More  ();
+use AML::Wait   ();
 
 use constant IMAGE => $ENV{AML_IMAGE} || 'localhost/aml-instance';
 
@@ -86,6 +87,63 @@ sub cleanup ($dir) {
     system('umount', '-l', $_) for map { (split ' ')[1] } grep {m( \Q$dir\E/)}
         split /\n/, path('/proc/mounts')->slurp;
 }
+
+sub create ($self, $name, $creator, %properties) {
+    my $tx = $self->api(PUT => $self->compute($name), $creator,
+        json => $self->compute_body(%properties));
+    $tx->res->code =~ /^20[01]$/
+        or $self->give_up("PUT $name: " . $tx->res->code . $tx->res->body);
+    $self->wait_state($name, 'Running');
+}
+
+sub remove ($self, $name, $account = 'creator') {
+    $self->api(DELETE => $self->compute($name), $account,
+        query => {underlyingResourceAction => 'Delete'});
+    $self->wait_state($name, '');
+}
+
+sub order ($self, $verb, $name, $state, $account = 'creator') {
+    my $tx = $self->api(POST => $self->compute($name) . "/$verb", $account);
+    $tx->res->code == 202
+        or $self->give_up("$verb $name: " . $tx->res->code . $tx->res->body);
+    $self->wait_state($name, $state);
+}
+
+# Its own address, in its network.
+sub address ($self, $name) {
+    return $self->inside($name, q{hostname -I | awk '{print $1}'});
+}
+
+# Whether something in an instance gets to an address: what it is greeted
+# with, or "no" and why.
+sub reaches ($self, $name, $host, $port) {
+    return $self->inside($name, 'python -c ' . quote(<<'EOF') . " $host $port");
+import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)
+    s.settimeout(2)
+    print(s.recv(64).decode())
+except OSError as e:
+    print('no:', e)
+EOF
+}
+
+# Something that listens in an instance and greets with its name.
+sub listen ($self, $name, $port) {
+    $self->inside($name, 'nohup python -c ' . quote(<<'EOF')
+import socket, sys
+s = socket.create_server(('0.0.0.0', int(sys.argv[1])))
+while True:
+    c, _ = s.accept()
+    c.sendall(socket.gethostname().encode())
+    c.close()
+EOF
+            . " $port > /dev/null 2>&1 &");
+    AML::Wait::wait_for(sub { $self->reaches($name, '127.0.0.1', $port) eq $name })
+        or $self->give_up("nothing listens in $name");
+}
+
+sub quote ($text) { $text =~ s/'/'\\''/g; return "'$text'" }
 
 # The private directory of an instance.
 sub private ($self, $name) {

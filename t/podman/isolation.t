@@ -1,0 +1,167 @@
+# Two people side by side, each root in their own instances: what one can do to
+# the other, to the gateway and to the machine.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use IO::Socket::IP;
+use IO::Socket::UNIX;
+use Mojo::File qw(path);
+use Test::More;
+use AML::Kernel;
+use AML::Podman;
+use AML::Wait qw(wait_for);
+
+AML::Podman->need;
+my $gw = AML::Podman->start(
+    instances => {'anna-lab' => 'creator', 'bert-lab' => 'colleague'});
+my $anna = $gw->opened('creator',   'anna-lab');
+my $bert = $gw->opened('colleague', 'bert-lab');
+
+subtest 'each has a kernel of their own, through the gateway' => sub {
+    my $mine = AML::Kernel->start($anna, $gw->app_url('anna-lab', ''));
+    is $mine->run('print(6 * 7)'), "42\n", 'Anna runs a cell';
+    is $mine->run('import os; print(os.getcwd(), os.getuid())'),
+        "/share/Users/creator 0\n", 'in her folder, as root';
+    like $mine->run('import socket; print(socket.gethostname())'),
+        qr/^anna-lab$/m, 'on a host of its own';
+    my $r = AML::Kernel->start($anna, $gw->app_url('anna-lab', ''), 'ir');
+    is $r->run('cat(6 * 7, "\n")'), "42 \n", 'and one in R';
+    my $theirs = AML::Kernel->start($bert, $gw->app_url('bert-lab', ''));
+    is $theirs->run('import os; print(os.getcwd())'),
+        "/share/Users/colleague\n", 'Bert in his';
+    $gw->refused($bert->fetch(GET => $gw->app_url('anna-lab', '/api/status')),
+        403, 'not_creator', 'Bert\'s browser does not get into Anna\'s')
+        if $bert->navigate($gw->app_url('anna-lab', '/'));
+};
+
+subtest 'root inside, nobody outside' => sub {
+    my ($mine, $theirs) = map { $gw->spec($_)->{uid} } qw(anna-lab bert-lab);
+    is abs($mine - $theirs), 65536, 'a range each';
+    my $pid = $gw->container('anna-lab')->{pid};
+    is +(stat "/proc/$pid")[4], $mine, 'what runs is of that range';
+    for (['a user namespace', 'user'], ['a mount namespace', 'mnt'],
+        ['a process namespace', 'pid'], ['a network namespace', 'net'],
+        ['an IPC namespace', 'ipc'], ['a host name', 'uts'])
+    {
+        isnt readlink "/proc/$pid/ns/$_->[1]", readlink "/proc/self/ns/$_->[1]",
+            $_->[0];
+    }
+    my $kernels = $gw->inside('anna-lab', 'ps -eo args');
+    like $kernels, qr/jupyter-server|jupyter server/, 'sees her own processes';
+    unlike $kernels, qr/nginx|amld run/, 'and none of the machine\'s';
+    my ($jupyter) = grep {
+        (eval { path("$_/cmdline")->slurp } // '')
+            =~ m{^/opt/aml/bin/python.*jupyter.*/run/aml/jupyter}s
+    } glob '/proc/[0-9]*';
+    ok $jupyter, 'the application\'s process';
+    my ($status) = path("$jupyter/status")->slurp;
+    like $status, qr/^Seccomp:\s+2$/m, 'it is filtered';
+    my ($caps) = $status =~ /^CapEff:\s+(\w+)$/m;
+    is hex($caps) & 1 << 21, 0, 'CAP_SYS_ADMIN is not among its rights';
+    is path("$jupyter/cgroup")->slurp =~ s/^0::.*$//mr,
+        path("/proc/$pid/cgroup")->slurp =~ s/^0::.*$//mr,
+        'and it is in the cgroup of the container';
+    isnt $gw->inside('anna-lab', 'mount -t tmpfs x /mnt; echo $?'), '0',
+        'mounts are refused';
+};
+
+subtest 'files of the share' => sub {
+    $gw->inside('anna-lab', 'echo of Anna > of-anna; echo hidden > hidden; '
+            . 'chmod 600 hidden; mkdir -m 755 d; echo deep > d/f');
+    my @st = stat $gw->share('Users', 'creator', 'of-anna');
+    is $st[4], $gw->spec('anna-lab')->{uid}, 'hers outside, too';
+    my $d = '/share/Users/creator';
+    is $gw->inside('bert-lab', "cat $d/of-anna $d/d/f"), "of Anna\ndeep",
+        'Bert reads them';
+    is $gw->inside('anna-lab', 'stat -c %U of-anna'), 'root', 'root\'s to her';
+    is $gw->inside('bert-lab', "stat -c %U $d/of-anna"), 'nobody',
+        'nobody\'s to him';
+    for my $try (
+        "cat $d/hidden", "echo x >> $d/of-anna", "echo x > $d/new",
+        "rm -f $d/of-anna", "mv $d $d.away", "chmod 777 $d",
+        "chown 0 $d/of-anna", "ln -s /etc/shadow /share/Users/x",
+        'echo x > /share/x', "ln $d/hidden /share/Users/colleague/mine"
+        )
+    {
+        $gw->inside('bert-lab', $try);
+        isnt $gw->inside_status, 0, "he can't: $try";
+    }
+    is $gw->inside('anna-lab', 'cat of-anna'), 'of Anna', 'they are as before';
+    is $gw->inside('bert-lab', 'echo b > of-bert; cat of-bert'), 'b',
+        'his own are his';
+};
+
+# At a start amld gives people their folder: not what others have in it.
+subtest 'a folder that is given to its creator' => sub {
+    $gw->inside('bert-lab', 'ln /share/Users/creator/of-anna linked; '
+            . 'chown -h 1000 /share/Users/colleague');
+    my $mine = $gw->spec('anna-lab')->{uid};
+    for my $owner (undef, 0) {
+        chown $owner, $owner, $gw->share('Users', 'colleague')
+            if defined $owner;
+        $gw->order(restart => 'bert-lab', 'Running', 'colleague');
+        is +(stat $gw->share('Users', 'creator', 'of-anna'))[4], $mine,
+            'a link to a file of hers does not make it his';
+    }
+    is +(stat $gw->share('Users', 'colleague'))[4], $gw->spec('bert-lab')->{uid},
+        'the folder is his';
+};
+
+subtest 'sockets' => sub {
+    my $private = $gw->private('anna-lab');
+    my $socket  = "$private/s/jupyter.sock";
+    ok -S $socket, 'the gateway\'s path of hers';
+    is $gw->inside('anna-lab', 'ls /run/aml'), 'jupyter.sock',
+        'what she sees of it';
+    is +(stat $socket)[5], scalar getgrnam('www-data'), 'of the gateway\'s group';
+    my $tries = $gw->run('', 'setpriv', '--reuid=nobody', '--clear-groups',
+        '--regid=nogroup', 'ls', $private);
+    isnt $tries->{status}, 0, 'others of the machine don\'t get there';
+
+    like $gw->inside('bert-lab', 'find / -xdev -name "*.sock" -o -type s '
+            . '2>/dev/null; find /run -type s 2>/dev/null'),
+        qr{^(?:/run/aml/jupyter\.sock\s*)*$},
+        'no socket is in his instance but his own';
+    is $gw->inside('bert-lab', "ls $private " . $gw->socket
+            . ' 2>&1 | grep -vc "No such file"'), '0',
+        'nor the paths of others';
+
+    # Bert's is a link to hers: the gateway and amld connect to what they find.
+    my $his = $gw->private('bert-lab');
+    $gw->inside('bert-lab', "ln -sf $socket /run/aml/anna.sock");
+    ok -l "$his/s/anna.sock", 'a link to her socket';
+    ok !IO::Socket::UNIX->new(Peer => "$his/s/anna.sock"), 'leads nowhere';
+    ok +IO::Socket::UNIX->new(Peer => $socket), 'where the socket itself does';
+    $gw->inside('bert-lab', "mv /run/aml/anna.sock /run/aml/jupyter.sock");
+    my $answer = $gw->program->get($gw->app_url('bert-lab', '/api/status'),
+        headers => $gw->bearer('colleague'));
+    isnt $answer->res->code, 200, 'the gateway does not follow it either';
+    $gw->order(restart => 'bert-lab', 'Running', 'colleague');
+    is $gw->program->get($gw->app_url('bert-lab', '/api/status'),
+        headers => $gw->bearer('colleague'))->res->code, 200,
+        'a restart makes it right';
+};
+
+subtest 'the disk of sockets is small' => sub {
+    $gw->inside('bert-lab', 'cat /dev/zero > /run/aml/big');
+    ok -s $gw->private('bert-lab') . '/s/big' <= 1_048_576, 'a megabyte';
+    $gw->inside('bert-lab', 'rm /run/aml/big');
+};
+
+subtest 'what is the machine\'s' => sub {
+    for my $path ('/dev/kmsg', '/dev/mem', '/proc/kcore', '/dev/kvm') {
+        is $gw->inside('anna-lab', "head -c1 $path 2>/dev/null | wc -c"), '0',
+            "$path says nothing";
+    }
+    $gw->inside('anna-lab', 'echo 1 > /proc/sys/kernel/panic');
+    isnt $gw->inside_status, 0, 'no setting of the kernel can be changed';
+    $gw->inside('anna-lab', 'kill -9 -1');
+    ok $gw->alive('amld') && $gw->alive('nginx'),
+        'one who kills everything kills what is hers';
+    ok wait_for(sub { $gw->program->get($gw->app_url('anna-lab', '/api/status'),
+            headers => $gw->bearer('creator'))->res->code == 200 }),
+        'which is started again';
+};
+
+$gw->done;
