@@ -19,7 +19,7 @@ use Mojo::File qw(path);
 use Socket;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(many operations ready_process);
+our @EXPORT_OK = qw(many operations ready_podman ready_process);
 
 # One account asks for all: its rate limit would be what is measured.
 sub unlimited {
@@ -263,23 +263,119 @@ sub ready_process {
 
     my (@ours, @theirs);
     for my $turn (1 .. $b->{rounds}) {
-        my $name  = 'lab-' . chr(96 + $turn);
-        my $began = time;
-        call($gw, $browser, PUT => $name, 201, json => $gw->compute_body);
-        until_answers(sub {
-            my $tx = $browser->get($gw->app_url($name, '/api/status'),
-                headers => $gw->bearer('creator'));
-            return $tx->res->code == 200;
-        });
-        push @ours, time - $began;
-        call($gw, $browser, DELETE => $name, 202,
-            query => '&underlyingResourceAction=Delete');
-        push @theirs, by_hand($gw, $hand, "$turn");
+        my $name = 'lab-' . chr(96 + $turn);
+        push @ours, ready($gw, $browser, $name);
+        until_gone($gw, $browser, $name);
+        push @theirs, by_hand($gw, $hand, $turn);
     }
     ready_row('a process instance', 'the same Jupyter Server by hand',
         0.2, \@ours, \@theirs);
     end_gateway($gw);
     return;
+}
+
+# An instance of the engine podman, and by turns its own `podman run` with
+# Jupyter in the place of what the container waits with: until each answers.
+sub ready_podman {
+    my ($b) = @_;
+
+    require AML::Podman;
+    AML::Podman->need;
+    my $gw = AML::Podman->start(
+        accounts => {creator => 'Contributor'},
+        nginx    => \&unlimited
+    );
+    $gw->token('creator');
+    $gw->create_instance('first-lab', 'creator');
+    my $hand    = container_of($gw, 'first-lab');
+    my $browser = $gw->program;
+
+    my (@ours, @theirs);
+    for my $turn (1 .. $b->{rounds}) {
+        my $name = 'lab-' . chr(96 + $turn);
+        push @ours, ready($gw, $browser, $name);
+        until_gone($gw, $browser, $name);
+        push @theirs, podman_by_hand($gw, $hand, $turn);
+    }
+    ready_row('a podman instance', 'the same podman run by hand', 0.5, \@ours,
+        \@theirs);
+    end_gateway($gw);
+    return;
+}
+
+# From the PUT until the application answers through the gateway.
+sub ready {
+    my ($gw, $browser, $name) = @_;
+    my $began = time;
+    call($gw, $browser, PUT => $name, 201, json => $gw->compute_body);
+    until_answers(sub {
+        my $tx = $browser->get($gw->app_url($name, '/api/status'),
+            headers => $gw->bearer('creator'));
+        return $tx->res->code == 200;
+    });
+    return time - $began;
+}
+
+sub until_gone {
+    my ($gw, $browser, $name) = @_;
+    call($gw, $browser, DELETE => $name, 202,
+        query => '&underlyingResourceAction=Delete');
+    until_answers(sub {
+        my $tx = $browser->get(
+            $gw->studio_url($gw->compute($name) . '?api-version=2022-10-01'),
+            headers => $gw->bearer('creator'));
+        return $tx->res->code == 404;
+    });
+    return;
+}
+
+# How podman was asked for the container, and what runs in it.
+sub container_of {
+    my ($gw, $name) = @_;
+    my $run = decode_json(
+        read_command(
+            'podman',   'inspect',
+            '--format', '{{json .Config.CreateCommand}}',
+            $gw->spec($name)->{container}
+        )
+    );
+    my $hand = command_of($gw, $name);
+    my @argv = @{$hand->{argv}};
+    my ($in) = grep { $argv[$_] eq '--' } 0 .. $#argv;
+    splice @argv, 0, $in + 1 if defined $in;    # amld's own way in
+    shift @argv if $argv[0] =~ /python/;
+    my ($cwd) = map {/^--ServerApp[.]preferred_dir=(.*)/} @argv;
+    return {
+        run     => $run,
+        argv    => \@argv,
+        env     => $hand->{env},
+        cwd     => $cwd,
+        private => $gw->private($name)
+    };
+}
+
+sub podman_by_hand {
+    my ($gw, $hand, $turn) = @_;
+
+    my $private = $gw->dir . "/hand-$turn";
+    system('cp', '-a', $hand->{private}, $private) == 0 or die "cp\n";
+    my ($socket) = map {/^--ServerApp[.]sock=.*\/([^\/]+)$/} @{$hand->{argv}};
+    unlink glob "$private/s/*";
+
+    my @run = @{$hand->{run}};
+    splice @run, -2;    # what it waits with
+    my $image = pop @run;
+    s/\Q$hand->{private}\E/$private/g, s/^--name=.*/--name=aml-hand-$turn/
+        for @run;
+    push @run, map {"--env=$_"} grep { !/^AML_|^PATH=/ } @{$hand->{env}};
+    push @run, "--workdir=$hand->{cwd}", $image, @{$hand->{argv}};
+
+    my $began = time;
+    read_command(@run);
+    until_answers(sub { answers("$private/s/$socket") });
+    my $took = time - $began;
+    read_command('podman', 'rm', '-f', '-t', '0', "aml-hand-$turn");
+    return $took;
 }
 
 sub ready_row {
@@ -304,12 +400,13 @@ sub until_answers {
     my $end = time + 60;
     while (time < $end) {
         return if $answers->();
-        sleep 0.005;
+        sleep 0.02;
     }
     die "nothing answers\n";
 }
 
-# What amld has started for an instance: arguments, environment, directory.
+# What amld has started for an instance: arguments, environment, directory as
+# it is called there.
 sub command_of {
     my ($gw, $name) = @_;
     for my $dir (glob '/proc/[0-9]*') {
@@ -348,17 +445,19 @@ sub by_hand {
         open STDERR, '>&', \*STDOUT;
         exec {$argv[0]} @argv or POSIX::_exit(1);
     }
-    until_answers(sub {
-        my $socket = IO::Socket::UNIX->new(Peer => "$runtime/jupyter.sock")
-            or return 0;
-        print {$socket} "GET /api/status HTTP/1.1\r\nHost: localhost\r\n"
-            . "Connection: close\r\n\r\n";
-        return (readline($socket) // '') =~ m{^HTTP/1.1 200};
-    });
+    until_answers(sub { answers("$runtime/jupyter.sock") });
     my $took = time - $began;
     kill TERM => $pid;
     waitpid $pid, 0;
     return $took;
+}
+
+sub answers {
+    my ($path) = @_;
+    my $socket = IO::Socket::UNIX->new(Peer => $path) or return 0;
+    print {$socket} "GET /api/status HTTP/1.1\r\nHost: localhost\r\n"
+        . "Connection: close\r\n\r\n";
+    return (readline($socket) // '') =~ m{^HTTP/1.1 200};
 }
 
 # ---- helpers ----
