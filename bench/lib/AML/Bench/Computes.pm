@@ -374,7 +374,11 @@ sub podman_by_hand {
     read_command(@run);
     until_answers(sub { answers("$private/s/$socket") });
     my $took = time - $began;
-    read_command('podman', 'rm', '-f', '-t', '0', "aml-hand-$turn");
+
+    # "device or resource busy", when the machine is: it goes at the next try
+    until_answers(sub {
+        return system("podman rm -f -t 0 aml-hand-$turn >/dev/null 2>&1") == 0;
+    });
     return $took;
 }
 
