@@ -19,8 +19,9 @@
 typedef struct {
     const char *name;   /* as the catalogue spells it, or as it was sent */
     const char *status; /* ARM's */
-    json_t *sent;
+    const char *id;     /* as it was sent */
     int64_t limit;
+    amld_quota_t now; /* what has come of it */
 } location_change_t;
 
 /* Every quota of a region, "total" first. */
@@ -47,11 +48,12 @@ location_quota(const amld_arm_t *arm, const char *region, const char *name,
 static int location_changes(amld_arm_t *arm, const char *region,
                             const json_t *body, location_change_t *changes,
                             size_t *count, amld_arm_fault_t *fault);
-static int location_change(amld_arm_t *arm, const char *region, json_t *sent,
-                           location_change_t *change, amld_arm_fault_t *fault);
+static int
+location_change(amld_arm_t *arm, const char *region, const json_t *sent,
+                location_change_t *change, amld_arm_fault_t *fault);
 static aml_registry_rc_t
-location_write(amld_arm_t *arm, const char *region,
-               const location_change_t *changes, size_t count);
+location_write(amld_arm_t *arm, const char *region, location_change_t *changes,
+               size_t count);
 static void location_audit(const amld_arm_t *arm, const char *region,
                            const location_change_t *change);
 
@@ -140,8 +142,9 @@ amld_arm_update_quotas(amld_t *d, const amld_request_t *request,
     } else {
         list = json_array();
         for (i = 0; i < n; i++) {
-            one = json_copy(changes[i].sent);
-            json_object_set_new(one, "unit", json_string("Count"));
+            one = location_quota(&arm, region, changes[i].name, &changes[i].now,
+                                 0);
+            json_object_set_new(one, "id", json_string(changes[i].id));
             json_object_set_new(one, "status", json_string(changes[i].status));
             json_array_append_new(list, one);
             location_audit(&arm, region, &changes[i]);
@@ -398,7 +401,7 @@ location_changes(amld_arm_t *arm, const char *region, const json_t *body,
 
 
 static int
-location_change(amld_arm_t *arm, const char *region, json_t *sent,
+location_change(amld_arm_t *arm, const char *region, const json_t *sent,
                 location_change_t *change, amld_arm_fault_t *fault)
 {
     char prefix[512];
@@ -441,7 +444,7 @@ location_change(amld_arm_t *arm, const char *region, json_t *sent,
                               "The unit of a quota is 'Count'.");
     }
 
-    change->sent = sent;
+    change->id = id;
     change->name = id + n;
     change->status = "Success";
     change->limit =
@@ -457,8 +460,8 @@ location_change(amld_arm_t *arm, const char *region, json_t *sent,
 
 
 static aml_registry_rc_t
-location_write(amld_arm_t *arm, const char *region,
-               const location_change_t *changes, size_t count)
+location_write(amld_arm_t *arm, const char *region, location_change_t *changes,
+               size_t count)
 {
     size_t i;
     aml_registry_rc_t rc;
@@ -470,9 +473,16 @@ location_write(amld_arm_t *arm, const char *region,
     }
 
     for (i = 0; i < count && rc == AML_REGISTRY_OK; i++) {
-        if (strcmp(changes[i].status, "Success") == 0) {
-            rc = amld_quota_set_limit(arm->txn, region, changes[i].name,
-                                      changes[i].limit);
+        if (strcmp(changes[i].status, "Success") != 0) {
+            changes[i].now.limit = changes[i].limit;
+            continue;
+        }
+
+        rc = amld_quota_set_limit(arm->txn, region, changes[i].name,
+                                  changes[i].limit);
+        if (rc == AML_REGISTRY_OK) {
+            rc = amld_quota_get(arm->txn, arm->d->config, region,
+                                changes[i].name, &changes[i].now);
         }
     }
 

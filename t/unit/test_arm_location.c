@@ -185,7 +185,7 @@ static void
 quotas(void **state)
 {
     server_t *s = *state;
-    char v[1024];
+    char v[1024], body[2048];
     answer_t a;
 
     s->config.quotas = limits;
@@ -201,12 +201,25 @@ quotas(void **state)
     assert_int_equal(a.status, 200);
     assert_string_equal(at(&a, "value/0/status", v), "Success");
     assert_string_equal(at(&a, "value/0/unit", v), "Count");
+    assert_string_equal(at(&a, "value/0/id", v), QUOTAS "STANDARDDSV2FAMILY");
+    assert_string_equal(at(&a, "value/0/type", v), N "/vmFamily/quotas");
+    assert_string_equal(at(&a, "value/0/name/value", v), "standardDSv2Family");
     assert_string_equal(at(&a, "value/1/status", v), "InvalidVMFamilyName");
     assert_string_equal(at(&a, "value/2/status", v), "Success");
     assert_int_equal(number_of(s, "quotas", "standardDSv2Family", "limit"), 6);
     assert_int_equal(number_of(s, "usages", "standardDSv2Family", "limit"), 6);
     assert_int_equal(number_of(s, "quotas", "total", "limit"), -1);
     assert_int_equal(scratch_count(s->scratch, "quota/local/nothing"), 0);
+
+    /* names that no key could have */
+    snprintf(body, sizeof(body),
+             "{\"value\":[{\"id\":\"" QUOTAS "%0900d\",\"limit\":1},"
+             "{\"id\":\"" QUOTAS "../../role/x\",\"limit\":1}]}",
+             0);
+    a = call(s, "POST", L "/updateQuotas" V, body);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&a, "value/0/status", v), "InvalidVMFamilyName");
+    assert_string_equal(at(&a, "value/1/status", v), "InvalidVMFamilyName");
 
     /* at once */
     assert_int_equal(call(s, "PUT", W "/computes/lab" V, BODY).status, 201);
