@@ -37,6 +37,7 @@
 #include "computes/idle.h"
 #include "computes/on_demand_api.h"
 #include "computes/podman.h"
+#include "computes/progress.h"
 #include "computes/schedule_run.h"
 #include "computes/shim.h"
 #include "computes/supervisor.h"
@@ -124,6 +125,7 @@ run_serve(amld_t *d)
     /* threads that are waited for may wait for a provider */
     amld_oidc_cancel(d->oidc);
     amld_key_keeper_cancel(d->keys);
+    amld_progress_hub_end(d->progress);
     amld_http_stop(http);
     amld_clock_stop(idle);
     amld_clock_stop(schedules);
@@ -165,10 +167,11 @@ amld_run(const char *file, int argc, char **argv)
         d.credentials = amld_credentials_new(d.config);
         d.polls = amld_polls_new();
         d.usage = amld_usage_new((int64_t) time(NULL));
+        d.progress = amld_progress_hub_new();
     }
 
     if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&
-        d.usage != NULL && d.wake >= 0 &&
+        d.usage != NULL && d.progress != NULL && d.wake >= 0 &&
         amld_roles_load(d.registry, d.config->roles) == 0 &&
         amld_assignments_tend(d.registry) == 0 &&
         amld_compute_index_tend(d.registry, d.config) == 0 &&
@@ -180,6 +183,7 @@ amld_run(const char *file, int argc, char **argv)
     amld_credentials_free(d.credentials);
     amld_polls_free(d.polls);
     amld_usage_free(d.usage);
+    amld_progress_hub_free(d.progress);
     if (d.registry != NULL) {
         aml_registry_close(d.registry);
     }

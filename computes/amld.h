@@ -31,6 +31,7 @@ typedef struct {
     struct amld_credentials *credentials; /* see credentials.h */
     struct amld_polls *polls;             /* see polls.h */
     struct amld_oidc *oidc;               /* see oidc.h; NULL as keys */
+    struct amld_progress_hub *progress;   /* see progress.h; may be NULL */
     volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;
 

@@ -35,6 +35,8 @@ const amld_http_route_t amld_arm_routes[] = {
     {"POST", ARM_W "/computes/{compute}/stop", amld_arm_stop},
     {"POST", ARM_W "/computes/{compute}/restart", amld_arm_restart},
     {"POST", ARM_W "/computes/{compute}/listNodes", amld_arm_list_nodes},
+    {"GET", ARM_W "/computes/{compute}/events", amld_arm_events},
+    {"GET", ARM_W "/computes/{compute}/logs/{log}", amld_arm_log},
     {"POST", ARM_W "/computes/{compute}/updateIdleShutdownSetting",
      amld_arm_update_idle},
     {"POST", ARM_W "/computes/{compute}/updateSchedules",

@@ -105,6 +105,13 @@ void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
 void amld_arm_idle(amld_t *d, const amld_request_t *request,
                    amld_response_t *response);
 
+/* ---- arm_events.c ---- */
+
+void amld_arm_events(amld_t *d, const amld_request_t *request,
+                     amld_response_t *response);
+void amld_arm_log(amld_t *d, const amld_request_t *request,
+                  amld_response_t *response);
+
 /* Begins an operation in arm->doc and commits; 0, or -1 when the response was
  * filled. */
 int

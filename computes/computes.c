@@ -585,15 +585,26 @@ amld_compute_program(const amld_config_t *c, const aml_application_t *a)
 void
 amld_time_now(char text[AMLD_TIME_SIZE])
 {
-    size_t n;
-    struct tm tm;
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    n = strftime(text, AMLD_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, AMLD_TIME_SIZE - n, ".%03dZ",
-             (int) (now.tv_nsec / 1000000));
+    amld_time_text(text, (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+
+void
+amld_time_text(char text[AMLD_TIME_SIZE], int64_t ms)
+{
+    size_t n;
+    time_t seconds;
+    struct tm tm;
+
+    seconds = (time_t) (ms / 1000);
+    n = 0;
+    if (gmtime_r(&seconds, &tm) != NULL) {
+        n = strftime(text, AMLD_TIME_SIZE - 5, "%Y-%m-%dT%H:%M:%S", &tm);
+    }
+    snprintf(text + n, AMLD_TIME_SIZE - n, ".%03dZ", (int) (ms % 1000));
 }
 
 

@@ -23,7 +23,7 @@
  *   operation (id of the one under way, or absent),
  *   schedule, idle, due (schedule.h, idle.h, due.h),
  *   begun (commands are those of the start under way, not of the one before),
- *   created (its creation script has succeeded),
+ *   created (its creation script has succeeded), progress, see progress.h,
  *   commands {<application>: {pid, started, boot}},
  *   step {name, pid, started, boot, began (ms since 1970), timeout (s)}: of a
  *   start that has not come to its applications, see step.h,
@@ -148,5 +148,6 @@ amld_compute_program(const amld_config_t *c, const aml_application_t *a);
 /* "2026-11-23T09:07:44.123Z" */
 #define AMLD_TIME_SIZE 32
 void amld_time_now(char text[AMLD_TIME_SIZE]);
+void amld_time_text(char text[AMLD_TIME_SIZE], int64_t ms); /* since 1970 */
 
 #endif /* AMLD_COMPUTES_H */

@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "auth/decide.h"
 #include "computes/amld.h"
@@ -117,6 +118,18 @@ void amld_response_redirect(amld_response_t *response, const char *location);
 /* The answer is to be `handler`'s, which waits for others: it is run as those
  * of `slow` tables are, once this one has returned. */
 void amld_response_later(amld_response_t *response, amld_handler_pt handler);
+/*
+ * 200, and as much as `read` gives, as MHD's content readers do: bytes into
+ * `buf`, 0 once it has suspended the connection, -1 at the end.  It runs in a
+ * thread that serves others, too.  `over` frees `data` in any case.
+ */
+struct MHD_Connection;
+typedef ssize_t (*amld_stream_pt)(void *data, uint64_t at, char *buf,
+                                  size_t size);
+void
+amld_response_stream(amld_response_t *response, const char *type,
+                     amld_stream_pt read, void (*over)(void *data), void *data);
+struct MHD_Connection *amld_request_connection(const amld_request_t *request);
 /* Changes the status only. */
 void amld_response_status(amld_response_t *response, unsigned status);
 /* Refused when name or value has a control character. */

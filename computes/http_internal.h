@@ -34,6 +34,9 @@ struct amld_response {
     char *body;
     size_t body_len;
     const char *type; /* static */
+    amld_stream_pt stream;
+    void (*stream_over)(void *data);
+    void *stream_data;
     size_t header_count;
     struct {
         char *name;

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #define ERROR_MESSAGE_MAX 1024
+#define STREAM_BLOCK 2048
 
 
 static void
@@ -72,6 +73,27 @@ amld_response_empty(amld_response_t *response, unsigned status)
     response->body_len = 0;
     response->type = NULL;
     response->status = status;
+}
+
+
+void
+amld_response_stream(amld_response_t *response, const char *type,
+                     amld_stream_pt read, void (*over)(void *data), void *data)
+{
+    amld_response_empty(response, 200);
+    response->type = type;
+    response->stream = read;
+    response->stream_over = over;
+    response->stream_data = data;
+}
+
+
+struct MHD_Connection *
+amld_request_connection(const amld_request_t *request)
+{
+    const amld_exchange_t *e = request->internal;
+
+    return e->connection;
 }
 
 
@@ -224,6 +246,11 @@ amld_http_response_clear(amld_response_t *r)
         free(r->header[i].value);
     }
 
+    if (r->stream != NULL) {
+        r->stream_over(r->stream_data);
+        r->stream = NULL;
+    }
+
     free(r->body);
     r->body = NULL;
     r->body_len = 0;
@@ -269,12 +296,19 @@ amld_http_send(amld_exchange_t *e)
         }
     }
 
-    m = MHD_create_response_from_buffer(r->body_len, r->body,
-                                        MHD_RESPMEM_MUST_FREE);
+    if (r->stream != NULL) {
+        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+                                              r->stream, r->stream_data,
+                                              r->stream_over);
+    } else {
+        m = MHD_create_response_from_buffer(r->body_len, r->body,
+                                            MHD_RESPMEM_MUST_FREE);
+    }
     if (m == NULL) {
         return MHD_NO;
     }
     r->body = NULL;
+    r->stream = NULL; /* the response's now */
 
     ok = 1;
     for (i = 0; i < r->header_count; i++) {

@@ -113,6 +113,9 @@ amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
         return NULL;
     }
 
+    i->progress = amld_progress_join(s->d->progress, key);
+    amld_progress_look(i->progress, doc);
+
     return i;
 }
 
@@ -144,6 +147,7 @@ amld_instance_free(amld_instance_t *i)
         free(i->apps[k].demand.failure);
     }
 
+    amld_progress_leave(i->progress);
     free(i->runtime);
     free(i->directory);
     free(i->creator);
@@ -495,6 +499,10 @@ amld_instance_stop(amld_instance_t *i, int at_once)
     if (i->phase != AMLD_PHASE_STOPPING) {
         i->begun_at = now;
         i->kills = 0;
+        amld_progress_step_end(i->progress, NULL, AMLD_OUTCOME_CANCELED);
+        if (amld_instance_running(i) != 0) {
+            amld_progress_step(i->progress, "stop", NULL, 0);
+        }
     }
 
     i->phase = AMLD_PHASE_STOPPING;
@@ -705,6 +713,7 @@ instance_say(amld_instance_t *i, const char *log, const char *format,
     }
 
     amld_log(AMLD_LOG_WARN, "%s: %s", i->name, text);
+    amld_progress_step_end(i->progress, log, AMLD_OUTCOME_FAILED);
     instance_failure(i, text);
 }
 

@@ -14,6 +14,7 @@
 #include "computes/computes.h"
 #include "computes/engine.h"
 #include "computes/probe.h"
+#include "computes/progress.h"
 #include "upstreams/host.h"
 
 #define AMLD_INSTANCE_APPS 8
@@ -107,6 +108,7 @@ typedef struct amld_instance {
     amld_step_kind_t next_step; /* of a start; CLEAR: the applications */
     int cleared;                /* the step that has run since, or 0 */
     unsigned range;             /* of its creator; 0: not known yet */
+    amld_progress_t *progress;  /* of this operation; NULL is allowed */
     unsigned clear_tries;       /* that failed */
 
     size_t app_count;

@@ -122,6 +122,59 @@ amld_logfile_tail(const char *path, unsigned lines, char *buf, size_t size)
 }
 
 
+size_t
+amld_logfile_read(const char *path, int64_t *offset, char *buf, size_t size)
+{
+    int fd;
+    char *end;
+    size_t n;
+    ssize_t got;
+    struct stat st;
+
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd == -1) {
+        return 0;
+    }
+
+    got = 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        if (st.st_size < *offset) {
+            *offset = 0;
+        }
+        got = pread(fd, buf, size - 1, (off_t) *offset);
+    }
+    close(fd);
+
+    if (got <= 0) {
+        return 0;
+    }
+
+    n = (size_t) got;
+    end = memrchr(buf, '\n', n);
+    if (end != NULL) {
+        n = (size_t) (end - buf) + 1;
+    } else if (n < size - 1) {
+        return 0; /* the rest of the line is to come */
+    }
+
+    *offset += (int64_t) n;
+    n = logfile_clean(buf, n);
+    buf[n] = '\0';
+
+    return n;
+}
+
+
+int64_t
+amld_logfile_size(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t) st.st_size
+                                                        : 0;
+}
+
+
 static void
 logfile_rotate(amld_logfile_t *log)
 {

@@ -7,6 +7,7 @@
 #define AMLD_LOGFILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define AMLD_LOGFILE_MAX (8 * 1024 * 1024) /* bytes until it is rotated */
 
@@ -36,5 +37,16 @@ void amld_logfile_close(amld_logfile_t *log);
  */
 size_t
 amld_logfile_tail(const char *path, unsigned lines, char *buf, size_t size);
+
+/*
+ * What is in `path` from the byte `*offset` on, as above, at most size - 1
+ * bytes and whole lines where there are any; moves *offset.  A log that has
+ * become shorter is read from its beginning.  Returns the length.
+ */
+size_t
+amld_logfile_read(const char *path, int64_t *offset, char *buf, size_t size);
+
+/* Its size now; 0 where there is none. */
+int64_t amld_logfile_size(const char *path);
 
 #endif /* AMLD_LOGFILE_H */

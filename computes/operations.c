@@ -56,6 +56,8 @@ amld_operation_begin(aml_registry_txn_t *txn, const amld_key_t *compute,
         return rc;
     }
 
+    (void) json_object_del(doc, "progress");
+
     /* What is created anew runs its creation script again. */
     if (strcmp(name, "Create") == 0) {
         (void) json_object_del(doc, "created");

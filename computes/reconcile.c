@@ -2,10 +2,12 @@
  * What a document says, and what runs: made the same.
  */
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "computes/instance.h"
+#include "computes/logfile.h"
 #include "computes/on_demand_run.h"
 #include "computes/record.h"
 #include "computes/step.h"
@@ -56,6 +58,7 @@ amld_reconcile(amld_instance_t *i)
         return 0;
     }
 
+    amld_progress_look(i->progress, doc);
     state = amld_compute_state(doc);
     begun = json_is_true(json_object_get(doc, "begun"));
 
@@ -111,6 +114,8 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
         if (amld_record_is_start(doc) && i->app_count == 0) {
             i->phase = AMLD_PHASE_PREPARING;
             i->next_step = i->step.kind;
+            amld_progress_step(i->progress, amld_step_name(i->step.kind),
+                               amld_step_name(i->step.kind), 0);
             i->begun_at = amld_now();
             return 0;
         }
@@ -370,6 +375,9 @@ reconcile_go_on(amld_instance_t *i)
         return reconcile_applications(i);
     }
 
+    amld_progress_step(i->progress, amld_step_name(i->step.kind),
+                       amld_step_name(i->step.kind), 0);
+
     /* Written down before it runs: see engine.h. */
     if (amld_record_write(i, amld_change_step) != AMLD_RECORD_OK) {
         amld_step_drop(i);
@@ -386,10 +394,20 @@ reconcile_go_on(amld_instance_t *i)
 static int
 reconcile_applications(amld_instance_t *i)
 {
+    char log[PATH_MAX];
+    size_t k;
+    const char *name;
+
     if (amld_instance_exec(i) != 0) {
         amld_instance_fail(i, NULL, 1, "%s",
                            i->failure != NULL ? i->failure : "no memory");
         return 0;
+    }
+
+    for (k = 0; k < i->app_count; k++) {
+        name = i->apps[k].application->name;
+        snprintf(log, sizeof(log), "%s/%s.log", i->runtime, name);
+        amld_progress_step(i->progress, name, name, amld_logfile_size(log));
     }
 
     if (amld_record_write(i, amld_change_begun) != AMLD_RECORD_OK) {
@@ -429,6 +447,8 @@ reconcile_clear(amld_instance_t *i, amld_step_kind_t kind)
     rc = amld_step_exec(i, kind, NULL, err, sizeof(err));
 
     if (rc == 1) {
+        amld_progress_step(i->progress, amld_step_name(i->step.kind),
+                           amld_step_name(i->step.kind), 0);
         amld_step_release(i);
         i->kills = 0;
         i->phase = AMLD_PHASE_CLEARING;
@@ -504,6 +524,8 @@ tick_preparing(amld_instance_t *i, int64_t now)
 
         if (result == 0) {
             i->created |= i->step.kind == AMLD_STEP_CREATION;
+            amld_progress_step_end(i->progress, amld_step_name(i->step.kind),
+                                   AMLD_OUTCOME_SUCCEEDED);
             i->next_step++;
         } else if (result != AMLD_COMMAND_NOT_BEGUN || !i->step.adopted) {
             amld_step_fail(i, result);
@@ -547,7 +569,11 @@ tick_starting(amld_instance_t *i, int64_t now)
             return;
         }
 
-        ready += app->ready != 0;
+        if (app->ready) {
+            amld_progress_step_end(i->progress, app->application->name,
+                                   AMLD_OUTCOME_SUCCEEDED);
+            ready++;
+        }
     }
 
     if (ready < i->app_count || i->look_at != AMLD_NEVER) {
@@ -669,6 +695,7 @@ tick_stopping(amld_instance_t *i, int64_t now)
     if (amld_instance_running(i) == 0) {
         i->kill_at = AMLD_NEVER;
         i->app_count = 0;
+        amld_progress_step_end(i->progress, "stop", AMLD_OUTCOME_SUCCEEDED);
         return reconcile_clear(i, AMLD_STEP_CLEAR);
     }
 
@@ -702,6 +729,9 @@ tick_clearing(amld_instance_t *i, int64_t now)
     }
 
     result = amld_step_result(i);
+    amld_progress_step_end(i->progress, amld_step_name(i->step.kind),
+                           result == 0 ? AMLD_OUTCOME_SUCCEEDED
+                                       : AMLD_OUTCOME_FAILED);
     if (result != 0) {
         return reconcile_step_failed(i, result);
     }

@@ -31,13 +31,16 @@ amld_record_write(amld_instance_t *i, amld_record_change_pt change)
         }
 
         if (rc == AML_REGISTRY_OK && done == AMLD_RECORD_OK) {
-            rc = amld_compute_modified(doc) == 0
+            amld_progress_look(i->progress, doc);
+            rc = amld_compute_modified(doc) == 0 &&
+                         amld_progress_save(i->progress, doc) == 0
                      ? amld_compute_store(txn, i->supervisor->d->config,
                                           &i->key, doc)
                      : AML_REGISTRY_FAILED;
             if (rc == AML_REGISTRY_OK) {
                 rc = aml_registry_commit(txn);
                 txn = NULL;
+                amld_progress_state(i->progress);
             }
         }
 
@@ -304,6 +307,7 @@ amld_record_remove(amld_instance_t *i)
         return 0;
     }
 
+    amld_progress_state(i->progress);
     amld_log(AMLD_LOG_INFO, "%s: deleted", i->name);
 
     return 1;

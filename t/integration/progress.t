@@ -1,0 +1,237 @@
+# How far an instance is, step by step: as a stream of events that a page and a
+# terminal can show, or as JSON; and the logs, which are their person's alone.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
+use Mojo::Util qw(b64_encode);
+use Test::More;
+use Time::HiRes qw(time);
+use AML::Raw qw(connect_tls);
+use AML::Test;
+use AML::Wait qw(wait_for);
+
+my $gw = AML::Test->start(instances => {});
+
+sub script ($text) {
+    return {scriptSource => 'inline', scriptData => b64_encode($text, '')};
+}
+
+sub create ($name, %scripts) {
+    my $tx = $gw->api(
+        PUT => $gw->compute($name), 'creator',
+        json => $gw->compute_body(
+            %scripts ? (setupScripts => {scripts => \%scripts}) : ()
+        )
+    );
+    is $tx->res->code, 201, "$name: created" or diag $tx->res->body;
+}
+
+# Follows to the end: [[event, data], …].
+sub follow ($name, $account = 'creator') {
+    my $tx = $gw->api(GET => $gw->compute($name) . '/events', $account,
+        headers => {Accept => 'text/event-stream'});
+    my @events;
+    for my $part (split /\n\n/, $tx->res->body) {
+        my ($event, $data) = $part =~ /^event: (\S+)\ndata: (.+)$/ or next;
+        push @events, [$event, decode_json($data)];
+    }
+    return ($tx, @events);
+}
+
+sub once ($name, $account = 'creator') {
+    return $gw->api(GET => $gw->compute($name) . '/events', $account);
+}
+
+sub steps (@events) {
+    return map {"$_->[1]{name} $_->[1]{outcome}"}
+        grep { $_->[0] eq 'step' } @events;
+}
+
+subtest 'from creation to running' => sub {
+    create('first-lab',
+        creationScript => script("echo one\nsleep 0.2\necho two\n"),
+        startupScript  => script("#!/bin/sh\necho each time\n"));
+    my ($tx, @events) = follow('first-lab');
+    is $tx->res->code, 200;
+    like $tx->res->headers->content_type, qr{^text/event-stream};
+    is $tx->res->headers->cache_control, 'no-store';
+    is_deeply [steps(@events)],
+        [
+        'creation-script Running', 'creation-script Succeeded',
+        'startup-script Running',  'startup-script Succeeded',
+        'jupyter Running',         'jupyter Succeeded'
+        ],
+        'every step begins and ends';
+    my ($done) = grep { $_->[1]{outcome} eq 'Succeeded' }
+        grep { $_->[0] eq 'step' } @events;
+    cmp_ok $done->[1]{took}, '>=', 200, 'how long it took';
+    cmp_ok $done->[1]{took}, '<', 20_000;
+    like $done->[1]{began}, qr/^20\d\d-\d\d-\d\dT[\d:]+\.\d{3}Z$/;
+    like $done->[1]{title}, qr/creation script/, 'a title for people';
+    my $log = join '', map { $_->[1]{text} }
+        grep { $_->[0] eq 'log' && $_->[1]{name} eq 'creation-script' } @events;
+    like $log, qr/^one\ntwo\n/, 'the log comes with it';
+    my @states = grep { $_->[0] eq 'state' } @events;
+    is $states[0][1]{state}, 'Creating';
+    ok !$states[0][1]{settled};
+    is_deeply [@{$states[-1][1]}{qw(state settled)}], ['Running', Mojo::JSON->true],
+        'the state is the last';
+    is $events[-1][0], 'state';
+    is $states[-1][1]{operation}{status}, 'Succeeded';
+
+    my $json = once('first-lab')->res->json;
+    is $json->{state}, 'Running';
+    is_deeply [map {"$_->{name} $_->{outcome}"} @{$json->{steps}}],
+        [
+        'creation-script Succeeded', 'startup-script Succeeded',
+        'jupyter Succeeded'
+        ],
+        'and afterwards as JSON';
+};
+
+subtest 'it is remembered' => sub {
+    $gw->kill_amld;
+    $gw->start_amld;
+    my $json = once('first-lab')->res->json;
+    is_deeply [map { $_->{name} } @{$json->{steps}}],
+        [qw(creation-script startup-script jupyter)], 'across a restart';
+    my ($tx, @events) = follow('first-lab');
+    is_deeply [(steps(@events))[0, -1]],
+        ['creation-script Succeeded', 'jupyter Succeeded'],
+        'a stream of what is over';
+    is $events[-1][1]{state}, 'Running', 'ends at once';
+};
+
+subtest 'a restart of the instance, of amld in between' => sub {
+    $gw->api(POST => $gw->compute('first-lab') . '/restart', 'creator');
+    my ($tx, @events) = follow('first-lab');
+    is_deeply [steps(@events)]->[-1], 'jupyter Succeeded';
+    ok scalar(grep {/^stop Succeeded/} steps(@events)), 'the stop is a step';
+    ok !scalar(grep {/creation-script/} steps(@events)),
+        'what was before is not shown';
+    is $events[-1][1]{state}, 'Running';
+};
+
+subtest 'others who may read' => sub {
+    $gw->api(POST => $gw->compute('first-lab') . '/restart', 'creator');
+    my ($tx, @events) = follow('first-lab', 'reader');
+    is $tx->res->code, 200, 'a reader follows';
+    is_deeply [steps(@events)]->[-1], 'jupyter Succeeded', 'the steps';
+    is scalar(grep { $_->[0] eq 'log' } @events), 0, 'and no log';
+    $gw->add_account('stranger');
+    is once('first-lab', 'stranger')->res->code, 403, 'a stranger does not';
+    is once('no-such-lab')->res->code, 404, 'what is not there';
+    is $gw->program->get($gw->studio_url($gw->compute('first-lab')
+            . '/events?api-version=2022-10-01'))->res->code, 401, 'nobody';
+};
+
+subtest 'logs' => sub {
+    my $log = sub ($name, $account) {
+        $gw->api(GET => $gw->compute('first-lab') . "/logs/$name", $account);
+    };
+    my $tx = $log->('creation-script', 'creator');
+    is $tx->res->code, 200;
+    like $tx->res->headers->content_type, qr{^text/plain};
+    like $tx->res->body, qr/^one\ntwo\n.*exit status 0$/s, 'of a script';
+    is $log->('jupyter', 'creator')->res->code =~ /^(?:200|404)$/, 1,
+        'of an application';
+    is $log->('creation-script', 'reader')->res->code, 403,
+        'a reader reads none';
+    is $log->('creation-script', 'colleague')->res->code, 403,
+        'nor a contributor';
+    is $log->($_, 'creator')->res->code, 404, "no log: $_"
+        for qw(no-such creation-script.1 lock ..log);
+};
+
+subtest 'what fails' => sub {
+    create('second-lab',
+        creationScript => script("echo no such package >&2; exit 7"));
+    my ($tx, @events) = follow('second-lab');
+    is_deeply [steps(@events)],
+        ['creation-script Running', 'creation-script Failed'];
+    is $events[-1][1]{state}, 'SetupFailed', 'is said';
+    like $events[-1][1]{errors}[0]{message},
+        qr/exit status 7.*no such package/s, 'with the reason';
+    my $other = once('second-lab', 'reader')->res->json;
+    is $other->{state}, 'SetupFailed';
+    ok !exists $other->{errors}, 'whose log is not for others';
+};
+
+subtest 'deleted meanwhile' => sub {
+    create('third-lab', creationScript => script("sleep 1000"));
+    my $json;
+    ok wait_for(sub {
+        $json = once('third-lab')->res->json;
+        grep { $_->{outcome} eq 'Running' } @{$json->{steps}};
+    }), 'it is on its way';
+    is $json->{steps}[0]{took}, undef, 'how long is not known yet';
+    $gw->api(
+        DELETE => $gw->compute('third-lab'), 'creator',
+        query  => {underlyingResourceAction => 'Delete'}
+    );
+    my ($tx, @events) = follow('third-lab');
+    if ($tx->res->code == 200) {
+        is $events[-1][1]{state}, 'Deleted', 'the stream says so';
+    }
+    else { is $tx->res->code, 404, 'it is gone' }
+};
+
+# A follower that can be read from when one likes.
+sub follower ($name) {
+    my $socket = connect_tls($gw, $gw->studio_host);
+    my $host = $gw->studio_host . ':' . $gw->port;
+    print {$socket} 'GET ' . $gw->compute($name)
+        . "/events?api-version=2022-10-01 HTTP/1.1\r\nHost: $host\r\n"
+        . "Accept: text/event-stream\r\nAuthorization: "
+        . $gw->bearer('creator')->{Authorization} . "\r\n\r\n";
+    return $socket;
+}
+
+subtest 'many followers, slow ones, ones that vanish' => sub {
+    my $go = $gw->dir . '/share/go';
+    create('fourth-lab', creationScript => script(
+        "while ! test -e $go; do sleep 0.05; done\n"
+        . "i=0; while test \$i -lt 20000; do echo line number \$i;"
+        . " i=\$((i+1)); done\n"));
+    my @idle = map { follower('fourth-lab') } 1 .. 12;    # never read
+    close $_ for map { follower('fourth-lab') } 1 .. 12;  # gone at once
+    # those that are too many are told so
+    my @more = map { follower('fourth-lab') } 1 .. 30;
+    my %codes;
+    for my $socket (@more) {
+        my $line = <$socket> // '';
+        $codes{$1}++ if $line =~ m{^HTTP/1.1 (\d+)};
+    }
+    is_deeply [sort keys %codes], [200, 503], 'there is a limit'
+        or diag explain \%codes;
+    close $_ for @more;
+
+    my $from = time;
+    is once('fourth-lab')->res->code, 200, 'amld answers others meanwhile';
+    is $gw->state_of('fourth-lab'), 'Creating';
+    cmp_ok time - $from, '<', 5 * $ENV{AML_PATIENCE}, 'at once';
+    path($go)->spurt('');
+    $gw->wait_state('fourth-lab', 'Running');
+    my ($tx, @events);
+    ok wait_for(sub {
+        ($tx, @events) = follow('fourth-lab');
+        $tx->res->code == 200;
+    }), 'one who comes later';
+    is $events[-1][1]{state}, 'Running', 'sees how it went';
+    close $_ for @idle;
+};
+
+subtest 'amld ends, and nobody holds it' => sub {
+    create('fifth-lab', creationScript => script("sleep 1000"));
+    my @idle = map { follower('fifth-lab') } 1 .. 8;
+    ok wait_for(sub { once('fifth-lab')->res->json->{steps}[0] }), 'followed';
+    is $gw->stop_amld, 0, 'it ends cleanly';
+    $gw->start_amld;
+    is once('fifth-lab')->res->json->{steps}[0]{outcome}, 'Running',
+        'and the script goes on';
+};
+
+$gw->done;
