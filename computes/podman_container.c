@@ -503,7 +503,7 @@ container_verify(const amld_podman_spec_t *s, amld_podman_container_t *c,
             out);
         return -1;
     }
-    snprintf(c->id, sizeof(c->id), "%s", out);
+    snprintf(c->id, sizeof(c->id), "%.64s", out);
     snprintf(c->runtime, sizeof(c->runtime), "%.4000s", tab + 1);
 
     amld_podman_args(&a, c->runtime);
