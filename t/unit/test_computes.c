@@ -542,6 +542,10 @@ origins(void **state)
 static void
 deep_state_directories(void **state)
 {
+    amld_application_config_t others[] = {
+        {(char *) "rstudio", (char *) "/x"},
+        {(char *) "vscode", (char *) "/x"},
+    };
     char err[512], deep[200];
     size_t n, most;
     amld_config_t c = config;
@@ -569,8 +573,7 @@ deep_state_directories(void **state)
 
     /* and, where they are configured, those of others */
     for (n = 0; n < 2; n++) {
-        c.applications = (amld_application_config_t[]){
-            {(char *) (n == 0 ? "rstudio" : "vscode"), (char *) "/x"}};
+        c.applications = &others[n];
         deep[37] = '\0';
         assert_int_equal(amld_paths_check(&c, err, sizeof(err)), 0);
         deep[37] = 'd';
