@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "auth/audit.h"
+#include "auth/claims.h"
 #include "auth/cookie.h"
 #include "auth/key_keeper.h"
 #include "auth/oidc_flows.h"
@@ -22,6 +23,7 @@
 #include "auth/sign_in.h"
 #include "auth/sign_in_secrets.h"
 #include "auth/site.h"
+#include "computes/unix_account.h"
 
 
 /* ---- what is said of it ---- */
@@ -318,6 +320,21 @@ typedef enum {
 } callback_end_t;
 
 
+/* Which account of the machine is theirs, as the provider says; what it said
+ * before and does not say now is over. */
+static aml_registry_rc_t
+callback_account(aml_registry_txn_t *txn, const amld_oidc_who_t *who)
+{
+    const char *claim = who->issuer->account_claim;
+
+    return amld_unix_account_say(
+        txn, &who->identity.principal,
+        claim != NULL && claim[0] != '\0'
+            ? json_string_value(aml_claims_find(who->claims, aml_str_of(claim)))
+            : NULL);
+}
+
+
 static callback_end_t
 callback_enter(const callback_t *c, aml_registry_txn_t *txn, amld_sign_in_t *s,
                const amld_sign_in_secret_t *kept, char secret[AMLD_SECRET_SIZE],
@@ -337,6 +354,9 @@ callback_enter(const callback_t *c, aml_registry_txn_t *txn, amld_sign_in_t *s,
     *rc = amld_sign_in_enter_within(c->d, txn, c->request, s, secret);
     if (*rc == AML_REGISTRY_OK) {
         *rc = amld_oidc_remember(txn, &c->who);
+    }
+    if (*rc == AML_REGISTRY_OK) {
+        *rc = callback_account(txn, &c->who);
     }
     if (*rc == AML_REGISTRY_OK) {
         *rc = amld_sign_in_secret_put(txn, amld_oidc_sealer(c->d->oidc), &s->id,

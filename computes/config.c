@@ -55,6 +55,8 @@ static cfg_opt_t config_options[] = {
     CFG_STR("state", "/var/lib/aml/state", CFGF_NONE),
     CFG_STR("roles", "/usr/share/aml/builtin-roles.json", CFGF_NONE),
     CFG_STR("engine", "process", CFGF_NONE),
+    CFG_STR("unix_accounts", NULL, CFGF_NODEFAULT),
+    CFG_STR("unix_accounts_least", "1000", CFGF_NONE),
     CFG_STR("audit", "", CFGF_NONE),
     CFG_STR("threads", "4", CFGF_NONE),
     CFG_STR("session_lifetime", "12h", CFGF_NONE),
@@ -411,6 +413,8 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
         amld_config_fault(r, cfg, "engine", "there is no engine \"%s\"",
                           c->engine);
     }
+
+    amld_config_accounts(r, cfg, c);
 
     c->audit = amld_config_copy(r, cfg_getstr(cfg, "audit"));
     if (c->audit != NULL && amld_audit_spec_fault(c->audit) != NULL) {

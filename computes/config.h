@@ -40,8 +40,9 @@ typedef struct {
     char *name_claim;
     char *groups_claim;
     char *roles_claim;
-    unsigned leeway; /* seconds */
-    char *client_id; /* NULL: no sign-in */
+    char *account_claim; /* of the Unix account; "": none */
+    unsigned leeway;     /* seconds */
+    char *client_id;     /* NULL: no sign-in */
     char *client_secret_file;
     char *scopes;
     char *label; /* of the button */
@@ -116,7 +117,9 @@ typedef struct {
     char *apps_port;   /* ":8443", or "" for 443 */
     char *roles;       /* file of the built-in role definitions */
     char *engine;      /* "process" */
-    char *audit;       /* "file:/path", "syslog:facility" or "" */
+    int unix_accounts; /* instances run as their creators' accounts */
+    unsigned unix_accounts_least; /* the lowest uid of these */
+    char *audit;                  /* "file:/path", "syslog:facility" or "" */
     unsigned threads;
     unsigned session_lifetime;        /* seconds */
     unsigned session_idle;            /* seconds without use, 0: any */

@@ -1,5 +1,6 @@
 /*
- * The sections "size" and "quota" of the configuration.
+ * The sections "size" and "quota" of the configuration, and whom instances run
+ * as.
  */
 
 #include "computes/config_computes.h"
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "computes/config_value.h"
 #include "computes/quota.h"
@@ -121,6 +123,38 @@ amld_config_computes(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
     for (i = 0; i < quotas; i++) {
         config_quota(r, cfg_getnsec(cfg, "quota", i), c);
+    }
+}
+
+
+void
+amld_config_accounts(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+{
+    const char *value;
+
+    c->unix_accounts_least =
+        amld_config_number(r, cfg, "unix_accounts_least", 1, INT32_MAX);
+
+    value = cfg_getstr(cfg, "unix_accounts");
+
+    /* Other engines have accounts of their own making. */
+    if (c->engine != NULL && strcmp(c->engine, "process") != 0) {
+        return;
+    }
+
+    if (value == NULL) {
+        c->unix_accounts = geteuid() == 0;
+
+    } else if (strcmp(value, "creator") == 0) {
+        c->unix_accounts = 1;
+        if (geteuid() != 0) {
+            amld_config_fault(r, cfg, "unix_accounts",
+                              "\"creator\" needs amld to be root");
+        }
+
+    } else if (strcmp(value, "amld") != 0) {
+        amld_config_fault(r, cfg, "unix_accounts",
+                          "\"%s\" is neither \"creator\" nor \"amld\"", value);
     }
 }
 

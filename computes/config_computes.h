@@ -14,6 +14,10 @@ extern cfg_opt_t amld_config_quota_options[];
 /* Fills sizes and quotas; what is wrong is a fault of `r`. */
 void
 amld_config_computes(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c);
+/* Whom instances run as; behind `engine`. */
+void
+amld_config_accounts(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c);
+
 void amld_config_computes_free(amld_config_t *c);
 
 #endif /* AMLD_CONFIG_COMPUTES_H */

@@ -33,6 +33,7 @@ cfg_opt_t amld_config_issuer_options[] = {
     CFG_STR("name_claim", NULL, CFGF_NODEFAULT),
     CFG_STR("groups_claim", NULL, CFGF_NODEFAULT),
     CFG_STR("roles_claim", NULL, CFGF_NODEFAULT),
+    CFG_STR("account_claim", NULL, CFGF_NODEFAULT),
     CFG_STR("leeway", "60s", CFGF_NONE),
     CFG_STR_LIST("tenants", "{}", CFGF_NONE),
     CFG_STR("client_id", NULL, CFGF_NODEFAULT),
@@ -545,6 +546,7 @@ amld_config_issuer(amld_config_reader_t *r, cfg_t *section,
         issuer_text(r, section, "groups_claim", i->kind->groups_claim);
     i->roles_claim =
         issuer_text(r, section, "roles_claim", i->kind->roles_claim);
+    i->account_claim = issuer_text(r, section, "account_claim", "");
 
     if (i->kind->identity == AML_IDENTITY_ENTRA &&
         cfg_getstr(section, "identity_claim") != NULL) {
@@ -656,6 +658,7 @@ amld_config_issuer_clear(amld_issuer_config_t *i)
     free(i->name_claim);
     free(i->groups_claim);
     free(i->roles_claim);
+    free(i->account_claim);
     free(i->client_id);
     free(i->client_secret_file);
     free(i->scopes);

@@ -124,6 +124,9 @@ typedef struct {
 /* NULL when there is none of that name. */
 const amld_engine_t *amld_engine_find(const char *name);
 
+/* Of the configuration: "process" is two, see unix_accounts. */
+const amld_engine_t *amld_engine_of(const amld_config_t *c);
+
 /* Of the configuration; what an engine has no function for is answered, too. */
 const char *amld_engine_sockets(const amld_config_t *c);
 void amld_engine_inside(const amld_engine_t *engine, const amld_config_t *c,

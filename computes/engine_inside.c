@@ -9,12 +9,29 @@
 #include "computes/engine.h"
 
 
+extern const amld_engine_t amld_engine_accounts;
+extern const amld_engine_t amld_engine_process;
+
+
+const amld_engine_t *
+amld_engine_of(const amld_config_t *c)
+{
+    const amld_engine_t *engine;
+
+    engine = amld_engine_find(c->engine != NULL ? c->engine : "process");
+
+    return engine == &amld_engine_process && c->unix_accounts
+               ? &amld_engine_accounts
+               : engine;
+}
+
+
 const char *
 amld_engine_sockets(const amld_config_t *c)
 {
     const amld_engine_t *engine;
 
-    engine = c->engine != NULL ? amld_engine_find(c->engine) : NULL;
+    engine = amld_engine_of(c);
 
     return engine != NULL && engine->sockets != NULL ? engine->sockets : "";
 }

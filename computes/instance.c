@@ -15,6 +15,7 @@
 #include "computes/private_files.h"
 #include "computes/ranges.h"
 #include "computes/step.h"
+#include "computes/unix_account.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
 #define INSTANCE_TAIL 12    /* lines of a log */
@@ -34,6 +35,7 @@ instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
                const char *kept, char *err, size_t size);
 static const char *
 instance_account(const amld_engine_instance_t *e, char user[256]);
+static void instance_find_account(amld_instance_t *i);
 static void instance_probed(void *data, int ok);
 
 
@@ -52,6 +54,7 @@ amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e)
     e->memory_mb = i->memory_mb;
     e->gpus = i->gpus;
     e->range = i->range;
+    e->account = i->account;
 }
 
 
@@ -112,6 +115,7 @@ amld_instance_new(amld_supervisor_t *s, const amld_key_t *key,
         amld_instance_free(i);
         return NULL;
     }
+    instance_find_account(i);
 
     i->progress = amld_progress_join(s->d->progress, key);
     amld_progress_look(i->progress, doc);
@@ -152,6 +156,7 @@ amld_instance_free(amld_instance_t *i)
     free(i->directory);
     free(i->creator);
     free(i->creator_name);
+    free(i->account);
     free(i->subnet);
     free(i->failure);
     free(i);
@@ -249,6 +254,7 @@ amld_instance_begin(amld_instance_t *i)
         return -1;
     }
 
+    instance_find_account(i);
     amld_instance_engine(i, &e);
 
     if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||
@@ -766,6 +772,25 @@ instance_account(const amld_engine_instance_t *e, char user[256])
     }
 
     return user;
+}
+
+
+/* Anew at each start: whoever had none may have been given one. */
+static void
+instance_find_account(amld_instance_t *i)
+{
+    char name[AMLD_UNIX_NAME + 1];
+    const amld_t *d;
+
+    d = i->supervisor->d;
+    free(i->account);
+    i->account = NULL;
+
+    if (d->config->unix_accounts &&
+        amld_unix_account_of(d->registry, d->config, i->creator,
+                             i->creator_name, name) == 0) {
+        i->account = strdup(name);
+    }
 }
 
 

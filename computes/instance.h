@@ -89,6 +89,7 @@ typedef struct amld_instance {
     char *directory;   /* the creator's folder in the share */
     char *creator;     /* principal */
     char *creator_name;
+    char *account; /* theirs on this machine, or NULL */
     char *subnet;
     unsigned cores;
     unsigned long memory_mb;

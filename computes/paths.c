@@ -53,7 +53,7 @@ paths_fit(const amld_config_t *c, size_t state)
     amld_engine_instance_t e;
     const amld_engine_t *engine;
 
-    engine = amld_engine_find(c->engine != NULL ? c->engine : "process");
+    engine = amld_engine_of(c);
 
     if (engine == NULL || state + 64 > sizeof(runtime)) {
         return 0;

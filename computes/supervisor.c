@@ -62,7 +62,7 @@ amld_supervisor_run(amld_t *d)
     memset(&s, 0, sizeof(s));
     s.d = d;
 
-    s.engine = amld_engine_find(d->config->engine);
+    s.engine = amld_engine_of(d->config);
     if (s.engine == NULL) {
         amld_log(AMLD_LOG_ERROR, "there is no engine \"%s\"",
                  d->config->engine);

@@ -17,7 +17,10 @@ use AML::Wait qw(wait_for);
 my @idp = map { AML::Provider->make($_) } AML::Provider->kinds;
 my $gw  = AML::Test->start(
     providers => \@idp,
-    amld      => sub ($text) { join '', $text, map { $_->section } @idp },
+    amld      => sub ($text) {
+        join '', $text,
+            map { $_->section(account_claim => 'preferred_username') } @idp;
+    },
 );
 my $studio = $gw->studio;
 my $cookie = sub ($browser) { $browser->cookie('__Host-aml', $gw->studio_host) };
@@ -284,6 +287,14 @@ subtest 'nothing that is secret is in a log, or open in the registry' => sub {
     for my $idp (@idp) {
         unlike $logs, qr/\Q@{[$idp->client_secret]}\E/, 'no client secret';
     }
+};
+
+subtest 'accounts of the machine' => sub {
+    my @said = $gw->amld_ok(qw(registry dump))
+        =~ m{^unix-account/[0-9a-f-]{36}\b.*$}mg;
+    ok scalar @said, 'a claim says which one is somebody\'s'
+        or diag $gw->amld_ok(qw(registry dump)) =~ m{^.*unix-acc.*$}mg;
+    like $said[0], qr/alice|bob|carol/, 'by its name';
 };
 
 subtest 'the ways to sign in' => sub {

@@ -1,0 +1,218 @@
+# amld as root, with the engine process: instances run as their creators'
+# accounts on this machine, which this test makes and removes.  nginx's workers
+# are an account of their own, as on a server.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Fcntl qw(S_ISLNK);
+use IO::Socket::UNIX;
+use Mojo::File qw(path);
+use POSIX ();
+use Test::More;
+use AML::Test;
+use AML::Wait qw(turn wait_for);
+
+plan skip_all => 'accounts are made by root' if $< != 0;
+
+my ($ann, $bob, $low) = map {"aml$_$$"} qw(a b l);
+my $owner = $$;
+
+END {
+    if ($owner == $$) {
+        my $status = $?;
+        system "userdel $_ 2>/dev/null" for $ann, $bob, $low;
+        $? = $status;
+    }
+}
+
+sub useradd (@args) { system('useradd', @args) == 0 or die "useradd: $?\n" }
+
+useradd('--no-create-home', '--home-dir', '/tmp', '--shell', '/bin/sh', $_)
+    for $ann, $bob;
+useradd('--no-create-home', '--system', $low);
+my %uid = map { $_ => scalar getpwnam $_ } $ann, $bob, $low;
+
+my $gw = AML::Test->prepare(
+    amld => sub ($text) {
+        $text =~ s/^unix_accounts = .*\n//m or die 'no unix_accounts';
+        $text =~ s/(gateway_uids = \{) \d+/$1 www-data/;
+        return qq($text\nregistry_group = "www-data"\n);
+    },
+    nginx => sub ($text) { $text =~ s/^user root;$/user www-data;/mr }
+);
+
+# What they run has to be where they may read it.
+unlink $gw->dir . '/venv/bin/jupyter';
+path($gw->dir, 'venv/bin/AML')->make_path;
+path("$AML::Test::ROOT/t/lib/stand-in-application")
+    ->copy_to($gw->dir . '/venv/bin/jupyter')->chmod(0755);
+path("$AML::Test::ROOT/t/lib/AML/StandInApplication.pm")
+    ->copy_to($gw->dir . '/venv/bin/AML')->chmod(0644);
+
+$gw->start_amld;
+$gw->add_account($_, 'Contributor') for $ann, $bob, 'nobody-here', $low;
+$gw->start_nginx;
+
+like $gw->log_text('amld.err'), qr/run as the accounts of their creators/,
+    'it is the default where amld is root';
+
+sub create ($name, $who) {
+    my $tx = $gw->api(
+        PUT  => $gw->compute($name), $who,
+        json => $gw->compute_body
+    );
+    like $tx->res->code, qr/^20[01]$/, "$name: asked for";
+    my $state;
+    wait_for(sub {
+        $state = $gw->state_of($name, $who);
+        $state =~ /^(?:Running|CreateFailed)$/;
+    });
+    return $state;
+}
+
+sub status ($pid, $field) {
+    my ($line) = path("/proc/$pid/status")->slurp =~ /^$field:\t(.*)$/m;
+    return $line;
+}
+
+# Runs code as an account, in a process of its own; what it returns.
+sub as ($who, $code) {
+    pipe my $in, my $out or die $!;
+    my $pid = fork // die $!;
+    if ($pid == 0) {
+        my (undef, undef, $uid, $gid) = getpwnam $who;
+        $) = "$gid $gid";
+        POSIX::setgid($gid);
+        POSIX::setuid($uid);
+        syswrite $out, $code->() // '';
+        POSIX::_exit(0);
+    }
+    close $out;
+    local $/;
+    my $said = <$in>;
+    waitpid $pid, 0;
+    return $said;
+}
+
+sub asked ($name, $who) {
+    return $gw->program->get($gw->app_url($name, '/x'),
+        headers => $gw->bearer($who))->res;
+}
+
+is create('ann-lab', $ann), 'Running', 'it runs';
+is create('bob-lab', $bob), 'Running', 'and another\'s';
+
+my (%pid, %private);
+for my $pair ([$ann, 'ann-lab'], [$bob, 'bob-lab']) {
+    my ($who, $name) = @$pair;
+    subtest "$name runs as its creator" => sub {
+        my $res = asked($name, $who);
+        is $res->code, 200, 'the gateway reaches it' or return;
+        my $pid = $pid{$who} = $res->json('/pid');
+        is status($pid, 'Uid'), join("\t", ($uid{$who}) x 4), 'user';
+        my $gid = (getpwnam $who)[3];
+        is status($pid, 'Gid'), join("\t", ($gid) x 4), 'group';
+        like status($pid, 'Groups'), qr/^$gid ?$/, 'and no other groups';
+        my %env = map { split /=/, $_, 2 } split /\0/,
+            path("/proc/$pid/environ")->slurp;
+        is $env{HOME}, '/tmp', 'its home';
+        is $env{USER}, $who,   'its name';
+        is $res->json('/cwd'), $gw->share("Users/$who"),
+            'in its folder of the share';
+        my @st = stat $gw->share("Users/$who");
+        is $st[4], $uid{$who}, 'which is its own';
+        is $st[2] & 07777, 0755, 'and readable for everybody';
+        ($private{$who}) = $env{AML_COMMAND} =~ m{^(.+)/jupyter$};
+    };
+}
+
+subtest 'what is private' => sub {
+    my $of = $private{$ann};
+    is +(stat $of)[4], 0, 'the directory is root\'s';
+    is +(stat "$of/$_->[0]")[2] & 07777, $_->[1], "mode of $_->[0]"
+        for ['u', 0700], ['s', 02770], ['u/tmp', 0700], ['jupyter.log', 0600];
+    is +(stat "$of/s")[5], scalar getgrnam('www-data'), 'sockets: the gateway\'s';
+    my $try = sub ($who) {
+        as($who, sub {
+            my @found;
+            push @found, 'instances' if opendir my $i, $gw->dir . '/state/i';
+            push @found, 'list'      if opendir my $d, $of;
+            push @found, 'own'       if opendir my $u, "$of/u";
+            push @found, 'sockets'   if opendir my $s, "$of/s";
+            push @found, 'log'       if open(my $l, '<', "$of/jupyter.log");
+            push @found, 'write'     if open(my $w, '>>', "$of/x");
+            push @found, 'connect'
+                if IO::Socket::UNIX->new(Peer => "$of/s/jupyter.sock");
+            push @found, 'folder'
+                if open(my $f, '>', $gw->share("Users/$ann/x"));
+            push @found, 'share' if opendir my $h, $gw->share("Users/$ann");
+            return join ' ', @found;
+        });
+    };
+    is $try->($bob), 'share', 'another account sees what is shared, only';
+    is $try->($ann), 'own sockets connect folder share',
+        'its own sees what is its own';
+};
+
+subtest 'a link leads the gateway nowhere' => sub {
+    my ($from, $to) = ("$private{$bob}/s/jupyter.sock",
+        "$private{$ann}/s/jupyter.sock");
+    as($bob, sub { unlink $from; symlink $to, $from; '' });
+    ok S_ISLNK((lstat $from)[2]), 'he has put one there';
+    $gw->restart_nginx;    # and no connection is kept to his own
+    my $res = asked('bob-lab', $bob);
+    isnt $res->code, 200, 'what it leads to is not asked';
+    isnt $res->json('/pid') // 0, $pid{$ann}, 'by no means';
+};
+
+subtest 'stopped and started' => sub {
+    is $gw->api(POST => $gw->compute('bob-lab') . '/stop', $bob)->res->code,
+        202, 'stopped';
+    ok wait_for(sub { $gw->state_of('bob-lab', $bob) eq 'Stopped' }), 'it is';
+    ok !kill(0, $pid{$bob}), 'its process is gone';
+    ok !-e "$private{$bob}/s/jupyter.sock", 'and its sockets';
+    unlike path('/proc/self/mounts')->slurp, qr{^aml \Q$private{$bob}\E}m,
+        'with their file system';
+    $gw->api(POST => $gw->compute('bob-lab') . '/start', $bob);
+    ok wait_for(sub { $gw->state_of('bob-lab', $bob) eq 'Running' }), 'again';
+    is asked('bob-lab', $bob)->code, 200, 'the gateway reaches it';
+};
+
+subtest 'amld is killed' => sub {
+    $gw->kill_amld;
+    is asked('ann-lab', $ann)->json('/pid'), $pid{$ann}, 'it serves';
+    $gw->start_amld;
+    is $gw->state_of('ann-lab', $ann), 'Running', 'and is adopted';
+    kill 'KILL', $pid{$ann};
+    my $res;
+    ok wait_for(sub {
+        $res = asked('ann-lab', $ann);
+        $res->code == 200 && $res->json('/pid') != $pid{$ann};
+    }), 'one that dies is started again';
+    is status($res->json('/pid'), 'Uid'), join("\t", ($uid{$ann}) x 4),
+        'as its creator';
+};
+
+subtest 'whoever has no account' => sub {
+    is create('no-lab', 'nobody-here'), 'CreateFailed', 'gets no instance';
+    my $errors = $gw->api(GET => $gw->compute('no-lab'), 'nobody-here')
+        ->res->json('/properties/properties/errors/0');
+    my $text = $errors->{error}{message} // $errors->{message} // '';
+    like $text, qr/There is no account "nobody-here" on this machine/, 'why';
+    is create('low-lab', $low), 'CreateFailed', 'nor one of the system';
+    is $gw->api(DELETE => $gw->compute('no-lab'), 'nobody-here',
+        query => {underlyingResourceAction => 'Delete'})->res->code, 202,
+        'and it can be deleted';
+};
+
+for my $pair (['ann-lab', $ann], ['bob-lab', $bob]) {
+    my ($name, $who) = @$pair;
+    $gw->api(DELETE => $gw->compute($name), $who,
+        query => {underlyingResourceAction => 'Delete'});
+    ok wait_for(sub { $gw->state_of($name, $who) eq '' }), "$name: deleted";
+    ok !-e $private{$who}, 'with what was private';
+    ok -d $gw->share("Users/$who"), 'but for its files';
+}
+
+$gw->done;
