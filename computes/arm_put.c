@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "auth/principals.h"
 #include "computes/arm.h"
@@ -108,16 +107,9 @@ arm_people(amld_arm_t *arm, const amld_arm_put_t *put, arm_people_t *people)
         arm->request->name[0] != '\0' ? arm->request->name : people->caller;
     people->assigned = put->user != NULL;
 
-    if (put->user == NULL || strcasecmp(put->user, people->caller) == 0) {
-        people->id = arm->request->principal;
-        memcpy(people->owner, people->caller, sizeof(people->owner));
-        people->owner_name = strdup(people->caller_name);
-        return people->owner_name != NULL
-                   ? 0
-                   : amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
-    }
-
-    rc = arm_person(arm, put->user, put->tenant, people);
+    rc = put->user == NULL
+             ? arm_person_known(arm, &arm->request->principal, people)
+             : arm_person(arm, put->user, put->tenant, people);
     if (rc == AML_REGISTRY_NOTFOUND) {
         amld_response_error(arm->response, 400, "PrincipalNotFound",
                             ARM_ASSIGNED ".objectId",
@@ -185,6 +177,15 @@ arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
 {
     amld_principal_t p;
     aml_registry_rc_t rc;
+
+    /* whoever asks is known */
+    if (aml_principal_eq(id, &arm->request->principal)) {
+        people->id = *id;
+        memcpy(people->owner, people->caller, sizeof(people->owner));
+        people->owner_name = strdup(people->caller_name);
+        return people->owner_name != NULL ? AML_REGISTRY_OK
+                                          : AML_REGISTRY_FAILED;
+    }
 
     rc = amld_principal_load(arm->txn, id, &p);
 

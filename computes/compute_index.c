@@ -45,7 +45,7 @@ static int tend_quota(void *data, aml_str_t key, aml_str_t value);
 static tend_sum_t *tend_sum(tend_t *t, const char *region, const char *name);
 static int tend_keep(amld_key_t **list, size_t *count, const amld_key_t *key);
 static aml_registry_rc_t tend_look(tend_t *t, aml_registry_t *registry);
-static aml_registry_rc_t tend_sizes(tend_t *t, aml_registry_t *registry);
+static void tend_sizes(tend_t *t, aml_registry_t *registry);
 static aml_registry_rc_t tend_write(tend_t *t, aml_registry_txn_t *txn);
 static void tend_clear(tend_t *t);
 
@@ -142,16 +142,21 @@ amld_compute_index_tend(aml_registry_t *registry, const amld_config_t *c)
     rc = tend_look(&t, registry);
 
     if (rc == AML_REGISTRY_OK && t.sizeless_count != 0) {
-        rc = tend_sizes(&t, registry);
+        tend_sizes(&t, registry);
         tend_clear(&t);
-        if (rc == AML_REGISTRY_OK) {
-            rc = tend_look(&t, registry);
-        }
+        rc = tend_look(&t, registry);
     }
 
-    if (rc == AML_REGISTRY_OK) {
-        rc = aml_registry_write(registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        tend_clear(&t);
+        amld_log(AMLD_LOG_ERROR, "indexes of compute instances: %s",
+                 aml_registry_strerror(rc));
+        return -1;
     }
+
+    /* Where that can't be written, amld is of more use with it than not at
+     * all. */
+    rc = aml_registry_write(registry, &txn);
     if (rc == AML_REGISTRY_OK) {
         rc = tend_write(&t, txn);
         if (rc == AML_REGISTRY_OK) {
@@ -160,14 +165,13 @@ amld_compute_index_tend(aml_registry_t *registry, const amld_config_t *c)
             aml_registry_end(txn);
         }
     }
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR,
+                 "indexes of compute instances can't be put right: %s",
+                 aml_registry_strerror(rc));
+    }
 
     tend_clear(&t);
-
-    if (rc != AML_REGISTRY_OK) {
-        amld_log(AMLD_LOG_ERROR, "indexes of compute instances: %s",
-                 aml_registry_strerror(rc));
-        return -1;
-    }
 
     return 0;
 }
@@ -426,7 +430,7 @@ tend_keep(amld_key_t **list, size_t *count, const amld_key_t *key)
 
 
 /* Documents of releases that knew no sizes. */
-static aml_registry_rc_t
+static void
 tend_sizes(tend_t *t, aml_registry_t *registry)
 {
     size_t i;
@@ -437,7 +441,7 @@ tend_sizes(tend_t *t, aml_registry_t *registry)
 
     rc = aml_registry_write(registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        return rc;
+        txn = NULL;
     }
 
     for (i = 0; i < t->sizeless_count && rc == AML_REGISTRY_OK; i++) {
@@ -459,15 +463,19 @@ tend_sizes(tend_t *t, aml_registry_t *registry)
         json_decref(doc);
     }
 
-    if (rc != AML_REGISTRY_OK) {
+    if (rc == AML_REGISTRY_OK) {
+        rc = aml_registry_commit(txn);
+    } else {
         aml_registry_end(txn);
-        return rc;
     }
 
-    amld_log(AMLD_LOG_INFO, "%zu compute instances have got a size",
-             t->sizeless_count);
-
-    return aml_registry_commit(txn);
+    if (rc == AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_INFO, "%zu compute instances have got a size",
+                 t->sizeless_count);
+    } else {
+        amld_log(AMLD_LOG_ERROR, "sizes of compute instances: %s",
+                 aml_registry_strerror(rc));
+    }
 }
 
 

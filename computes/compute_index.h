@@ -36,8 +36,8 @@ int amld_compute_index_prefix(amld_key_t *prefix, amld_index_t index,
 /*
  * At start: compares all this with the documents.  What differs, as after a
  * release that did not write it, is put right and logged; instances without a
- * size get the one that the catalogue has by its name.  0, or -1 after the
- * reason was logged.
+ * size get the one that the catalogue has by its name.  0, also where it could
+ * not be written, or -1 when it could not be read; both are logged.
  */
 int amld_compute_index_tend(aml_registry_t *registry, const amld_config_t *c);
 

@@ -366,6 +366,65 @@ lifecycle(void **state)
 }
 
 
+/* The table of docs/computes.md, row by row. */
+static void
+states_as_documented(void **state)
+{
+    static const char *const verbs[] = {"start", "stop", "restart"};
+    server_t *s = *state;
+    char line[512], v[1024], target[256], cell[7][128];
+    size_t k, rows = 0;
+    int from;
+    FILE *f = fopen("docs/computes.md", "r");
+    answer_t a;
+
+    assert_non_null(f);
+    call(s, "PUT", W "/computes/lab" V, BODY);
+
+    while (fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line,
+                   "| `%127[A-Za-z]` | %127[A-Za-z] | %127[^|]| %127[^|]| "
+                   "%127[^|]| %127[^|]| %127[^|]|",
+                   cell[0], cell[1], cell[2], cell[3], cell[4], cell[5],
+                   cell[6]) != 7) {
+            continue;
+        }
+        for (from = 0; from < AMLD_STATE_COUNT; from++) {
+            if (strcmp(amld_state_name((amld_state_t) from), cell[0]) == 0) {
+                break;
+            }
+        }
+        assert_true(from < AMLD_STATE_COUNT);
+        rows++;
+
+        set_state(s, "lab", (amld_state_t) from);
+        a = call(s, "GET", W "/computes/lab" V, NULL);
+        assert_string_equal(at(&a, "properties/provisioningState", v), cell[1]);
+
+        for (k = 0; k < 3; k++) {
+            set_state(s, "lab", (amld_state_t) from);
+            snprintf(target, sizeof(target), W "/computes/lab/%s" V, verbs[k]);
+            a = call(s, "POST", target, NULL);
+            if (a.status != (strcmp(cell[3 + k], "409 ") == 0 ? 409 : 202)) {
+                fail_msg("%s of %s: %ld", verbs[k], cell[0], a.status);
+            }
+            a = call(s, "GET", W "/computes/lab" V, NULL);
+            if ((strcmp(at(&a, INNER "state", v), cell[0]) != 0) !=
+                (strcmp(cell[3 + k], "yes ") == 0)) {
+                fail_msg("%s of %s: %s", verbs[k], cell[0], v);
+            }
+        }
+
+        set_state(s, "lab", (amld_state_t) from);
+        a = call(s, "DELETE",
+                 W "/computes/lab" V "&underlyingResourceAction=Delete", NULL);
+        assert_int_equal(a.status, 202);
+    }
+    fclose(f);
+    assert_int_equal(rows, AMLD_STATE_COUNT);
+}
+
+
 static void
 results(void **state)
 {
@@ -540,10 +599,11 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, arm_setup, arm_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(create),     TEST(create_again), TEST(bad_bodies),
-        TEST(bad_names),  TEST(versions),     TEST(not_allowed),
-        TEST(workspaces), TEST(lifecycle),    TEST(results),
-        TEST(deletion),   TEST(lists),        TEST(strange_hosts),
+        TEST(create),        TEST(create_again), TEST(bad_bodies),
+        TEST(bad_names),     TEST(versions),     TEST(not_allowed),
+        TEST(workspaces),    TEST(lifecycle),    TEST(states_as_documented),
+        TEST(results),       TEST(deletion),     TEST(lists),
+        TEST(strange_hosts),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

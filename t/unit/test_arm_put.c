@@ -748,6 +748,9 @@ for_an_object_of_a_tenant(void **state)
 {
 #define TENANT "72f988bf-86f1-41af-91ab-2d7cd011db47"
 #define OBJECT "aaaabbbb-0000-4000-8000-ccccddddeeee"
+#define OF                                                                     \
+    "\"personalComputeInstanceSettings\":{\"assignedUser\":{\"objectId\":"     \
+    "\"AAAABBBB-0000-4000-8000-CCCCDDDDEEEE\",\"tenantId\":\"" TENANT "\"}}"
     server_t *s = *state;
     char id[AML_UUID_TEXT + 1], v[1024];
     aml_principal_id_t principal;
@@ -756,14 +759,19 @@ for_an_object_of_a_tenant(void **state)
     assert_int_equal(
         aml_principal_derive(aml_str(TENANT), aml_str(OBJECT), &principal), 0);
     aml_uuid_format(&principal, id);
-    known(s, id, "eve", 0);
 
+    /* oneself, of whom there need be no record */
+    a = call_by(s, id, "PUT", W "/computes/own" V, INSIDE(OF));
+    assert_int_equal(a.status, 201);
+    assert_string_equal(at(&a, P "createdBy/userId", v), id);
+    assert_int_equal(call_by(s, id, "PUT", W "/computes/own" V, BODY).status,
+                     200);
+
+    assert_error(call(s, "PUT", LAB, INSIDE(OF)), 400, "PrincipalNotFound");
+    known(s, id, "eve", 0);
     assert_error(call(s, "PUT", LAB, INSIDE(FOR(OBJECT))), 400,
                  "PrincipalNotFound");
-    a = call(s, "PUT", LAB,
-             INSIDE("\"personalComputeInstanceSettings\":{\"assignedUser\":{"
-                    "\"objectId\":\"AAAABBBB-0000-4000-8000-CCCCDDDDEEEE\","
-                    "\"tenantId\":\"" TENANT "\"}}"));
+    a = call(s, "PUT", LAB, INSIDE(OF));
     assert_int_equal(a.status, 201);
     assert_string_equal(at(&a,
                            P "personalComputeInstanceSettings/assignedUser/"
