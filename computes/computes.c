@@ -134,17 +134,22 @@ amld_compute_workspace(const amld_config_t *c, const json_t *doc)
 aml_registry_rc_t
 amld_compute_load(aml_registry_txn_t *txn, const amld_key_t *key, json_t **doc)
 {
-    size_t i;
     aml_str_t value;
-    const char *state;
     aml_registry_rc_t rc;
 
     *doc = NULL;
 
     rc = aml_registry_get(txn, key->p, key->n, &value);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
+
+    return rc == AML_REGISTRY_OK ? amld_compute_parse(value, doc) : rc;
+}
+
+
+aml_registry_rc_t
+amld_compute_parse(aml_str_t value, json_t **doc)
+{
+    size_t i;
+    const char *state;
 
     *doc = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
 

@@ -79,6 +79,9 @@ amld_compute_workspace(const amld_config_t *c, const json_t *doc);
 aml_registry_rc_t
 amld_compute_load(aml_registry_txn_t *txn, const amld_key_t *key, json_t **doc);
 
+/* The same of what a key has. */
+aml_registry_rc_t amld_compute_parse(aml_str_t value, json_t **doc);
+
 /* Writes document, name and routes. */
 aml_registry_rc_t
 amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,

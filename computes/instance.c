@@ -550,10 +550,12 @@ amld_instance_ended(amld_app_t *app)
     amld_instance_t *i;
     amld_engine_instance_t e;
 
-    if (!app->running) {
+    /* To look at each of very many costs more than to be told. */
+    if (!app->running || (app->watch != -1 && !app->stirred)) {
         return 0;
     }
 
+    app->stirred = 0;
     i = app->instance;
     amld_instance_engine(i, &e);
 

@@ -40,6 +40,7 @@ typedef struct {
     int adopted;         /* started by an amld that was there before */
     int hold;            /* of a command that is held back, or -1 */
     int watch;           /* pidfd, or -1 */
+    int stirred;         /* and it has something to tell */
     int ready;           /* has answered */
     amld_probe_t *probe; /* under way, or NULL */
     int64_t probe_at;    /* next one */

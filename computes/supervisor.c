@@ -20,6 +20,7 @@
 
 #define SUPERVISOR_SWEEP 60000 /* ms between looks for old operations */
 #define SUPERVISOR_FDS 2       /* signals, wake */
+#define SUPERVISOR_RUNTIME 16  /* bytes of the name of a private directory */
 
 typedef struct {
     amld_key_t *keys;
@@ -28,16 +29,30 @@ typedef struct {
     int failed;
 } supervisor_keys_t;
 
+/* What there is at the start. */
+typedef struct {
+    size_t runtime_count;
+    size_t runtime_room;
+    char (*runtimes)[SUPERVISOR_RUNTIME]; /* private directories in use */
+    size_t live_count;
+    size_t live_room;
+    struct {
+        amld_key_t key;
+        json_t *doc;
+    } * live; /* what is not settled */
+    int failed;
+} supervisor_first_t;
+
 static int supervisor_lock(const amld_config_t *c);
 static int supervisor_signals(void);
 static void supervisor_first(amld_supervisor_t *s);
-static void supervisor_first_one(amld_supervisor_t *s, const amld_key_t *key,
-                                 supervisor_keys_t *runtimes);
+static int supervisor_first_each(void *data, aml_str_t key, aml_str_t value);
+static int supervisor_compare(const void *a, const void *b);
 static int supervisor_settled(const json_t *doc);
 static void
-supervisor_orphans(amld_supervisor_t *s, const supervisor_keys_t *runtimes);
+supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first);
 static int
-supervisor_known(const supervisor_keys_t *runtimes, const char *runtime);
+supervisor_known(const supervisor_first_t *first, const char *runtime);
 static void supervisor_pending(amld_supervisor_t *s);
 static amld_instance_t *
 supervisor_find(amld_supervisor_t *s, const amld_key_t *key);
@@ -46,6 +61,8 @@ supervisor_add(amld_supervisor_t *s, const amld_key_t *key, const json_t *doc);
 static void supervisor_remove(amld_supervisor_t *s, amld_instance_t *gone);
 static void supervisor_tick(amld_supervisor_t *s);
 static int supervisor_wait(amld_supervisor_t *s, int signals, int64_t until);
+static void
+supervisor_stirred(amld_supervisor_t *s, const struct curl_waitfd *fds);
 static int supervisor_keys(amld_supervisor_t *s, const char *family,
                            supervisor_keys_t *keys);
 static int supervisor_collect(void *data, aml_str_t key, aml_str_t value);
@@ -179,60 +196,117 @@ supervisor_signals(void)
 }
 
 
-/* What another amld has left: everything is looked at once. */
+/*
+ * What another amld has left: everything is looked at once, in one snapshot.
+ * What is written meanwhile is pending.
+ */
 static void
 supervisor_first(amld_supervisor_t *s)
 {
     size_t k;
-    supervisor_keys_t keys, runtimes;
+    amld_instance_t *i;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    supervisor_first_t first;
 
-    memset(&runtimes, 0, sizeof(runtimes));
+    memset(&first, 0, sizeof(first));
 
-    if (supervisor_keys(s, "compute/", &keys) == 0) {
-        for (k = 0; k < keys.n; k++) {
-            supervisor_first_one(s, &keys.keys[k], &runtimes);
-        }
-        if (!runtimes.failed) {
-            supervisor_orphans(s, &runtimes);
-        }
+    rc = aml_registry_read(s->d->registry, &txn);
+    if (rc == AML_REGISTRY_OK) {
+        rc = aml_registry_each(txn, aml_str("compute/"), aml_str(""),
+                               supervisor_first_each, &first);
+        aml_registry_end(txn);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "registry: %s", aml_registry_strerror(rc));
+        first.failed = 1;
     }
 
-    free(keys.keys);
-    free(runtimes.keys);
+    for (k = 0; k < first.live_count; k++) {
+        i = supervisor_add(s, &first.live[k].key, first.live[k].doc);
+        if (i != NULL && amld_reconcile_first(i, first.live[k].doc)) {
+            supervisor_remove(s, i);
+        }
+        json_decref(first.live[k].doc);
+    }
+
+    if (!first.failed) {
+        qsort(first.runtimes, first.runtime_count, sizeof(*first.runtimes),
+              supervisor_compare);
+        supervisor_orphans(s, &first);
+    }
+
+    free(first.live);
+    free(first.runtimes);
 
     supervisor_pending(s);
 }
 
 
-static void
-supervisor_first_one(amld_supervisor_t *s, const amld_key_t *key,
-                     supervisor_keys_t *runtimes)
+static int
+supervisor_first_each(void *data, aml_str_t key, aml_str_t value)
 {
+    void *more;
+    size_t room;
     json_t *doc;
-    amld_instance_t *i;
     aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
+    supervisor_first_t *first;
 
-    rc = aml_registry_read(s->d->registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, key, &doc);
-        aml_registry_end(txn);
-    }
-    if (rc != AML_REGISTRY_OK) {
-        amld_log(AMLD_LOG_ERROR, "%s: %s", key->p, aml_registry_strerror(rc));
-        runtimes->failed = 1;
-        return;
-    }
+    first = data;
 
-    (void) supervisor_collect(
-        runtimes, aml_str_of(amld_compute_str(doc, "runtime")), aml_str(""));
-
-    if (!supervisor_settled(doc) && (i = supervisor_add(s, key, doc)) != NULL &&
-        amld_reconcile_first(i, doc)) {
-        supervisor_remove(s, i);
+    rc = amld_compute_parse(value, &doc);
+    if (rc != AML_REGISTRY_OK || key.n > AML_REGISTRY_KEY_MAX) {
+        amld_log(AMLD_LOG_ERROR, "%.*s: %s", (int) key.n, key.p,
+                 aml_registry_strerror(rc));
+        first->failed = 1;
+        json_decref(doc);
+        return 0;
     }
 
-    json_decref(doc);
+    if (first->runtime_count == first->runtime_room) {
+        room = first->runtime_room != 0 ? first->runtime_room * 2 : 256;
+        more = realloc(first->runtimes, room * sizeof(*first->runtimes));
+        if (more == NULL) {
+            first->failed = 1;
+            json_decref(doc);
+            return 1;
+        }
+        first->runtimes = more;
+        first->runtime_room = room;
+    }
+    snprintf(first->runtimes[first->runtime_count++], SUPERVISOR_RUNTIME, "%s",
+             amld_compute_str(doc, "runtime"));
+
+    if (supervisor_settled(doc)) {
+        json_decref(doc);
+        return 0;
+    }
+
+    if (first->live_count == first->live_room) {
+        room = first->live_room != 0 ? first->live_room * 2 : 64;
+        more = realloc(first->live, room * sizeof(*first->live));
+        if (more == NULL) {
+            first->failed = 1;
+            json_decref(doc);
+            return 1;
+        }
+        first->live = more;
+        first->live_room = room;
+    }
+
+    memcpy(first->live[first->live_count].key.p, key.p, key.n);
+    first->live[first->live_count].key.p[key.n] = '\0';
+    first->live[first->live_count].key.n = key.n;
+    first->live[first->live_count++].doc = doc;
+
+    return 0;
+}
+
+
+static int
+supervisor_compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
 }
 
 
@@ -253,7 +327,7 @@ supervisor_settled(const json_t *doc)
 /* Private directories of instances that are no more: amld was killed between
  * two steps of a deletion. */
 static void
-supervisor_orphans(amld_supervisor_t *s, const supervisor_keys_t *runtimes)
+supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first)
 {
     DIR *dir;
     char path[PATH_MAX], err[512];
@@ -267,8 +341,7 @@ supervisor_orphans(amld_supervisor_t *s, const supervisor_keys_t *runtimes)
     }
 
     while ((entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] == '.' ||
-            supervisor_known(runtimes, entry->d_name) ||
+        if (entry->d_name[0] == '.' || supervisor_known(first, entry->d_name) ||
             (size_t) snprintf(path, sizeof(path), "%s/i/%s",
                               s->d->config->state,
                               entry->d_name) >= sizeof(path)) {
@@ -295,17 +368,11 @@ supervisor_orphans(amld_supervisor_t *s, const supervisor_keys_t *runtimes)
 
 
 static int
-supervisor_known(const supervisor_keys_t *runtimes, const char *runtime)
+supervisor_known(const supervisor_first_t *first, const char *runtime)
 {
-    size_t k;
-
-    for (k = 0; k < runtimes->n; k++) {
-        if (strcmp(runtimes->keys[k].p, runtime) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return strlen(runtime) < SUPERVISOR_RUNTIME && first->runtime_count != 0 &&
+           bsearch(runtime, first->runtimes, first->runtime_count,
+                   sizeof(*first->runtimes), supervisor_compare) != NULL;
 }
 
 
@@ -472,6 +539,7 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
     }
 
     amld_probes_wait(s->probes, fds, (unsigned) n, fds != NULL ? timeout : 0);
+    supervisor_stirred(s, fds);
     free(fds);
 
     ends = 0;
@@ -487,6 +555,27 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
     }
 
     return ends;
+}
+
+
+/* Which commands are worth a look, in the order that `fds` was filled in. */
+static void
+supervisor_stirred(amld_supervisor_t *s, const struct curl_waitfd *fds)
+{
+    size_t k, n;
+    amld_instance_t *i;
+
+    n = SUPERVISOR_FDS;
+
+    for (i = s->first; i != NULL; i = i->next) {
+        n += i->step.watch != -1;
+        for (k = 0; k < i->app_count; k++) {
+            if (i->apps[k].watch != -1) {
+                i->apps[k].stirred |= fds == NULL || fds[n].revents != 0;
+                n++;
+            }
+        }
+    }
 }
 
 
