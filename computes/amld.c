@@ -38,6 +38,7 @@
 #include "computes/on_demand_api.h"
 #include "computes/podman.h"
 #include "computes/progress.h"
+#include "computes/room.h"
 #include "computes/schedule_run.h"
 #include "computes/shim.h"
 #include "computes/supervisor.h"
@@ -102,6 +103,7 @@ run_serve(amld_t *d)
     static const amld_http_route_t *const slow[] = {
         amld_password_routes, amld_oidc_slow_routes, NULL};
     amld_clock_t *schedules = NULL, *idle = NULL;
+    amld_room_t *room = NULL;
     amld_housekeeping_t *housekeeping;
     amld_http_t *http;
     int rc = -1;
@@ -112,7 +114,8 @@ run_serve(amld_t *d)
     housekeeping = d->activity != NULL ? amld_housekeeping_start(d) : NULL;
     schedules = housekeeping != NULL ? amld_schedule_start(d) : NULL;
     idle = schedules != NULL ? amld_idle_start(d) : NULL;
-    http = idle != NULL ? amld_http_start(d, tables, slow) : NULL;
+    room = idle != NULL ? amld_room_start(d) : NULL;
+    http = room != NULL ? amld_http_start(d, tables, slow) : NULL;
 
     if (http != NULL) {
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
@@ -127,6 +130,7 @@ run_serve(amld_t *d)
     amld_key_keeper_cancel(d->keys);
     amld_progress_hub_end(d->progress);
     amld_http_stop(http);
+    amld_room_stop(room);
     amld_clock_stop(idle);
     amld_clock_stop(schedules);
     amld_housekeeping_stop(housekeeping);

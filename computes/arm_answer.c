@@ -10,7 +10,8 @@
 #include "upstreams/application.h"
 
 static const char *arm_provisioning(const json_t *doc);
-static json_t *arm_errors(const json_t *doc);
+static json_t *arm_errors(const amld_config_t *c, const json_t *doc);
+static json_t *arm_error(const char *code, const char *message);
 static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
 static json_t *arm_schedules(const json_t *requested);
 static json_t *arm_ssh(const json_t *requested);
@@ -44,8 +45,9 @@ amld_arm_compute(const amld_config_t *c, const json_t *doc)
         "provisioningState", arm_provisioning(doc), "createdOn",
         amld_compute_str(doc, "createdOn"), "modifiedOn",
         amld_compute_str(doc, "modifiedOn"), "provisioningErrors",
-        amld_state_is_not_created(amld_compute_state(doc)) ? arm_errors(doc)
-                                                           : json_array(),
+        amld_state_is_not_created(amld_compute_state(doc))
+            ? arm_errors(NULL, doc)
+            : json_array(),
         "isAttachedCompute", 0, "disableLocalAuth", 1, "properties",
         arm_instance(c, doc));
 
@@ -122,24 +124,43 @@ arm_provisioning(const json_t *doc)
 }
 
 
+/* What went wrong, and, with `c`, what is wrong at this moment. */
 static json_t *
-arm_errors(const json_t *doc)
+arm_errors(const amld_config_t *c, const json_t *doc)
 {
     size_t i;
     json_t *list, *error;
+    const amld_workspace_t *workspace;
 
     list = json_array();
 
     json_array_foreach(json_object_get(doc, "errors"), i, error)
     {
+        json_array_append_new(list,
+                              arm_error(amld_compute_str(error, "code"),
+                                        amld_compute_str(error, "message")));
+    }
+
+    workspace = c != NULL ? amld_compute_workspace(c, doc) : NULL;
+    if (workspace != NULL && c->share_full != NULL &&
+        c->share_full[workspace - c->workspaces]) {
         json_array_append_new(
-            list, json_pack("{s:{s:s,s:s,s:n,s:[],s:[]}}", "error", "code",
-                            amld_compute_str(error, "code"), "message",
-                            amld_compute_str(error, "message"), "target",
-                            "details", "additionalInfo"));
+            list, arm_error("ShareFull",
+                            "The workspace's share is full. Nothing can be "
+                            "saved there until somebody deletes files or it "
+                            "is made larger; the instance can be used, "
+                            "stopped and deleted."));
     }
 
     return list;
+}
+
+
+static json_t *
+arm_error(const char *code, const char *message)
+{
+    return json_pack("{s:{s:s,s:s,s:n,s:[],s:[]}}", "error", "code", code,
+                     "message", message, "target", "details", "additionalInfo");
 }
 
 
@@ -252,7 +273,7 @@ arm_instance(const amld_config_t *c, const json_t *doc)
         organisation, "userName",
         by != NULL ? amld_compute_str(by, "name")
                    : amld_compute_str(doc, "creatorName"),
-        "errors", arm_errors(doc), "state",
+        "errors", arm_errors(c, doc), "state",
         amld_state_name(amld_compute_state(doc)), "lastOperation",
         "operationName", amld_compute_str(last, "name"), "operationTime",
         amld_compute_str(last, "time"), "operationStatus",

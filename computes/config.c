@@ -55,6 +55,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("state", "/var/lib/aml/state", CFGF_NONE),
     CFG_STR("roles", "/usr/share/aml/builtin-roles.json", CFGF_NONE),
     CFG_STR("engine", "process", CFGF_NONE),
+    CFG_STR("samples", NULL, CFGF_NODEFAULT),
     CFG_STR("unix_accounts", NULL, CFGF_NODEFAULT),
     CFG_STR("unix_accounts_least", "1000", CFGF_NONE),
     CFG_STR("audit", "", CFGF_NONE),
@@ -352,10 +353,11 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     }
 
     c->workspaces = calloc(workspaces + 1, sizeof(*c->workspaces));
+    c->share_full = calloc(workspaces + 1, sizeof(*c->share_full));
     c->applications = calloc(applications + 1, sizeof(*c->applications));
     c->issuers = calloc(issuers + 1, sizeof(*c->issuers));
-    if (c->workspaces == NULL || c->applications == NULL ||
-        c->issuers == NULL) {
+    if (c->workspaces == NULL || c->share_full == NULL ||
+        c->applications == NULL || c->issuers == NULL) {
         amld_config_fault(r, cfg, "workspace", "no memory");
         return;
     }
@@ -415,6 +417,7 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     }
 
     amld_config_accounts(r, cfg, c);
+    amld_config_samples(r, cfg, c);
 
     c->audit = amld_config_copy(r, cfg_getstr(cfg, "audit"));
     if (c->audit != NULL && amld_audit_spec_fault(c->audit) != NULL) {
@@ -635,6 +638,7 @@ amld_config_free(amld_config_t *c)
     free(c->apps);
     free(c->apps_port);
     free(c->roles);
+    free(c->share_full);
     free(c->engine);
     free(c->audit);
     free(c);

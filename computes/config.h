@@ -118,6 +118,7 @@ typedef struct {
     char *roles;       /* file of the built-in role definitions */
     char *engine;      /* "process" */
     int unix_accounts; /* instances run as their creators' accounts */
+    char *samples;     /* directory of notebooks, or NULL */
     unsigned unix_accounts_least; /* the lowest uid of these */
     char *audit;                  /* "file:/path", "syslog:facility" or "" */
     unsigned threads;
@@ -135,6 +136,7 @@ typedef struct {
     unsigned stop_timeout;            /* seconds from SIGTERM to SIGKILL */
     amld_workspace_t *workspaces;
     size_t workspace_count;
+    _Atomic char *share_full; /* of each: no room, see room.h; or NULL */
     amld_application_config_t *applications;
     size_t application_count;
     int local_sign_in;      /* local accounts may sign in */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "computes/config_value.h"
@@ -16,6 +17,7 @@
 
 #define CONFIG_CORES 65536
 #define CONFIG_GPUS 64
+#define CONFIG_SAMPLES "/usr/share/aml/samples"
 #define MIB ((size_t) 1024 * 1024)
 
 cfg_opt_t amld_config_size_options[] = {CFG_STR("family", NULL, CFGF_NODEFAULT),
@@ -160,6 +162,28 @@ amld_config_accounts(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
 
 void
+amld_config_samples(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
+{
+    const char *value;
+    struct stat st;
+
+    value = cfg_getstr(cfg, "samples");
+
+    if (value == NULL) {
+        c->samples = amld_config_copy(r, CONFIG_SAMPLES);
+
+    } else if (*value != '\0') {
+        c->samples = amld_config_path(r, cfg, "samples");
+        if (c->samples != NULL &&
+            (stat(c->samples, &st) != 0 || !S_ISDIR(st.st_mode))) {
+            amld_config_fault(r, cfg, "samples", "%s: not a directory",
+                              c->samples);
+        }
+    }
+}
+
+
+void
 amld_config_computes_free(amld_config_t *c)
 {
     size_t i;
@@ -175,4 +199,5 @@ amld_config_computes_free(amld_config_t *c)
 
     free(c->sizes);
     free(c->quotas);
+    free(c->samples);
 }

@@ -18,6 +18,9 @@ amld_config_computes(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c);
 void
 amld_config_accounts(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c);
 
+/* The directory of sample notebooks. */
+void amld_config_samples(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c);
+
 void amld_config_computes_free(amld_config_t *c);
 
 #endif /* AMLD_CONFIG_COMPUTES_H */

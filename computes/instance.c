@@ -14,6 +14,7 @@
 #include "computes/logfile.h"
 #include "computes/private_files.h"
 #include "computes/ranges.h"
+#include "computes/samples.h"
 #include "computes/step.h"
 #include "computes/unix_account.h"
 
@@ -285,6 +286,8 @@ amld_instance_exec(amld_instance_t *i)
 
     c = i->supervisor->d->config;
     i->app_count = 0;
+
+    amld_samples_give(i->supervisor->d, &i->key, i->creator, i->directory);
 
     for (k = 0; aml_applications[k] != NULL; k++) {
         if (!amld_compute_has(c, aml_applications[k])) {
