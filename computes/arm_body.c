@@ -478,7 +478,7 @@ arm_subnet(amld_arm_put_t *put, const json_t *value, amld_arm_fault_t *fault)
     }
 
     if (!json_is_object(value) || !arm_is_text(id, 1, ARM_SUBNET) ||
-        text[i] != '\0') {
+        text == NULL || text[i] != '\0') {
         return amld_arm_fault(fault, "UserError", ARM_INNER "subnet",
                               "A subnet is an object with an 'id' of at most "
                               "%d characters, without blanks.",

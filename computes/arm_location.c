@@ -17,9 +17,9 @@
 
 /* Of a body that changes quotas. */
 typedef struct {
-    const char *name;   /* as the catalogue spells it, or as it was sent */
-    const char *status; /* ARM's */
-    const char *id;     /* as it was sent */
+    const char *name; /* as the catalogue spells it, or as it was sent */
+    int known;        /* there is such a quota */
+    const char *id;   /* as it was sent */
     int64_t limit;
     amld_quota_t now; /* what has come of it */
 } location_change_t;
@@ -145,7 +145,10 @@ amld_arm_update_quotas(amld_t *d, const amld_request_t *request,
             one = location_quota(&arm, region, changes[i].name, &changes[i].now,
                                  0);
             json_object_set_new(one, "id", json_string(changes[i].id));
-            json_object_set_new(one, "status", json_string(changes[i].status));
+            json_object_set_new(one, "status",
+                                json_string(changes[i].known
+                                                ? "Success"
+                                                : "InvalidVMFamilyName"));
             json_array_append_new(list, one);
             location_audit(&arm, region, &changes[i]);
         }
@@ -382,7 +385,8 @@ location_changes(amld_arm_t *arm, const char *region, const json_t *body,
 
     json_array_foreach(list, i, one)
     {
-        if (location_change(arm, region, one, &changes[i], fault) != 0) {
+        if (location_change(arm, region, one, &changes[i], fault) != 0 ||
+            changes[i].name == NULL) {
             return -1;
         }
         for (k = 0; k < i; k++) {
@@ -394,7 +398,7 @@ location_changes(amld_arm_t *arm, const char *region, const json_t *body,
         }
     }
 
-    *count = json_array_size(list);
+    *count = i;
 
     return 0;
 }
@@ -446,14 +450,12 @@ location_change(amld_arm_t *arm, const char *region, const json_t *sent,
 
     change->id = id;
     change->name = id + n;
-    change->status = "Success";
     change->limit =
         json_is_null(limit) ? AMLD_QUOTA_DEFAULT : json_integer_value(limit);
 
-    if (strcasecmp(change->name, AMLD_QUOTA_TOTAL) != 0 &&
-        !amld_size_family(arm->d->config, change->name, &change->name)) {
-        change->status = "InvalidVMFamilyName";
-    }
+    change->known =
+        strcasecmp(change->name, AMLD_QUOTA_TOTAL) == 0 ||
+        amld_size_family(arm->d->config, change->name, &change->name);
 
     return 0;
 }
@@ -473,7 +475,7 @@ location_write(amld_arm_t *arm, const char *region, location_change_t *changes,
     }
 
     for (i = 0; i < count && rc == AML_REGISTRY_OK; i++) {
-        if (strcmp(changes[i].status, "Success") != 0) {
+        if (!changes[i].known) {
             changes[i].now.limit = changes[i].limit;
             continue;
         }
@@ -501,7 +503,7 @@ location_audit(const amld_arm_t *arm, const char *region,
 {
     char scope[AMLD_PATH_MAX], target[300], limit[24];
 
-    if (strcmp(change->status, "Success") != 0) {
+    if (!change->known) {
         return;
     }
 

@@ -4,7 +4,6 @@
 
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "auth/principals.h"
@@ -23,8 +22,9 @@ typedef struct {
     const char *caller_name;
     aml_principal_id_t id;
     char owner[AML_UUID_TEXT + 1];
-    char *owner_name; /* owned */
-    int assigned;     /* somebody was named, perhaps the caller */
+    const char *owner_name;
+    amld_principal_t known; /* owner of the name */
+    int assigned;           /* somebody was named, perhaps the caller */
 } arm_people_t;
 
 static int
@@ -58,7 +58,7 @@ amld_arm_put(amld_t *d, const amld_request_t *request,
     arm_people_t people;
     amld_arm_fault_t fault;
 
-    people.owner_name = NULL;
+    memset(&people, 0, sizeof(people));
 
     if (amld_arm_begin(&arm, d, request, response, 1) != 0) {
         amld_arm_end(&arm);
@@ -90,7 +90,7 @@ amld_arm_put(amld_t *d, const amld_request_t *request,
         }
     }
 
-    free(people.owner_name);
+    amld_principal_clear(&people.known);
     amld_arm_put_free(&put);
     amld_arm_end(&arm);
 }
@@ -101,7 +101,6 @@ arm_people(amld_arm_t *arm, const amld_arm_put_t *put, arm_people_t *people)
 {
     aml_registry_rc_t rc;
 
-    memset(people, 0, sizeof(*people));
     aml_uuid_format(&arm->request->principal, people->caller);
     people->caller_name =
         arm->request->name[0] != '\0' ? arm->request->name : people->caller;
@@ -175,36 +174,34 @@ static aml_registry_rc_t
 arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
                  arm_people_t *people)
 {
-    amld_principal_t p;
     aml_registry_rc_t rc;
+    amld_principal_t *p;
 
     /* whoever asks is known */
     if (aml_principal_eq(id, &arm->request->principal)) {
         people->id = *id;
         memcpy(people->owner, people->caller, sizeof(people->owner));
-        people->owner_name = strdup(people->caller_name);
-        return people->owner_name != NULL ? AML_REGISTRY_OK
-                                          : AML_REGISTRY_FAILED;
+        people->owner_name = people->caller_name;
+        return AML_REGISTRY_OK;
     }
 
-    rc = amld_principal_load(arm->txn, id, &p);
+    p = &people->known;
+    amld_principal_clear(p);
 
-    if (rc == AML_REGISTRY_OK &&
-        (p.flags & (AML_PRINCIPAL_GROUP | AML_PRINCIPAL_DISABLED)) != 0) {
-        rc = AML_REGISTRY_NOTFOUND;
+    rc = amld_principal_load(arm->txn, id, p);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+    if ((p->flags & (AML_PRINCIPAL_GROUP | AML_PRINCIPAL_DISABLED)) != 0) {
+        return AML_REGISTRY_NOTFOUND;
     }
 
-    if (rc == AML_REGISTRY_OK) {
-        people->id = *id;
-        aml_uuid_format(id, people->owner);
-        people->owner_name = strdup(
-            p.name != NULL && p.name[0] != '\0' ? p.name : people->owner);
-        rc = people->owner_name != NULL ? rc : AML_REGISTRY_FAILED;
-    }
+    people->id = *id;
+    aml_uuid_format(id, people->owner);
+    people->owner_name =
+        p->name != NULL && p->name[0] != '\0' ? p->name : people->owner;
 
-    amld_principal_clear(&p);
-
-    return rc;
+    return AML_REGISTRY_OK;
 }
 
 

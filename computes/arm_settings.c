@@ -340,6 +340,7 @@ settings_schedule(const json_t *value, size_t index, const char *target,
                               index, SETTINGS_ID);
     }
 
+    cron = NULL;
     if (settings_cron(json_object_get(value, "cron"), index, target, &cron,
                       fault) != 0) {
         return -1;

@@ -55,7 +55,7 @@ amld_compute_index_add(aml_registry_txn_t *txn, const amld_key_t *key,
                        const json_t *doc)
 {
     int i;
-    amld_key_t entry;
+    amld_key_t entry = {.n = 0};
     aml_str_t value;
     aml_registry_rc_t rc;
 
@@ -83,7 +83,7 @@ amld_compute_index_remove(aml_registry_txn_t *txn, const amld_key_t *key,
                           const json_t *doc)
 {
     int i;
-    amld_key_t entry;
+    amld_key_t entry = {.n = 0};
     aml_str_t value;
     aml_registry_rc_t rc;
 
@@ -112,7 +112,7 @@ amld_compute_index_prefix(amld_key_t *prefix, amld_index_t index,
                           const amld_workspace_t *workspace)
 {
     int n;
-    amld_key_t compute;
+    amld_key_t compute = {.n = 0};
 
     if (amld_compute_prefix(&compute, workspace) != 0) {
         return -1;
@@ -242,7 +242,7 @@ tend_document(void *data, aml_str_t key, aml_str_t value)
     int i;
     json_t *doc;
     tend_t *t;
-    amld_key_t compute, entry;
+    amld_key_t compute = {.n = 0}, entry = {.n = 0};
     aml_str_t found;
     json_int_t cores;
     tend_sum_t *sum;
@@ -306,7 +306,7 @@ tend_entry(void *data, aml_str_t key, aml_str_t value)
 {
     json_t *doc;
     tend_t *t;
-    amld_key_t compute, entry, want;
+    amld_key_t compute = {.n = 0}, entry = {.n = 0}, want = {.n = 0};
     aml_str_t found;
     const char *rest;
     amld_index_t index;
