@@ -154,6 +154,12 @@ ngx_http_aml_websocket_begin(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx)
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, c->log, 0, "aml websocket");
 
     ws->ctx = ctx;
+
+    if (ctx->application != NULL) {
+        ws->in.keep_alive = (uint8_t) ctx->application->keep_alive;
+        ws->out.keep_alive = (uint8_t) ctx->application->keep_alive;
+    }
+
     ws->event.handler = ngx_http_aml_websocket_event;
     ws->event.data = ws;
     ws->event.log = c->log;

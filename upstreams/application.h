@@ -53,6 +53,9 @@ typedef struct {
                                address; NULL: none */
     int own_location;       /* its redirects may name itself by http or by the
                                loopback: they are made public ones */
+    unsigned keep_alive;    /* data frames on its websockets that are no longer
+                               than this many bytes only say that it is there;
+                               0: it sends none */
 
     /*
      * Fills argv (AML_APPLICATION_ARGS pointers, NULL-ended) and envp additions

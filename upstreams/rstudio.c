@@ -92,7 +92,20 @@ rstudio_files(const aml_application_vars_t *vars, aml_application_file_t *files,
 }
 
 
-/* The page that is up is one that begins no session. */
+/* Its page waits for events all the time. */
+static int
+rstudio_is_poll(aml_str_t method, aml_str_t path)
+{
+    return aml_str_eq(method, aml_str("POST")) &&
+           (aml_str_eq(path, aml_str("/rpc/get_events")) ||
+            aml_str_eq(path, aml_str("/events/get_events")));
+}
+
+
+/*
+ * A terminal says "b" every ten seconds; what is typed begins with "a".  The
+ * page that is up is one that begins no session.
+ */
 const aml_application_t aml_application_rstudio = {
     .name = "rstudio",
     .port = 8787,
@@ -101,6 +114,8 @@ const aml_application_t aml_application_rstudio = {
     .links = {{"RStudio", "/"}},
     .url_header = "X-RStudio-Request",
     .own_location = 1,
+    .keep_alive = 1,
     .command = rstudio_command,
     .files = rstudio_files,
+    .is_poll = rstudio_is_poll,
 };

@@ -102,6 +102,11 @@ vscode_files(const aml_application_vars_t *vars, aml_application_file_t *files,
 }
 
 
+/*
+ * What its page sends by itself can't be told from what a person does: the
+ * messages that keep the connection are followed, every minute, by some that
+ * are as long as a letter that is typed.  So a page that is open is in use.
+ */
 const aml_application_t aml_application_vscode = {
     .name = "vscode",
     .port = PORT,

@@ -1,6 +1,7 @@
 #include "upstreams/ws_frame.h"
 
 #define FIN 0x80u
+#define DEFLATED 0x40u /* RFC 7692 */
 #define OPCODE 0x0fu
 #define CONTROL 0x08u
 #define CLOSE 0x08u
@@ -80,6 +81,14 @@ payload_size(const aml_ws_stream_t *s, uint64_t *size)
 }
 
 
+static int
+is_keep_alive(const aml_ws_stream_t *s)
+{
+    return s->keep_alive != 0 && s->left <= s->keep_alive &&
+           !(s->head[0] & DEFLATED);
+}
+
+
 static void
 begin_frame(aml_ws_stream_t *s)
 {
@@ -94,7 +103,7 @@ begin_frame(aml_ws_stream_t *s)
 
     if (opcode == CLOSE) {
         s->closing = 1;
-    } else if (!(opcode & CONTROL)) {
+    } else if (!(opcode & CONTROL) && !is_keep_alive(s)) {
         s->data++;
     }
 }

@@ -21,7 +21,9 @@
 typedef struct {
     uint64_t left; /* bytes of the payload under way that are still to come */
     uint32_t data; /* data frames begun, continuations too; wraps */
-    uint8_t have;  /* bytes of an unfinished header */
+    uint8_t keep_alive; /* not counted: data frames, not deflated, of at most
+                           so many bytes of payload; 0: all are */
+    uint8_t have;       /* bytes of an unfinished header */
     uint8_t head[AML_WS_HEADER_MAX];
     unsigned closing : 1; /* a Close frame has begun; nothing comes after it */
     unsigned lost : 1;    /* what came is no websocket; it stays so */

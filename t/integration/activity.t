@@ -232,6 +232,33 @@ subtest 'frames on websockets' => sub {
     is sum(out => of($hash)), 8, 'those to it, and no pong';
 };
 
+subtest 'what RStudio sends only to be there' => sub {
+    my ($app) = glob $gw->dir . '/state/i/*/jupyter.sock';
+    $gw->edit({
+        op      => 'route', name => 'first-lab', port => 8787,
+        state   => 'Running', address => "unix:$app", generation => 7,
+        creator => $gw->api(GET => $gw->compute('first-lab'), 'creator')
+            ->res->json('/properties/properties/createdBy/userId')
+    });
+    my $there  = $gw->app_host('first-lab', 8787);
+    my $you    = $gw->opened('creator', 'first-lab', 8787);
+    my $cookie = $you->cookie('__Host-aml', $there);
+    my $ws     = AML::RawWebSocket->open($gw, $there, '/ws',
+        "Cookie: __Host-aml=$cookie",
+        'Origin: ' . $gw->app_origin('first-lab', 8787));
+    is $ws->code, 101, 'a terminal';
+    $ws->text($_) for ('b') x 9, 'al', 'as', ('b') x 9;
+    $ws->read(10, sub ($ws) { 20 == @{$ws->last} });
+    is scalar @{$ws->last}, 20, 'all of it passes';
+    $ws->close;
+    ok wait_for(sub { metric('aml_websockets') == 0 }), 'closed';
+    $gw->reload_nginx;
+    my $hash = sha256($cookie);
+    ok wait_for(sub { sum(in => of($hash)) == 2 }, 10),
+        'what is typed is use, and that is not';
+    is sum(out => of($hash)), 2, 'nor is the answer';
+};
+
 subtest 'after half a minute' => sub {
     my $you    = $gw->opened('creator', 'first-lab');
     my $hash = sha256($you->cookie('__Host-aml', $host));

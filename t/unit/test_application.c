@@ -292,6 +292,10 @@ rstudio(void **state)
     assert_null(a->links[1].display_name);
     assert_string_equal(a->url_header, "X-RStudio-Request");
     assert_int_equal(a->own_location, 1);
+    assert_int_equal(a->keep_alive, 1);
+    assert_true(a->is_poll(aml_str("POST"), aml_str("/rpc/get_events")));
+    assert_false(a->is_poll(aml_str("POST"), aml_str("/rpc/console_input")));
+    assert_false(a->is_poll(aml_str("GET"), aml_str("/rpc/get_events")));
 
     assert_int_equal(a->command(&vars, argv, envp, room, sizeof(room)), 0);
     assert_string_equal(argv[0], "/opt/program");
@@ -353,6 +357,7 @@ vscode(void **state)
     assert_string_equal(a->links[0].display_name, "VS Code");
     assert_null(a->links[1].display_name);
     assert_null(a->url_header);
+    assert_int_equal(a->keep_alive, 0);
 
     assert_int_equal(a->command(&vars, argv, envp, room, sizeof(room)), 0);
     assert_string_equal(argv[1], "--auth");
@@ -422,14 +427,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(descriptors),
-        cmocka_unit_test(jupyter),
-        cmocka_unit_test(without_room),
-        cmocka_unit_test(long_paths),
-        cmocka_unit_test(test_polls),
-        cmocka_unit_test(rstudio),
-        cmocka_unit_test(vscode),
-        cmocka_unit_test(long_paths_on_demand),
+        cmocka_unit_test(descriptors),  cmocka_unit_test(jupyter),
+        cmocka_unit_test(without_room), cmocka_unit_test(long_paths),
+        cmocka_unit_test(test_polls),   cmocka_unit_test(rstudio),
+        cmocka_unit_test(vscode),       cmocka_unit_test(long_paths_on_demand),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -115,6 +115,36 @@ in_pieces(const said_t *s, size_t piece)
 }
 
 
+/* What an application says only to be there is not counted. */
+static void
+test_keep_alives(void **state)
+{
+    static const uint8_t most[] = {0, 1, 5, 125, 255};
+    static const uint32_t counted[] = {9, 6, 5, 4, 3};
+    static const uint8_t deflated[] = {0x82, 1, 0, 0xc2, 1, 0};
+    const said_t *s = conversation(1);
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(most); i++) {
+        aml_ws_stream_t stream = {.keep_alive = most[i]};
+
+        aml_ws_feed(&stream, s->bytes, s->n);
+        assert_true(aml_ws_between(&stream));
+        assert_int_equal(stream.data, counted[i]);
+    }
+
+    /* how long that was before is not known */
+    {
+        aml_ws_stream_t stream = {.keep_alive = 9};
+
+        aml_ws_feed(&stream, deflated, sizeof(deflated));
+        assert_int_equal(stream.data, 1);
+    }
+}
+
+
 static void
 test_pieces(void **state)
 {
@@ -329,10 +359,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),      cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_until),       cmocka_unit_test(test_long),
-        cmocka_unit_test(test_lost),        cmocka_unit_test(test_closing),
-        cmocka_unit_test(test_close_frame),
+        cmocka_unit_test(test_pieces),  cmocka_unit_test(test_keep_alives),
+        cmocka_unit_test(test_cuts),    cmocka_unit_test(test_until),
+        cmocka_unit_test(test_long),    cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_closing), cmocka_unit_test(test_close_frame),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
