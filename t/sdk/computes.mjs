@@ -295,6 +295,8 @@ await step('what is not there', async () => {
   await fails(all(admin.usages.list('mars')), 404, 'ResourceNotFound');
   await refused(raw('GET', `${W}/computes/first-lab`,
     { query: { operation: '0'.repeat(32) } }), 404, 'OperationNotFound');
+  await refused(raw('GET', `${W}/computes/first-lab/logs/nothing`), 404,
+    'LogNotFound');
 });
 
 await step('queries that are wrong', async () => {
