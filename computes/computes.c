@@ -40,9 +40,6 @@ compute_put_json(aml_registry_txn_t *txn, const amld_key_t *key,
 static aml_registry_rc_t
 compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
                    const json_t *doc);
-static aml_instance_state_t
-compute_application(const amld_config_t *c, const json_t *doc,
-                    const aml_application_t *a);
 static aml_registry_rc_t
 compute_put_route(aml_registry_txn_t *txn, const char *lower,
                   const aml_route_t *route);
@@ -714,7 +711,7 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
          i++) {
         a = aml_applications[i];
 
-        route.state = compute_application(c, doc, a);
+        route.state = amld_compute_application(c, doc, a);
         if (route.state == AML_INSTANCE_UNKNOWN) {
             continue;
         }
@@ -745,10 +742,9 @@ compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
 }
 
 
-/* UNKNOWN: there is no such application. */
-static aml_instance_state_t
-compute_application(const amld_config_t *c, const json_t *doc,
-                    const aml_application_t *a)
+aml_instance_state_t
+amld_compute_application(const amld_config_t *c, const json_t *doc,
+                         const aml_application_t *a)
 {
     amld_demand_t demand;
     amld_command_id_t command;

@@ -141,6 +141,12 @@ int amld_compute_runtime(const amld_config_t *c, const json_t *doc, char *path,
 int amld_compute_socket(const amld_config_t *c, const json_t *doc,
                         const char *application, char *path, size_t size);
 
+/* Of a running instance: the state of the application's route; UNKNOWN when it
+ * has none. */
+aml_instance_state_t
+amld_compute_application(const amld_config_t *c, const json_t *doc,
+                         const aml_application_t *a);
+
 /* 1 when the application is configured and started with an instance. */
 int amld_compute_has(const amld_config_t *c, const aml_application_t *a);
 

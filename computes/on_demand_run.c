@@ -12,6 +12,7 @@
 #define DEMAND_FAILURE 2048
 #define DEMAND_TAIL 12 /* lines of a log */
 
+static int demand_is_new(const amld_instance_t *i, const json_t *doc);
 static void demand_start(amld_app_t *app, int64_t now);
 static void demand_exec(amld_app_t *app, int64_t now);
 static void demand_ended(amld_app_t *app, int64_t now);
@@ -21,6 +22,8 @@ static void demand_fail(amld_app_t *app, int with_log, const char *format, ...)
 static int demand_write(amld_instance_t *i, int64_t now);
 static int
 change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
+static int
+change_nothing(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
 
 
 void
@@ -69,6 +72,10 @@ amld_on_demand_adopt(amld_instance_t *i, const json_t *doc)
             app->demand.told = 1;
         }
     }
+
+    if (demand_is_new(i, doc)) {
+        (void) amld_record_write(i, change_nothing);
+    }
 }
 
 
@@ -103,6 +110,40 @@ amld_on_demand_tick(amld_app_t *app, int64_t now)
     if (app->demand.dirty && i->look_at == AMLD_NEVER) {
         (void) demand_write(i, now);
     }
+}
+
+
+/* Do the routes not have what is configured now?  They are written with the
+ * document. */
+static int
+demand_is_new(const amld_instance_t *i, const json_t *doc)
+{
+    int differs;
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    size_t k, n;
+    aml_str_t value;
+    aml_registry_txn_t *txn;
+    const aml_application_t *a;
+
+    if (aml_registry_read(i->supervisor->d->registry, &txn) !=
+        AML_REGISTRY_OK) {
+        return 0;
+    }
+
+    for (k = 0, differs = 0; aml_applications[k] != NULL; k++) {
+        a = aml_applications[k];
+        if (a->on_demand) {
+            n = aml_key_route(key, aml_str_of(i->lower), a->port);
+            differs |=
+                (aml_registry_get(txn, key, n, &value) == AML_REGISTRY_OK) !=
+                (amld_compute_application(i->supervisor->d->config, doc, a) !=
+                 AML_INSTANCE_UNKNOWN);
+        }
+    }
+
+    aml_registry_end(txn);
+
+    return differs;
 }
 
 
@@ -296,6 +337,17 @@ change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
             return AMLD_RECORD_FAILED;
         }
     }
+
+    return AMLD_RECORD_OK;
+}
+
+
+static int
+change_nothing(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
+{
+    (void) i;
+    (void) txn;
+    (void) doc;
 
     return AMLD_RECORD_OK;
 }

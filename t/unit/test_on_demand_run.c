@@ -134,6 +134,21 @@ up(world_t *w)
 
 
 static void
+wait_for_routes(world_t *w, size_t n)
+{
+    int i;
+
+    for (i = 0;
+         i < PATIENCE && scratch_count(w->scratch, "route/lab/8787") != n;
+         i++) {
+        usleep(10000);
+    }
+
+    assert_int_equal(scratch_count(w->scratch, "route/lab/8787"), n);
+}
+
+
+static void
 test_whole_life(void **state)
 {
     world_t *w = *state;
@@ -382,6 +397,39 @@ test_killed_anywhere(void **state)
 }
 
 
+/* What is installed later is there for instances that run already. */
+static void
+test_configured_later(void **state)
+{
+    world_t *w = *state;
+
+    (void) amld_end(w, SIGTERM);
+    w->config.application_count = 1;
+    amld_again(w);
+    up(w);
+    assert_int_equal(scratch_count(w->scratch, "route/lab/8787"), 0);
+
+    (void) amld_end(w, SIGTERM);
+    w->config.application_count = 2;
+    amld_again(w);
+    wait_for_routes(w, 1);
+    ask_for(w, 0);
+    demand_becomes(w, AMLD_DEMAND_RUNNING);
+
+    /* what runs is reached as long as it does */
+    (void) amld_end(w, SIGTERM);
+    w->config.application_count = 1;
+    amld_again(w);
+    usleep(300000);
+    assert_true(port_answers(w, 8787));
+    assert_true(answers(w));
+
+    want(w, "Restart", AMLD_STATE_RESTARTING);
+    becomes(w, AMLD_STATE_RUNNING);
+    wait_for_routes(w, 0);
+}
+
+
 static void
 test_stop_while_starting(void **state)
 {
@@ -404,10 +452,15 @@ main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_whole_life),      T(test_fails),
-        T(test_too_late),        T(test_what_it_needs_is_in_the_way),
-        T(test_again_and_again), T(test_adoption),
-        T(test_killed_anywhere), T(test_stop_while_starting),
+        T(test_whole_life),
+        T(test_fails),
+        T(test_too_late),
+        T(test_what_it_needs_is_in_the_way),
+        T(test_again_and_again),
+        T(test_adoption),
+        T(test_killed_anywhere),
+        T(test_configured_later),
+        T(test_stop_while_starting),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
