@@ -167,6 +167,7 @@ amld_run(const char *file, int argc, char **argv)
     }
 
     if (d.registry != NULL) {
+        (void) aml_registry_reserve(d.registry);
         d.audit = amld_audit_open(d.config->audit, AMLD_SYSLOG_SOCKET);
         d.credentials = amld_credentials_new(d.config);
         d.polls = amld_polls_new();

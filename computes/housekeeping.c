@@ -143,6 +143,7 @@ housekeeping_once(amld_housekeeping_t *h)
     /* it logs itself; the keys that there are go on being good */
     (void) amld_issuer_tend(d->registry, d->config, now);
 
+    (void) aml_registry_reserve(d->registry);
     slots = aml_registry_check_readers(d->registry);
     if (slots > 0) {
         amld_log(AMLD_LOG_INFO,

@@ -94,6 +94,15 @@ void aml_registry_close(aml_registry_t *reg);
  */
 int aml_registry_stale(const aml_registry_t *reg);
 
+/*
+ * Keeps AML_REGISTRY_RESERVE bytes of the disk for commits to come, so that an
+ * instance can be stopped and deleted when others have filled the disk.  What
+ * is used of it is there again with the next call.  For a writer; 0, or -1
+ * (errno) where there is no room, or the file system can't.
+ */
+#define AML_REGISTRY_RESERVE ((off_t) 4 * 1024 * 1024)
+int aml_registry_reserve(aml_registry_t *reg);
+
 /* Frees reader slots of processes that died; returns how many. */
 int aml_registry_check_readers(aml_registry_t *reg);
 

@@ -15,7 +15,8 @@ my $owner = $$;
 END {
     if ($owner == $$ && $gw) {
         my $status = $?;
-        system 'umount ' . $gw->dir . '/share 2>/dev/null';
+        system "umount $_ 2>/dev/null"
+            for map { $gw->dir . "/$_" } qw(share registry state);
         $? = $status;
     }
 }
@@ -35,12 +36,12 @@ subtest 'the notebooks run' => sub {
     }
 };
 
-# A small file system of its own.
+# Small file systems of their own.
 my $small = $< == 0;
 $gw = AML::Test->prepare;
-if ($small) {
-    my $dir = $gw->share;
-    $small = system("mount -t tmpfs -o size=8m,mode=0755 aml-test $dir") == 0;
+for my $name (qw(share registry state)) {
+    my $dir = path($gw->dir, $name)->make_path;
+    $small &&= system("mount -t tmpfs -o size=16m,mode=0755 aml-test $dir") == 0;
 }
 $gw->start_amld;
 $gw->add_account($_, 'Contributor') for qw(creator other);
@@ -56,6 +57,17 @@ sub act ($name, $verb, $state) {
     is $gw->api(POST => $gw->compute($name) . "/$verb", 'creator')->res->code,
         202, "$name: $verb";
     ok wait_for(sub { $gw->state_of($name) eq $state }), $state;
+}
+
+# Takes all the room there is; the file that does.
+sub fill ($name) {
+    my $fill = $gw->dir . "/$name/fill";
+    open my $out, '>', $fill or die "$fill: $!";
+    1 while syswrite $out, 'x' x 65_536;
+    1 while syswrite $out, 'x' x 512;
+    ok $!{ENOSPC}, "$name: there is no room";
+    close $out;
+    return $fill;
 }
 
 sub found ($who) {
@@ -85,11 +97,7 @@ subtest 'samples are given once' => sub {
 
 subtest 'a share that is full' => sub {
     plan skip_all => 'file systems are mounted by root' unless $small;
-    my $fill = $gw->share('fill');
-    open my $out, '>', $fill or die "$fill: $!";
-    1 while syswrite $out, 'x' x 65_536;
-    ok $!{ENOSPC}, 'there is no room';
-    close $out;
+    my $fill = fill('share');
 
     my $errors = sub {
         $gw->api(GET => $gw->compute('first-lab'), 'creator')
@@ -114,6 +122,21 @@ subtest 'a share that is full' => sub {
     ok wait_for(sub { !@{$errors->()} }), 'there is room again';
     like $gw->log_text('amld.err'), qr/the share has room again/,
         'and the log says so';
+};
+
+subtest 'a disk that is full' => sub {
+    plan skip_all => 'file systems are mounted by root' unless $small;
+    my @fill = map { fill($_) } qw(registry state);
+    is $gw->program->get($gw->app_url('first-lab', '/x'),
+        headers => $gw->bearer('creator'))->res->code, 200,
+        'an instance can be used';
+    act('first-lab', 'stop', 'Stopped');
+    is $gw->api(DELETE => $gw->compute('first-lab'), 'creator',
+        query => {underlyingResourceAction => 'Delete'})->res->code, 202,
+        'one is deleted';
+    ok wait_for(sub { $gw->state_of('first-lab') eq '' }), 'it is';
+    ok $gw->signed_in('creator'), 'people sign in';
+    unlink @fill;
 };
 
 $gw->done;
