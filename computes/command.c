@@ -338,6 +338,10 @@ command_line(command_line_t *l, const amld_command_spawn_t *spawn)
         l->argv[n++] = l->status;
     }
 
+    if (spawn->leave) {
+        l->argv[n++] = "--leave";
+    }
+
     if (spawn->user != NULL) {
         if ((size_t) snprintf(l->user, sizeof(l->user), "%lu:%lu:%s",
                               (unsigned long) spawn->user->uid,

@@ -103,14 +103,18 @@ typedef struct {
     amld_command_state_t (*inspect)(const amld_config_t *c,
                                     const amld_engine_instance_t *i,
                                     const amld_command_id_t *id);
+    /* 1 when what commands run in has ended: PREPARE is needed before another
+     * is exec'd.  NULL: it never does. */
+    int (*lost)(const amld_config_t *c, const amld_engine_instance_t *i);
     /* A descriptor that polls readable when the command has ended (pidfd), or
      * -1 when it has ended already; the caller closes it. */
     int (*watch)(const amld_command_id_t *id);
     /*
      * The command of a step: AMLD_STEP_ARGS pointers each in argv and envp,
      * NULL-ended, strings in `room`.  It is run as amld's account, in the
-     * private directory, with start_timeout to end in.  1, 0 when there is
-     * nothing to do, -1 and why.  NULL: an engine without steps.
+     * private directory, with start_timeout to end in; what it has started
+     * and left goes on.  1, 0 when there is nothing to do, -1 and why.  NULL:
+     * an engine without steps.
      */
     int (*step)(const amld_config_t *c, const amld_engine_instance_t *i,
                 amld_step_kind_t step, const char **argv, const char **envp,

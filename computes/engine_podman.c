@@ -42,6 +42,7 @@ static int
 podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
             amld_step_kind_t step, const char **argv, const char **envp,
             char *room, size_t room_size, char *err, size_t size);
+static int podman_lost(const amld_config_t *c, const amld_engine_instance_t *i);
 static int
 podman_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
                char *err, size_t size);
@@ -72,6 +73,7 @@ const amld_engine_t amld_engine_podman = {
     .exec = podman_exec,
     .stop = podman_stop,
     .inspect = podman_inspect,
+    .lost = podman_lost,
     .watch = amld_command_watch,
     .step = podman_step,
     .destroy = podman_destroy,
@@ -221,6 +223,21 @@ podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
     envp[0] = NULL;
 
     return 1;
+}
+
+
+static int
+podman_lost(const amld_config_t *c, const amld_engine_instance_t *i)
+{
+    amld_podman_container_t container;
+    amld_podman_spec_t s;
+
+    (void) c;
+
+    memset(&s, 0, sizeof(s));
+    s.directory = i->runtime;
+
+    return !amld_podman_running(&s, &container);
 }
 
 

@@ -111,6 +111,8 @@ typedef struct amld_instance {
     int cleared;                /* the step that has run since, or 0 */
     unsigned range;             /* of its creator; 0: not known yet */
     amld_progress_t *progress;  /* of this operation; NULL is allowed */
+    unsigned losses;            /* in a row, of what its commands run in */
+    int64_t started_at;         /* when it was up last */
     unsigned clear_tries;       /* that failed */
 
     size_t app_count;

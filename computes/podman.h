@@ -6,8 +6,7 @@
  *   prepare   directories, network, container: it runs when this has ended
  *   clear     the container is stopped; what was changed in it stays
  *   remove    it is gone, and its network when it was the last in there
- *   exec -- COMMAND…   in the container, which is started again if it has
- *             ended; the environment is the command's
+ *   exec -- COMMAND…   in the container; the environment is the command's
  *
  * All may be killed at any moment and run again.
  */

@@ -51,6 +51,9 @@ static int container_choose(const amld_podman_spec_t *s, char *runtime,
                             size_t room, char *err, size_t size);
 static int container_try(const amld_podman_spec_t *s, const char *runtime,
                          char *err, size_t size);
+static void container_doubt(const amld_podman_spec_t *s);
+static int container_settle(const amld_podman_spec_t *s,
+                            amld_podman_container_t *c, char *err, size_t size);
 static int container_verify(const amld_podman_spec_t *s,
                             amld_podman_container_t *c, char *err, size_t size);
 static int
@@ -245,13 +248,12 @@ container_start(const amld_podman_spec_t *s, amld_podman_container_t *c,
     amld_podman_arg(&a, "start");
     amld_podman_arg(&a, "%s", s->container);
 
-    rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size);
-    if (rc == 0) {
-        rc = amld_podman_network_apart(s, err, size);
-    }
+    rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size) == 0
+             ? container_settle(s, c, err, size)
+             : -1;
     close(lock);
 
-    return rc == 0 ? container_verify(s, c, err, size) : -1;
+    return rc;
 }
 
 
@@ -281,20 +283,25 @@ container_make(const amld_podman_spec_t *s, amld_podman_container_t *c,
 
         rc = container_create(s, runtime, hash, gpus, err, size);
         if (rc == 0) {
-            rc = amld_podman_network_apart(s, err, size);
+            rc = container_settle(s, c, err, size);
+            close(lock);
+            if (rc != 0) {
+                container_doubt(s);
+            }
+            return rc;
         }
         close(lock);
 
-        if (rc != 0) {
-            /* Somebody may have removed the network behind our back. */
-            if (strstr(err, "network") == NULL) {
-                return -1;
-            }
-            amld_podman_network_doubt(s);
+        /* What was found out before may not be so any more: which runtime
+         * works, that there is the network. */
+        container_doubt(s);
+        if (strstr(err, "network") == NULL) {
+            return -1;
         }
+        amld_podman_network_doubt(s);
     }
 
-    return rc == 0 ? container_verify(s, c, err, size) : -1;
+    return -1;
 }
 
 
@@ -444,6 +451,19 @@ container_choose(const amld_podman_spec_t *s, char *runtime, size_t room,
 }
 
 
+static void
+container_doubt(const amld_podman_spec_t *s)
+{
+    char boot[AMLD_BOOT_ID], path[PATH_MAX];
+
+    if (amld_proc_boot(boot) == 0 &&
+        (size_t) snprintf(path, sizeof(path), "%s/podman/runtime.%s", s->state,
+                          boot) < sizeof(path)) {
+        unlink(path);
+    }
+}
+
+
 static int
 container_try(const amld_podman_spec_t *s, const char *runtime, char *err,
               size_t size)
@@ -464,6 +484,19 @@ container_try(const amld_podman_spec_t *s, const char *runtime, char *err,
 
     return amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size) == 0 ? 0
                                                                           : -1;
+}
+
+
+/* One that has been started is written down when all is well with it. */
+static int
+container_settle(const amld_podman_spec_t *s, amld_podman_container_t *c,
+                 char *err, size_t size)
+{
+    return container_verify(s, c, err, size) == 0 &&
+                   amld_podman_network_apart(s, err, size) == 0 &&
+                   container_note(s, c, err, size) == 0
+               ? 0
+               : -1;
 }
 
 
@@ -539,7 +572,7 @@ container_verify(const amld_podman_spec_t *s, amld_podman_container_t *c,
     c->pid = pid;
     c->started = proc.started;
 
-    return container_note(s, c, err, size);
+    return 0;
 }
 
 

@@ -31,8 +31,6 @@ static int
 step_clear(const amld_podman_spec_t *s, int remove, char *err, size_t size);
 static int step_exec(const amld_podman_spec_t *s, char **command,
                      char *const *inside, char *err, size_t size);
-static int step_container(const amld_podman_spec_t *s,
-                          amld_podman_container_t *c, char *err, size_t size);
 static int step_exec_arguments(amld_podman_container_t *c, char **command,
                                char *const *inside, char *directory, char *file,
                                char **argv);
@@ -220,7 +218,8 @@ step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
     sigset_t set;
     amld_podman_container_t c;
 
-    if (step_container(s, &c, err, size) != 0) {
+    if (!amld_podman_running(s, &c)) {
+        snprintf(err, size, "the container has ended");
         return -1;
     }
 
@@ -280,36 +279,6 @@ step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
         _exit(128 + WTERMSIG(status));
     }
     _exit(WEXITSTATUS(status));
-}
-
-
-static int
-step_container(const amld_podman_spec_t *s, amld_podman_container_t *c,
-               char *err, size_t size)
-{
-    int lock, rc;
-
-    if (amld_podman_running(s, c)) {
-        return 0;
-    }
-
-    lock = step_lock(s, err, size);
-    if (lock == -1) {
-        return -1;
-    }
-
-    /* Another command may have been first. */
-    rc = 0;
-    if (!amld_podman_running(s, c)) {
-        printf("the container has ended; it is started again\n");
-        rc = amld_podman_files(s, err, size) == 0 &&
-                     amld_podman_up(s, c, err, size) == 0
-                 ? 0
-                 : -1;
-    }
-    close(lock);
-
-    return rc;
 }
 
 

@@ -28,6 +28,7 @@ static void tick_starting(amld_instance_t *i, int64_t now);
 static void tick_up(amld_instance_t *i, int64_t now);
 static void tick_crash(amld_app_t *app, int64_t now, const char *what);
 static void tick_again(amld_app_t *app, int64_t now);
+static int tick_lost(amld_instance_t *i, int64_t now);
 static int tick_stopping(amld_instance_t *i, int64_t now);
 static int tick_clearing(amld_instance_t *i, int64_t now);
 
@@ -587,6 +588,7 @@ tick_starting(amld_instance_t *i, int64_t now)
     }
     if (rc == AMLD_RECORD_OK) {
         i->phase = AMLD_PHASE_UP;
+        i->started_at = now;
         amld_log(AMLD_LOG_INFO, "%s: Running after %lld ms", i->name,
                  (long long) (now - i->begun_at));
     }
@@ -657,6 +659,10 @@ tick_again(amld_app_t *app, int64_t now)
     amld_instance_t *i;
 
     i = app->instance;
+    if (tick_lost(i, now)) {
+        return;
+    }
+
     app->again_at = AMLD_NEVER;
     app->up_since = now;
 
@@ -678,6 +684,38 @@ tick_again(amld_app_t *app, int64_t now)
     } else {
         app->again_at = now + AMLD_RETRY_PAUSE;
     }
+}
+
+
+/* What the commands ran in has ended: all begins anew, from PREPARE on. */
+static int
+tick_lost(amld_instance_t *i, int64_t now)
+{
+    amld_engine_instance_t e;
+    const amld_engine_t *engine = i->supervisor->engine;
+
+    amld_instance_engine(i, &e);
+    if (engine->lost == NULL || !engine->lost(i->supervisor->d->config, &e)) {
+        return 0;
+    }
+
+    if (now - i->started_at >= AMLD_CRASH_FORGIVEN) {
+        i->losses = 0;
+    }
+
+    if (i->losses == AMLD_CRASHES_MAX) {
+        amld_instance_fail(i, NULL, 1,
+                           "The instance ended again and again: it was started "
+                           "%d times in a row.",
+                           AMLD_CRASHES_MAX);
+        return 1;
+    }
+
+    i->losses++;
+    amld_log(AMLD_LOG_WARN, "%s: has ended; starting it again", i->name);
+    amld_instance_stop(i, 1);
+
+    return 1;
 }
 
 

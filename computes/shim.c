@@ -30,6 +30,7 @@ typedef struct {
     int hold;
     const char *status_path;
     int status_fd;
+    int leave; /* what the command leaves behind is not ours to end */
     uid_t uid;
     gid_t gid;
     const char *user; /* NULL: as it is */
@@ -70,7 +71,7 @@ amld_shim_main(int argc, char **argv)
     if (shim_arguments(&s, argc, argv) != 0) {
         fprintf(stderr, "usage: amld shim --log FILE [--log-max BYTES] "
                         "[--hold FD] [--status FILE] [--user UID:GID:NAME] "
-                        "-- command...\n");
+                        "[--leave] -- command...\n");
         return 2;
     }
 
@@ -81,7 +82,7 @@ amld_shim_main(int argc, char **argv)
     /* Fails when it leads a process group already: then it has its own. */
     setsid();
 
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+    if (!s.leave && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
         return 126;
     }
 
@@ -102,7 +103,9 @@ amld_shim_main(int argc, char **argv)
     }
 
     shim_loop(&s);
-    shim_kill_all(&s);
+    if (!s.leave) {
+        shim_kill_all(&s);
+    }
     shim_copy(&s);
 
     if (WIFSIGNALED(s.status)) {
@@ -139,6 +142,11 @@ shim_arguments(shim_t *s, int argc, char **argv)
         if (strcmp(argv[i], "--") == 0) {
             s->command = &argv[i + 1];
             break;
+        }
+
+        if (strcmp(argv[i], "--leave") == 0) {
+            s->leave = 1;
+            continue;
         }
 
         if (i + 1 >= argc) {

@@ -2,7 +2,7 @@
  * amld shim: the parent of one command.
  *
  *   amld shim --log FILE [--log-max BYTES] [--hold FD] [--status FILE]
- *             [--user UID:GID:NAME] -- command…
+ *             [--user UID:GID:NAME] [--leave] -- command…
  *
  * It outlives amld, is a child subreaper in a session of its own, writes what
  * the command says to a bounded log, and leaves nothing behind: when the
@@ -20,6 +20,10 @@
  *
  * With --user the command, but not the shim, runs as that account with the
  * groups of NAME: it can neither end its shim nor write to its log.
+ *
+ * With --leave what the command has started and left goes on after its end; at
+ * SIGQUIT that is still killed which has not left yet.  It is for what makes
+ * something that stays.
  */
 
 #ifndef AMLD_SHIM_H

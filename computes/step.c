@@ -359,6 +359,7 @@ step_engine(amld_instance_t *i, amld_step_kind_t kind, char *err, size_t size)
     spawn.argv = argv;
     spawn.envp = env.entries;
     spawn.status = 1;
+    spawn.leave = 1; /* a container, and who looks after it */
 
     return amld_command_spawn(&spawn, &i->step.id, &i->step.hold, err, size) ==
                    0

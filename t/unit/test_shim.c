@@ -290,6 +290,30 @@ daemons_end_with_it(void **state)
 
 
 static void
+daemons_are_left(void **state)
+{
+    place_t *p = *state;
+    pid_t shim, daemon;
+
+    shim = fork();
+    if (shim == 0) {
+        if (chdir(p->dir) == 0) {
+            execl("/proc/self/exe", "test_shim", "shim", "--log", p->log,
+                  "--leave", "--", "/bin/sh", "-c",
+                  DAEMON "while [ ! -e daemon ]; do :; done; exit 4",
+                  (char *) NULL);
+        }
+        _exit(99);
+    }
+    daemon = number(p, "daemon");
+    assert_int_equal(end(shim), 4);
+    assert_true(lives(daemon));
+    kill(daemon, SIGKILL);
+    assert_true(gone(daemon));
+}
+
+
+static void
 term_is_passed_on(void **state)
 {
     place_t *p = *state;
@@ -570,6 +594,7 @@ main(int argc, char **argv)
         TEST(cannot_run),
         TEST(arguments),
         TEST(daemons_end_with_it),
+        TEST(daemons_are_left),
         TEST(term_is_passed_on),
         TEST(quit_kills_all),
         TEST(hangup_is_nothing),
