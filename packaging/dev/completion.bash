@@ -5,13 +5,15 @@ _aml_dev() {
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "run stop status test bench fuzz
-            lint build clean completion help" -- "$word")
+            lint build image clean completion help" -- "$word")
         return
     fi
     case $command in
     run) mapfile -t COMPREPLY < <(compgen -W "--detach --verbose" -- "$word") ;;
     build) mapfile -t COMPREPLY < <(compgen -W "--asan --nginx= --verbose" \
         -- "$word") ;;
+    image) mapfile -t COMPREPLY < <(compgen -W "--full --tag --from --deb
+        --fresh --verbose" -- "$word") ;;
     test)
         mapfile -t COMPREPLY < <(
             compgen -W "--asan --verbose" -- "$word"

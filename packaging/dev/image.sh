@@ -79,8 +79,10 @@ image_make_base() { # HASH SOURCE…
 
 # What the build may use of this machine, mounted at /mnt: its authorities, how
 # it reaches package indexes.  Nobody else may read it, and nothing stays.
+# Volumes for directories of wheels are added to `wheels`.
 image_environment() {
     local directory=$IMAGE_DIR/machine name line option
+    local -a links=()
     rm -rf "$directory"
     mkdir -p "$directory" "$IMAGE_DIR/cache"
     chmod 700 "$directory"
@@ -97,21 +99,26 @@ image_environment() {
                 printf 'export PIP_%s=%s\n' "${option//-/_}" "${line#*=}"
             done
         for name in $(compgen -e | grep -E '^PIP_'); do
-            printf 'export %s=%q\n' "$name" "${!name}"
+            [ "$name" = PIP_FIND_LINKS ] ||
+                printf 'export %s=%q\n' "$name" "${!name}"
         done
+        # directories of wheels are in /mnt, too
+        for name in ${PIP_FIND_LINKS:-}; do
+            if [ -d "$name" ]; then
+                mkdir -p "$directory/wheels/${#wheels[@]}"
+                links+=("/mnt/wheels/${#wheels[@]}")
+                wheels+=("--volume=$name:${links[-1]}:ro")
+            else
+                links+=("$name")
+            fi
+        done
+        [ ${#links[@]} -eq 0 ] ||
+            printf 'export PIP_FIND_LINKS=%q\n' "${links[*]}"
         printf '%s\n' 'export PIP_CONFIG_FILE=/dev/null PIP_CERT=/mnt/ca.pem' \
             'export PIP_CACHE_DIR=/media PIP_DISABLE_PIP_VERSION_CHECK=1' \
             'export DEBIAN_FRONTEND=noninteractive' \
             'aml_apt() { apt-get -o Acquire::https::CaInfo=/mnt/ca.pem "$@"; }'
     } > "$directory/environment"
-}
-
-# Directories of wheels that pip is told of here.
-image_wheels() {
-    local directory
-    for directory in ${PIP_FIND_LINKS:-}; do
-        [ ! -d "$directory" ] || printf '%s\n' "--volume=$directory:$directory:ro"
-    done
 }
 
 # Podman asks for limits that a machine may not allow.  Those of processes can't
@@ -146,10 +153,9 @@ image_runtime() { # IMAGE
 
 image_build() { # TAG FILE CONTEXT OPTION…
     local tag=$1 file=$2 context=$3 runtime
-    local -a limits wheels
+    local -a limits=() wheels=()
     shift 3
     mapfile -t limits < <(image_limits)
-    mapfile -t wheels < <(image_wheels)
     runtime=$(image_runtime "$IMAGE_BASE:$variant") || return
     image_environment || return
     image_podman --runtime "$runtime" build --network host --format oci \

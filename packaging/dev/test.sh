@@ -29,6 +29,7 @@ expand_tests() { # VARIANT PATH
         expand_tests "$1" t/sdk
         expand_tests "$1" t/browser
         expand_tests "$1" t/applications
+        expand_tests "$1" t/podman
         # what ./dev run starts is never built with sanitizers
         [ "$1" = asan ] || expand_tests "$1" t/demo
         ;;
@@ -90,6 +91,13 @@ test_command() {
     fi
     if printf '%s\n' "${tests[@]}" | grep -q '^t/sdk/'; then
         need_npm t/sdk
+    fi
+    if printf '%s\n' "${tests[@]}" | grep -q '^t/podman/'; then
+        if [ "$(id -u)" -eq 0 ]; then
+            fresh='' need_image standard "$IMAGE" || exit
+        else
+            say "t/podman is skipped: the engine podman needs root."
+        fi
     fi
     build_tests "$variant"
     test_environment "$variant"
