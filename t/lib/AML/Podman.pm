@@ -69,6 +69,9 @@ sub start ($class, %o) {
             return $nginx ? $nginx->($text) : $text;
         }
     );
+
+    # where it says why another runtime was chosen
+    $self->tolerate(qr/OCI runtime error/);
     return $self;
 }
 
@@ -162,7 +165,7 @@ sub spec ($self, $name) {
 # What runs: {id, pid, runtime}.
 sub container ($self, $name) {
     my $dir = $self->private($name) or return;
-    return decode_json($dir->child('container.json')->slurp);
+    return eval { decode_json($dir->child('container.json')->slurp) };
 }
 
 # A command of a shell, as the instance's applications are run: what it says,
