@@ -1,5 +1,7 @@
 #include "computes/idle.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -8,10 +10,12 @@
 #include "computes/automatic.h"
 #include "computes/due.h"
 #include "computes/duration.h"
+#include "computes/procfs.h"
 #include "computes/timestamp.h"
 
 #define IDLE_BUSY 300 /* seconds between looks at one that is kept */
 #define IDLE_KEEPER 60
+#define IDLE_TICKS 5 /* hundredths of a second, of one second */
 
 /* What keeps an instance beside the gateway and Jupyter. */
 static const amld_idle_keeper_pt idle_keepers[] = {
@@ -25,6 +29,7 @@ static aml_registry_rc_t
 idle_stop(amld_t *d, aml_registry_txn_t *txn, const amld_key_t *key,
           json_t *doc, amld_idle_facts_t *facts, amld_automatic_t *what,
           char reason[AMLD_IDLE_REASON]);
+static int idle_terminals_work(const amld_t *d, const json_t *doc);
 static int idle_over(const amld_idle_verdict_t *verdict, int64_t now);
 static int64_t
 idle_next(amld_t *d, const json_t *doc, const amld_idle_facts_t *facts,
@@ -75,6 +80,12 @@ amld_idle_judge(const amld_idle_facts_t *facts, amld_idle_verdict_t *verdict)
                             "%u of %u kernels are at work.",
                             facts->jupyter.busy, facts->jupyter.kernels);
         }
+    }
+
+    if (!verdict->kept && facts->works) {
+        verdict->kept = 1;
+        (void) snprintf(verdict->reason, sizeof(verdict->reason),
+                        "A program in a terminal is at work.");
     }
 
     if (!verdict->kept && facts->kept != NULL) {
@@ -180,6 +191,11 @@ amld_idle_gather(amld_t *d, const json_t *doc, int64_t now,
         facts->answered = amld_compute_socket(d->config, doc, "jupyter", socket,
                                               sizeof(socket)) == 0 &&
                           amld_jupyter_ask(socket, &facts->jupyter) == 0;
+    }
+
+    if (facts->asked && facts->answered && facts->jupyter.busy == 0 &&
+        facts->jupyter.terminals > 0) {
+        facts->works = idle_terminals_work(d, doc);
     }
 
     for (k = 0; idle_keepers[k] != NULL; k++) {
@@ -336,6 +352,28 @@ idle_stop(amld_t *d, aml_registry_txn_t *txn, const amld_key_t *key,
                                .reason = reason};
 
     return amld_automatic_begin(d, txn, key, doc, what);
+}
+
+
+/* Jupyter knows of terminals what is shown of them, and to nobody nothing is
+ * shown.  So it is seen whether they use the processor. */
+static int
+idle_terminals_work(const amld_t *d, const json_t *doc)
+{
+    char entry[PATH_MAX + 32], runtime[PATH_MAX];
+    uint64_t before;
+    struct timespec pause = {.tv_sec = 1};
+
+    if (amld_compute_runtime(d->config, doc, runtime, sizeof(runtime)) != 0) {
+        return 0;
+    }
+    (void) snprintf(entry, sizeof(entry), "AML_COMMAND=%s/", runtime);
+
+    before = amld_proc_terminal_ticks(entry);
+    while (nanosleep(&pause, &pause) != 0 && errno == EINTR) {
+    }
+
+    return amld_proc_terminal_ticks(entry) >= before + IDLE_TICKS;
 }
 
 

@@ -5,7 +5,8 @@
  * What is use: requests, but for those that an open page makes by itself, and
  * data frames of websockets, either way, SSH's among them, as the gateway tells
  * (usage.h); a kernel that is at work or has been; a terminal that was written
- * to or has written; what idle_keepers says, such as jobs.  Pings are none.
+ * to or has written; a program in one that is at work, though nobody looks;
+ * what idle_keepers says, such as jobs.  Pings are none.
  *
  * What was before amld started is not known to it, so the time begins with it
  * at the earliest; and it does not stop what it can't ask.
@@ -37,6 +38,7 @@ typedef struct {
     int asked;    /* `jupyter` is from now */
     int answered; /* it is known, or there is nobody to ask */
     amld_jupyter_t jupyter;
+    int works;        /* a program in a terminal does */
     const char *kept; /* by something else: what; or NULL */
 } amld_idle_facts_t;
 
@@ -68,7 +70,8 @@ int64_t amld_idle_seconds(const json_t *doc);
 typedef int (*amld_idle_keeper_pt)(amld_t *d, const json_t *doc, char *why,
                                    size_t size);
 
-/* Gathers facts; asks, which may take AMLD_JUPYTER_TIMEOUT twice. */
+/* Gathers facts; asks, which may take AMLD_JUPYTER_TIMEOUT twice, and looks at
+ * terminals for a second, where there are some. */
 void amld_idle_gather(amld_t *d, const json_t *doc, int64_t now,
                       amld_idle_facts_t *facts, char why[AMLD_IDLE_REASON]);
 

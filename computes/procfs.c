@@ -121,6 +121,40 @@ amld_proc_kill_marked(const char *entry, int prefix, int sig)
 }
 
 
+uint64_t
+amld_proc_terminal_ticks(const char *entry)
+{
+    char path[64], buf[1024], *p;
+    int terminal;
+    size_t i, count;
+    uint64_t sum;
+    amld_proc_t *list;
+    unsigned long long user, system;
+
+    if (proc_list(&list, &count) != 0) {
+        return 0;
+    }
+
+    sum = 0;
+    for (i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "/proc/%ld/stat", (long) list[i].pid);
+
+        if (proc_slurp(path, buf, sizeof(buf)) > 0 &&
+            (p = strrchr(buf, ')')) != NULL && p[1] == ' ' &&
+            sscanf(p + 2,
+                   "%*c %*d %*d %*d %d %*d %*u %*u %*u %*u %*u %llu %llu",
+                   &terminal, &user, &system) == 3 &&
+            terminal != 0 && proc_marked(list[i].pid, entry, 1)) {
+            sum += user + system;
+        }
+    }
+
+    free(list);
+
+    return sum;
+}
+
+
 static ssize_t
 proc_slurp(const char *path, char *buf, size_t size)
 {

@@ -40,4 +40,10 @@ int amld_proc_kill_below(pid_t root, int sig);
  */
 int amld_proc_kill_marked(const char *entry, int prefix, int sig);
 
+/*
+ * Processor time, in clock ticks, that living processes with an environment
+ * entry that begins with `entry` have used, of those that have a terminal.
+ */
+uint64_t amld_proc_terminal_ticks(const char *entry);
+
 #endif /* AMLD_PROCFS_H */

@@ -196,4 +196,27 @@ ok wait_for(sub { turn(0.2); $gw->state_of('busy-one') =~ /^Stop/ }, 90),
     'what has computed stops as well';
 cmp_ok time, '>=', $begun + $computes, 'when it is done';
 
+subtest 'a program in a terminal, with nobody there' => sub {
+    $me->navigate($gw->app_url('no-limit', '/tree'));
+    my $res = $me->fetch(
+        POST    => $gw->app_url('no-limit', '/api/terminals'),
+        json    => {},
+        headers => {
+            'X-XSRFToken' => $me->cookie('_xsrf', $gw->app_host('no-limit'))
+        }
+    )->res;
+    is $res->code, 200, 'a terminal' or return;
+    my $ws = $me->websocket($gw->app_url('no-limit',
+        '/terminals/websocket/' . $res->json('/name')));
+    is_deeply idle('no-limit')->json('/keeps'), [], 'that waits is no use';
+    $ws->send({json => ['stdin', "while :; do :; done\r"]});
+    $ws->close;
+    ok wait_for(
+        sub {
+            (idle('no-limit')->json('/keeps/0') // '')
+                eq 'A program in a terminal is at work.';
+        }
+    ), 'one at work is';
+};
+
 $gw->done;

@@ -6,11 +6,15 @@
 #include "t/unit/scratch.h"
 
 #include <jansson.h>
+#include <pty.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "computes/due.h"
 #include "computes/idle.h"
+#include "computes/procfs.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define NOW INT64_C(1795780800) /* 2026-11-27 12:00 UTC */
@@ -128,6 +132,12 @@ judge_keepers(void **state)
     assert_string_equal(v.reason, "1 of 2 kernels are at work.");
 
     f = facts();
+    f.works = 1;
+    amld_idle_judge(&f, &v);
+    assert_false(stops(&v));
+    assert_string_equal(v.reason, "A program in a terminal is at work.");
+
+    f = facts();
     f.kept = "A job runs.";
     amld_idle_judge(&f, &v);
     assert_false(stops(&v));
@@ -185,6 +195,56 @@ jupyter_says(void **state)
     assert_int_equal(amld_jupyter_terminals(aml_str("\"x\""), &j), -1);
 
     assert_int_equal(amld_jupyter_ask("/nowhere/jupyter.sock", &j), -1);
+}
+
+
+/* ---- terminals ---- */
+
+/* One that counts, with or without a terminal, with this mark. */
+static pid_t
+counting(const char *mark, int terminal)
+{
+    static const char loop[] = "while :; do :; done";
+    char *const argv[] = {(char *) "sh", (char *) "-c", (char *) loop, NULL};
+    char *const envp[] = {(char *) mark, NULL};
+    int fd;
+    pid_t pid = terminal ? forkpty(&fd, NULL, NULL, NULL) : fork();
+
+    if (pid == 0) {
+        if (!terminal) {
+            setsid();
+        }
+        execve("/bin/sh", argv, envp);
+        _exit(127);
+    }
+    assert_true(pid > 0);
+
+    return pid;
+}
+
+
+static void
+terminals(void **state)
+{
+    pid_t pids[3] = {counting("AML_COMMAND=/x/1/jupyter", 1),
+                     counting("AML_COMMAND=/x/2/jupyter", 1),
+                     counting("AML_COMMAND=/x/3/jupyter", 0)};
+    int i;
+
+    (void) state;
+
+    for (i = 0; i < 1000 && amld_proc_terminal_ticks("AML_COMMAND=/x/1/") < 5;
+         i++) {
+        usleep(10000);
+    }
+    assert_true(amld_proc_terminal_ticks("AML_COMMAND=/x/1/") >= 5);
+    assert_int_equal(amld_proc_terminal_ticks("AML_COMMAND=/x/3/"), 0);
+    assert_int_equal(amld_proc_terminal_ticks("AML_COMMAND=/x/4/"), 0);
+
+    for (i = 0; i < 3; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
 }
 
 
@@ -456,6 +516,7 @@ main(void)
         cmocka_unit_test(judge_uses),
         cmocka_unit_test(judge_keepers),
         cmocka_unit_test(jupyter_says),
+        cmocka_unit_test(terminals),
         cmocka_unit_test(uses),
         cmocka_unit_test_setup_teardown(planned, setup, teardown),
         cmocka_unit_test_setup_teardown(stops_when_idle, setup, teardown),
