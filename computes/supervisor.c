@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,12 +141,17 @@ amld_wake(amld_t *d)
 }
 
 
-/* Two supervisors would end each other's commands. */
+/*
+ * Two supervisors would end each other's commands.  The lock is this process's
+ * and no child's: one that is just about to become a shim must not keep the
+ * next amld out when this one is killed.
+ */
 static int
 supervisor_lock(const amld_config_t *c)
 {
     int fd;
     char path[PATH_MAX];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     if ((size_t) snprintf(path, sizeof(path), "%s/i", c->state) >=
             sizeof(path) ||
@@ -158,9 +162,9 @@ supervisor_lock(const amld_config_t *c)
 
     snprintf(path, sizeof(path), "%s/lock", c->state);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd == -1 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (fd == -1 || fcntl(fd, F_SETLK, &whole) != 0) {
         amld_log(AMLD_LOG_ERROR, "%s: %s", path,
-                 fd != -1 && errno == EWOULDBLOCK
+                 fd != -1 && (errno == EAGAIN || errno == EACCES)
                      ? "another amld has this state directory"
                      : strerror(errno));
         if (fd != -1) {
