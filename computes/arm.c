@@ -5,6 +5,7 @@
 
 #include "computes/arm.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "computes/operations.h"
@@ -86,7 +87,8 @@ arm_get(amld_t *d, const amld_request_t *request, amld_response_t *response)
         amld_arm_not_found(&arm);
 
     } else if (rc == 1) {
-        amld_response_json(response, 200, amld_arm_compute(d->config, arm.doc));
+        amld_response_json(response, 200,
+                           amld_arm_compute(d->config, arm.doc, arm.asker));
     }
 
     amld_arm_end(&arm);
@@ -125,7 +127,8 @@ arm_operation(amld_arm_t *arm, const char *id)
                 amld_response_header(arm->response, "Retry-After", "%d",
                                      AMLD_ARM_RETRY);
             }
-            amld_response_json(arm->response, 200, amld_arm_operation(id, op));
+            amld_response_json(arm->response, 200,
+                               amld_arm_operation(id, op, arm->asker));
         }
     }
 
@@ -136,6 +139,7 @@ arm_operation(amld_arm_t *arm, const char *id)
 static void
 arm_result(amld_arm_t *arm, const char *id, const json_t *op)
 {
+    char *message;
     const json_t *error;
     const char *status;
 
@@ -148,15 +152,18 @@ arm_result(amld_arm_t *arm, const char *id, const json_t *op)
     } else if (strcmp(status, "Succeeded") == 0) {
         if (arm->doc != NULL &&
             strcmp(amld_compute_str(op, "name"), "Delete") != 0) {
-            amld_response_json(arm->response, 200,
-                               amld_arm_compute(arm->d->config, arm->doc));
+            amld_response_json(
+                arm->response, 200,
+                amld_arm_compute(arm->d->config, arm->doc, arm->asker));
         } else {
             amld_response_empty(arm->response, 204);
         }
 
     } else {
         error = json_object_get(op, "error");
+        message = amld_arm_error_message(op, error, arm->asker);
         amld_response_error(arm->response, 409, amld_compute_str(error, "code"),
-                            NULL, "%s", amld_compute_str(error, "message"));
+                            NULL, "%s", message != NULL ? message : "");
+        free(message);
     }
 }

@@ -27,6 +27,7 @@ typedef struct {
     amld_t *d;
     const amld_request_t *request;
     amld_response_t *response;
+    char asker[AML_UUID_TEXT + 1]; /* who asks, as documents name them */
     const amld_workspace_t *workspace;
     const char *version; /* api-version */
     aml_str_t scope;     /* where the gateway has allowed it, in the path */
@@ -120,10 +121,20 @@ amld_arm_operation_begin(amld_arm_t *arm, const char *name, amld_state_t state);
 
 /* ---- arm_answer.c: what is answered ---- */
 
-/* A new reference, NULL without memory. */
-json_t *amld_arm_compute(const amld_config_t *c, const json_t *doc);
+/*
+ * A new reference, NULL without memory.  `asker` is the principal who asks: the
+ * owner gets all of it, others no scripts, and of what went wrong no more than
+ * the first line, as behind it is the end of a log.
+ */
+json_t *
+amld_arm_compute(const amld_config_t *c, const json_t *doc, const char *asker);
 json_t *amld_arm_workspace(const amld_workspace_t *workspace);
-json_t *amld_arm_operation(const char *id, const json_t *op);
+json_t *amld_arm_operation(const char *id, const json_t *op, const char *asker);
+
+/* What `asker` may read of an error's message in a document, or operation,
+ * whose "creator" is that; owned by the caller, NULL without memory. */
+char *amld_arm_error_message(const json_t *doc, const json_t *error,
+                             const char *asker);
 
 
 /* ---- arm_body.c: what is asked ---- */

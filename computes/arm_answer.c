@@ -3,6 +3,7 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "computes/amld.h"
@@ -10,16 +11,19 @@
 #include "upstreams/application.h"
 
 static const char *arm_provisioning(const json_t *doc);
-static json_t *arm_errors(const amld_config_t *c, const json_t *doc);
+static int arm_is_own(const json_t *doc, const char *asker);
+static json_t *
+arm_errors(const amld_config_t *c, const json_t *doc, const char *asker);
 static json_t *arm_error(const char *code, const char *message);
 static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
 static json_t *arm_schedules(const json_t *requested);
 static json_t *arm_ssh(const json_t *requested);
-static json_t *arm_instance(const amld_config_t *c, const json_t *doc);
+static json_t *
+arm_instance(const amld_config_t *c, const json_t *doc, const char *asker);
 
 
 json_t *
-amld_arm_compute(const amld_config_t *c, const json_t *doc)
+amld_arm_compute(const amld_config_t *c, const json_t *doc, const char *asker)
 {
     char id[1024];
     json_t *body, *tags;
@@ -46,10 +50,10 @@ amld_arm_compute(const amld_config_t *c, const json_t *doc)
         amld_compute_str(doc, "createdOn"), "modifiedOn",
         amld_compute_str(doc, "modifiedOn"), "provisioningErrors",
         amld_state_is_not_created(amld_compute_state(doc))
-            ? arm_errors(NULL, doc)
+            ? arm_errors(NULL, doc, asker)
             : json_array(),
         "isAttachedCompute", 0, "disableLocalAuth", 1, "properties",
-        arm_instance(c, doc));
+        arm_instance(c, doc, asker));
 
     return body;
 }
@@ -68,8 +72,9 @@ amld_arm_workspace(const amld_workspace_t *workspace)
 
 
 json_t *
-amld_arm_operation(const char *id, const json_t *op)
+amld_arm_operation(const char *id, const json_t *op, const char *asker)
 {
+    char *message;
     json_t *body, *end, *error;
 
     body = json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", id, "status",
@@ -86,15 +91,51 @@ amld_arm_operation(const char *id, const json_t *op)
 
     error = json_object_get(op, "error");
     if (error != NULL) {
+        message = amld_arm_error_message(op, error, asker);
         json_object_set_new(body, "error",
                             json_pack("{s:s,s:s,s:n,s:[],s:[]}", "code",
                                       amld_compute_str(error, "code"),
-                                      "message",
-                                      amld_compute_str(error, "message"),
+                                      "message", message != NULL ? message : "",
                                       "target", "details", "additionalInfo"));
+        free(message);
     }
 
     return body;
+}
+
+
+char *
+amld_arm_error_message(const json_t *doc, const json_t *error,
+                       const char *asker)
+{
+    char *text;
+    size_t n, line;
+
+    text = strdup(amld_compute_str(error, "message"));
+    if (text == NULL || arm_is_own(doc, asker)) {
+        return text;
+    }
+
+    line = strcspn(text, "\n");
+    n = line;
+
+    /* "…. The end of its log:" */
+    if (text[line] == '\n' && line != 0 && text[line - 1] == ':') {
+        while (n != 0 && text[n - 1] != '.') {
+            n--;
+        }
+    }
+    text[n != 0 ? n : line] = '\0';
+
+    return text;
+}
+
+
+static int
+arm_is_own(const json_t *doc, const char *asker)
+{
+    return asker[0] != '\0' &&
+           strcmp(amld_compute_str(doc, "creator"), asker) == 0;
 }
 
 
@@ -126,8 +167,9 @@ arm_provisioning(const json_t *doc)
 
 /* What went wrong, and, with `c`, what is wrong at this moment. */
 static json_t *
-arm_errors(const amld_config_t *c, const json_t *doc)
+arm_errors(const amld_config_t *c, const json_t *doc, const char *asker)
 {
+    char *message;
     size_t i;
     json_t *list, *error;
     const amld_workspace_t *workspace;
@@ -136,9 +178,10 @@ arm_errors(const amld_config_t *c, const json_t *doc)
 
     json_array_foreach(json_object_get(doc, "errors"), i, error)
     {
-        json_array_append_new(list,
-                              arm_error(amld_compute_str(error, "code"),
-                                        amld_compute_str(error, "message")));
+        message = amld_arm_error_message(doc, error, asker);
+        json_array_append_new(list, arm_error(amld_compute_str(error, "code"),
+                                              message != NULL ? message : ""));
+        free(message);
     }
 
     workspace = c != NULL ? amld_compute_workspace(c, doc) : NULL;
@@ -245,7 +288,7 @@ arm_ssh(const json_t *requested)
 
 
 static json_t *
-arm_instance(const amld_config_t *c, const json_t *doc)
+arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
 {
     const json_t *requested, *last, *by;
     const char *creator, *organisation;
@@ -273,14 +316,16 @@ arm_instance(const amld_config_t *c, const json_t *doc)
         organisation, "userName",
         by != NULL ? amld_compute_str(by, "name")
                    : amld_compute_str(doc, "creatorName"),
-        "errors", arm_errors(c, doc), "state",
+        "errors", arm_errors(c, doc, asker), "state",
         amld_state_name(amld_compute_state(doc)), "lastOperation",
         "operationName", amld_compute_str(last, "name"), "operationTime",
         amld_compute_str(last, "time"), "operationStatus",
         amld_compute_str(last, "status"), "operationTrigger",
         amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
         arm_schedules(requested), "customServices", "setupScripts",
-        json_object_get(requested, "setupScripts"), "idleTimeBeforeShutdown",
+        arm_is_own(doc, asker) ? json_object_get(requested, "setupScripts")
+                               : NULL,
+        "idleTimeBeforeShutdown",
         json_object_get(requested, "idleTimeBeforeShutdown"), "versions",
         "runtime", AMLD_VERSION);
 }

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     json_t *list;
     const amld_config_t *config;
+    const char *asker;
     aml_registry_txn_t *txn;
     amld_key_t computes; /* what keys of computes begin with */
     amld_key_t prefix;   /* and those that are walked */
@@ -76,6 +77,7 @@ amld_arm_list(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    list.asker = arm.asker;
     list.list = json_array();
 
     rc = arm_list_walk(&arm, &list);
@@ -317,9 +319,10 @@ arm_list_each(void *data, aml_str_t key, aml_str_t value)
     }
 
     doc = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
-    list->failed |= doc == NULL ||
-                    json_array_append_new(
-                        list->list, amld_arm_compute(list->config, doc)) != 0;
+    list->failed |=
+        doc == NULL ||
+        json_array_append_new(
+            list->list, amld_arm_compute(list->config, doc, list->asker)) != 0;
     json_decref(doc);
 
     return list->failed;

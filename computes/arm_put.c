@@ -13,8 +13,8 @@
 #include "computes/sizes.h"
 #include "upstreams/host.h"
 
-#define ARM_ASSIGNED                                                           \
-    "properties.properties.personalComputeInstanceSettings.assignedUser"
+#define ARM_INNER "properties.properties."
+#define ARM_ASSIGNED ARM_INNER "personalComputeInstanceSettings.assignedUser"
 
 /* Whose an instance is to be, and who asks. */
 typedef struct {
@@ -34,6 +34,8 @@ static aml_registry_rc_t arm_person(amld_arm_t *arm, const char *object,
 static aml_registry_rc_t
 arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
                  arm_people_t *people);
+static int arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
+                          const arm_people_t *people, const json_t *have);
 static void arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
                        const arm_people_t *people);
 static void arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
@@ -205,12 +207,54 @@ arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
 }
 
 
+/*
+ * What lets in or runs as the owner is given by nobody else, whatever their
+ * role: scripts, other than those that are there, and a key.  0, or -1 when the
+ * response was filled.
+ */
+static int
+arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
+               const arm_people_t *people, const json_t *have)
+{
+    const char *what;
+
+    if (strcmp(people->owner, people->caller) == 0) {
+        return 0;
+    }
+
+    what = NULL;
+    if (put->scripts != NULL &&
+        !json_equal(put->scripts, json_object_get(have, "setupScripts"))) {
+        what = ARM_INNER "setupScripts";
+
+    } else if (have == NULL &&
+               amld_compute_str(put->ssh, "adminPublicKey")[0] != '\0') {
+        what = ARM_INNER "sshSettings.adminPublicKey";
+    }
+
+    if (what != NULL) {
+        amld_response_error(arm->response, 403, "OwnerOnly", what,
+                            "'%s' can be given by the person only whom the "
+                            "compute instance is for, as it runs as them or "
+                            "lets in as them.",
+                            what);
+        return -1;
+    }
+
+    return 0;
+}
+
+
 static void
 arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
            const arm_people_t *people)
 {
     aml_registry_rc_t rc;
     const amld_size_t *size;
+
+    if (arm_owner_only(arm, put, people, NULL) != 0) {
+        return;
+    }
 
     rc = amld_compute_claim(arm->txn, arm->workspace->location, arm->name,
                             &arm->key);
@@ -243,7 +287,7 @@ arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
 
     amld_arm_operation_headers(arm, amld_compute_str(arm->doc, "operation"), 0);
     amld_response_json(arm->response, 201,
-                       amld_arm_compute(arm->d->config, arm->doc));
+                       amld_arm_compute(arm->d->config, arm->doc, arm->asker));
 }
 
 
@@ -296,7 +340,7 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
 
     amld_arm_operation_headers(arm, operation, 0);
     amld_response_json(arm->response, 200,
-                       amld_arm_compute(arm->d->config, arm->doc));
+                       amld_arm_compute(arm->d->config, arm->doc, arm->asker));
 }
 
 
@@ -337,7 +381,8 @@ arm_changes(amld_arm_t *arm, const amld_arm_put_t *put,
         return -1;
     }
 
-    return 0;
+    return arm_owner_only(arm, put, people,
+                          json_object_get(arm->doc, "requested"));
 }
 
 

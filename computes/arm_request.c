@@ -21,6 +21,7 @@ amld_arm_enter(amld_arm_t *arm, amld_t *d, const amld_request_t *request,
     arm->d = d;
     arm->request = request;
     arm->response = response;
+    aml_uuid_format(&request->principal, arm->asker);
 
     if (!request->identified) {
         amld_response_error(response, 401, "AuthenticationFailed", NULL,

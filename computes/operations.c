@@ -48,8 +48,9 @@ amld_operation_begin(aml_registry_txn_t *txn, const amld_key_t *compute,
         return AML_REGISTRY_FAILED;
     }
 
-    op = json_pack("{s:s%,s:s,s:s,s:s}", "compute", compute->p, compute->n,
-                   "name", name, "status", "InProgress", "startTime", now);
+    op = json_pack("{s:s%,s:s,s:s,s:s,s:s}", "compute", compute->p, compute->n,
+                   "creator", amld_compute_str(doc, "creator"), "name", name,
+                   "status", "InProgress", "startTime", now);
     rc = operation_put(txn, id, op);
     json_decref(op);
     if (rc != AML_REGISTRY_OK) {

@@ -2,8 +2,8 @@
  * Long-running operations: one JSON document each at operation/<id>, 32 hex
  * digits that can't be guessed.
  *
- *   {compute (its key), name ("Start"), status, startTime, endTime,
- *    error {code, message}}
+ *   {compute (its key), creator (whose that was), name ("Start"), status,
+ *    startTime, endTime, error {code, message}}
  *
  * What is under way is also in the compute's document (operation,
  * lastOperation); the two change in one transaction.

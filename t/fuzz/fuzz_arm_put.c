@@ -57,7 +57,7 @@ static void
 answered(json_t *doc)
 {
     amld_arm_fault_t fault = {NULL, NULL, ""};
-    json_t *answer = amld_arm_compute(&config, doc);
+    json_t *answer = amld_arm_compute(&config, doc, "");
     amld_arm_put_t again;
     char *text;
 

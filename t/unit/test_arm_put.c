@@ -1,11 +1,10 @@
 /*
- * PUT of a compute: what of a body is taken, what is kept of it, what may
- * change, and who gets a name or the last cores.
+ * PUT of a compute: what of a body is taken, what is kept of it, and what may
+ * change.
  */
 
-#include "t/unit/arm_fixture.h"
+#include "t/unit/arm_bodies.h"
 
-#include <pthread.h>
 #include <time.h>
 
 #include "computes/arm_settings.h"
@@ -13,25 +12,6 @@
 
 #define ROOT "properties."
 #define INNER "properties.properties."
-#define LAB W "/computes/lab" V
-
-/* Of the inner properties; around them what every client sends. */
-#define INSIDE(text)                                                           \
-    "{\"properties\":{\"computeType\":\"ComputeInstance\",\"properties\":"     \
-    "{" text "}}}"
-#define BESIDE(text)                                                           \
-    "{\"properties\":{\"computeType\":\"ComputeInstance\"" text "}}"
-#define FOR(id)                                                                \
-    "\"personalComputeInstanceSettings\":{\"assignedUser\":{\"objectId\":"     \
-    "\"" id "\"}}"
-#define DAILY(more)                                                            \
-    "{\"triggerType\":\"Cron\",\"action\":\"Stop\",\"cron\":{\"expression\":"  \
-    "\"0 18 * * *\"}" more "}"
-#define SCHEDULES(list) "\"schedules\":{\"computeStartStop\":[" list "]}"
-#define SCRIPT(name, text)                                                     \
-    "\"setupScripts\":{\"scripts\":{\"" name "\":{" text "}}}"
-#define ECHO "\"scriptSource\":\"inline\",\"scriptData\":\"ZWNobw==\""
-
 static json_t *kept(server_t *s, const char *name);
 
 
@@ -485,7 +465,6 @@ one_form(void **state)
         "\"/subnets/a\"},\"vmSize\":\"STANDARD_DS11_V2\"}");
 
     /* and so it is answered */
-#define P "properties/properties/"
     assert_string_equal(at(&a, P "vmSize", v), "STANDARD_DS11_V2");
     assert_string_equal(at(&a, P "subnet/id", v), "/subnets/a");
     assert_string_equal(at(&a, P "sshSettings/sshPublicAccess", v), "Enabled");
@@ -683,251 +662,14 @@ changes(void **state)
 }
 
 
-/* ---- whose ---- */
-
-static void
-for_another(void **state)
-{
-    server_t *s = *state;
-    char v[1024];
-    answer_t a;
-
-    known(s, MINE, "ann", 0);
-    known(s, THEIRS, "bob", 0);
-    known(s, "22222222-2222-8222-8222-222222222222", "out",
-          AML_PRINCIPAL_DISABLED);
-    known(s, "33333333-3333-8333-8333-333333333333", "all",
-          AML_PRINCIPAL_GROUP);
-
-    a = call(s, "PUT", LAB, INSIDE(FOR(THEIRS)));
-    assert_int_equal(a.status, 201);
-    assert_string_equal(at(&a,
-                           P "personalComputeInstanceSettings/assignedUser/"
-                             "objectId",
-                           v),
-                        THEIRS);
-    assert_string_equal(at(&a, P "createdBy/userId", v), MINE);
-    assert_string_equal(at(&a, P "createdBy/userName", v), "ann");
-    assert_int_equal(scratch_count(s->scratch, "compute-of/" THEIRS), 1);
-    assert_int_equal(scratch_count(s->scratch, "compute-of/" MINE), 0);
-    assert_int_equal(scratch_count(s->scratch, "compute-by/" MINE), 1);
-    assert_int_equal(scratch_count(s->scratch, "folder/s-1/rg/demo/bob"), 1);
-
-    /* who is no person, or is not let in */
-    a = call(s, "PUT", W "/computes/lab-b" V,
-             INSIDE(FOR("22222222-2222-8222-8222-222222222222")));
-    assert_error(a, 400, "PrincipalNotFound");
-    assert_non_null(strstr(at(&a, "error/message", v),
-                           "22222222-2222-8222-8222-222222222222"));
-    assert_error(call(s, "PUT", W "/computes/lab-b" V,
-                      INSIDE(FOR("33333333-3333-8333-8333-333333333333"))),
-                 400, "PrincipalNotFound");
-
-    set_state(s, "lab", AMLD_STATE_RUNNING);
-
-    /* theirs to change, and whoever asked for it may name them again */
-    assert_int_equal(call_by(s, THEIRS, "PUT", LAB,
-                             INSIDE("\"idleTimeBeforeShutdown\":"
-                                    "\"PT30M\""))
-                         .status,
-                     200);
-    assert_int_equal(call(s, "PUT", LAB, INSIDE(FOR(THEIRS))).status, 200);
-    a = call(s, "PUT", LAB, INSIDE(FOR(MINE)));
-    assert_error(a, 400, "PropertyChangeNotAllowed");
-    assert_error(call_by(s, THEIRS, "PUT", LAB, INSIDE(FOR(MINE))), 400,
-                 "PropertyChangeNotAllowed");
-
-    /* who names nobody wants one of their own */
-    assert_error(call(s, "PUT", LAB, BODY), 409, "NameNotAvailable");
-}
-
-
-/* As the user's own directory calls them. */
-static void
-for_an_object_of_a_tenant(void **state)
-{
-#define TENANT "72f988bf-86f1-41af-91ab-2d7cd011db47"
-#define OBJECT "aaaabbbb-0000-4000-8000-ccccddddeeee"
-#define OF                                                                     \
-    "\"personalComputeInstanceSettings\":{\"assignedUser\":{\"objectId\":"     \
-    "\"AAAABBBB-0000-4000-8000-CCCCDDDDEEEE\",\"tenantId\":\"" TENANT "\"}}"
-    server_t *s = *state;
-    char id[AML_UUID_TEXT + 1], v[1024];
-    aml_principal_id_t principal;
-    answer_t a;
-
-    assert_int_equal(
-        aml_principal_derive(aml_str(TENANT), aml_str(OBJECT), &principal), 0);
-    aml_uuid_format(&principal, id);
-
-    /* oneself, of whom there need be no record */
-    a = call_by(s, id, "PUT", W "/computes/own" V, INSIDE(OF));
-    assert_int_equal(a.status, 201);
-    assert_string_equal(at(&a, P "createdBy/userId", v), id);
-    assert_int_equal(call_by(s, id, "PUT", W "/computes/own" V, BODY).status,
-                     200);
-
-    assert_error(call(s, "PUT", LAB, INSIDE(OF)), 400, "PrincipalNotFound");
-    known(s, id, "eve", 0);
-    assert_error(call(s, "PUT", LAB, INSIDE(FOR(OBJECT))), 400,
-                 "PrincipalNotFound");
-    a = call(s, "PUT", LAB, INSIDE(OF));
-    assert_int_equal(a.status, 201);
-    assert_string_equal(at(&a,
-                           P "personalComputeInstanceSettings/assignedUser/"
-                             "objectId",
-                           v),
-                        id);
-}
-
-
-/* ---- at the same moment ---- */
-
-typedef struct {
-    server_t *s;
-    const char *principal;
-    char target[256];
-    long status;
-    char code[64];
-} put_t;
-
-
-static void *
-put_one(void *data)
-{
-    char v[1024];
-    put_t *p = data;
-    answer_t *a = malloc(sizeof(*a));
-
-    *a = call_by(p->s, p->principal, "PUT", p->target, BODY);
-    p->status = a->status;
-    snprintf(p->code, sizeof(p->code), "%.60s", at(a, "error/code", v));
-    free(a);
-
-    return NULL;
-}
-
-
-static void
-one_name_at_once(void **state)
-{
-    server_t *s = *state;
-    unsigned round, i, won;
-    pthread_t threads[4];
-    put_t puts[4];
-
-    for (round = 0; round < 10; round++) {
-        for (i = 0; i < 4; i++) {
-            puts[i].s = s;
-            puts[i].principal = i == 0   ? MINE
-                                : i == 1 ? THEIRS
-                                : i == 2
-                                    ? "22222222-2222-8222-8222-222222222222"
-                                    : "33333333-3333-8333-8333-333333333333";
-            snprintf(puts[i].target, sizeof(puts[i].target),
-                     W "/computes/%s-%c" V, i % 2 ? "lab" : "LAB",
-                     (int) ('a' + round));
-            assert_int_equal(
-                pthread_create(&threads[i], NULL, put_one, &puts[i]), 0);
-        }
-        for (i = 0, won = 0; i < 4; i++) {
-            pthread_join(threads[i], NULL);
-            won += puts[i].status == 201;
-            if (puts[i].status != 201) {
-                assert_int_equal(puts[i].status, 409);
-                assert_string_equal(puts[i].code, "NameNotAvailable");
-            }
-        }
-        assert_int_equal(won, 1);
-    }
-    assert_int_equal(scratch_count(s->scratch, "compute/"), 10);
-}
-
-
-static void
-quota(void **state)
-{
-    static amld_quota_config_t limits[] = {
-        {(char *) "standardDSv2Family", 14},
-        {(char *) "total", 20},
-    };
-    server_t *s = *state;
-    char v[1024];
-    unsigned i, won;
-    pthread_t threads[6];
-    put_t puts[6];
-    answer_t a;
-
-    s->config.quotas = limits;
-    s->config.quota_count = 2;
-
-    /* six at once, and room for three */
-    for (i = 0; i < 6; i++) {
-        puts[i].s = s;
-        puts[i].principal = MINE;
-        snprintf(puts[i].target, sizeof(puts[i].target), W "/computes/lab-%c" V,
-                 (int) ('a' + i));
-        assert_int_equal(pthread_create(&threads[i], NULL, put_one, &puts[i]),
-                         0);
-    }
-    for (i = 0, won = 0; i < 6; i++) {
-        pthread_join(threads[i], NULL);
-        won += puts[i].status == 201;
-        if (puts[i].status != 201) {
-            assert_int_equal(puts[i].status, 409);
-            assert_string_equal(puts[i].code, "QuotaExceeded");
-        }
-    }
-    assert_int_equal(won, 3);
-    assert_int_equal(scratch_count(s->scratch, "compute/"), 3);
-    assert_int_equal(scratch_count(s->scratch, "name/"), 3);
-
-    /* which quota, its limit, what is used, by how much */
-    a = call(s, "PUT", LAB, BODY);
-    assert_int_equal(a.status, 409);
-    assert_string_equal(
-        at(&a, "error/message", v),
-        "The quota 'standardDSv2Family' in 'local' is 14 cores, of which 12 "
-        "are in use; 'STANDARD_DS3_V2' has 4 cores, which is 2 too many. "
-        "Compute instances that are stopped count. Delete one, ask for a "
-        "smaller size, or have the quota raised.");
-    assert_string_equal(at(&a, "error/additionalInfo/0/info/quota", v),
-                        "standardDSv2Family");
-
-    /* all together */
-    a = call(s, "PUT", LAB, INSIDE("\"vmSize\":\"STANDARD_NC12\""));
-    assert_int_equal(a.status, 409);
-    assert_non_null(strstr(at(&a, "error/message", v), "The quota 'total'"));
-    assert_non_null(strstr(v, "which is 4 too many"));
-
-    /* one that there is already takes nothing more */
-    for (i = 0; puts[i].status != 201; i++) {
-        /* void */
-    }
-    assert_int_equal(call(s, "PUT", puts[i].target, BODY).status, 200);
-    assert_int_equal(
-        call(s, "PUT", LAB, INSIDE("\"vmSize\":\"STANDARD_DS2_V2\"")).status,
-        201);
-}
-
-
 int
 main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, arm_setup, arm_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(every_field),
-        TEST(too_long),
-        TEST(cut_deep_and_odd),
-        TEST(names),
-        TEST(one_form),
-        TEST(sizes_are_frozen),
-        TEST(fixed),
-        TEST(changes),
-        TEST(for_another),
-        TEST(for_an_object_of_a_tenant),
-        TEST(one_name_at_once),
-        TEST(quota),
+        TEST(every_field), TEST(too_long), TEST(cut_deep_and_odd),
+        TEST(names),       TEST(one_form), TEST(sizes_are_frozen),
+        TEST(fixed),       TEST(changes),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
