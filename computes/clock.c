@@ -82,11 +82,10 @@ static void *
 clock_run(void *data)
 {
     int64_t last_at;
-    amld_key_t last;
+    amld_key_t last = {.n = 0};
     amld_clock_t *c;
 
     c = data;
-    last.n = 0;
     last_at = AMLD_DUE_NEVER;
     c->ahead = INT64_MAX;
 
@@ -102,8 +101,8 @@ clock_run(void *data)
 static int64_t
 clock_once(amld_clock_t *c, amld_key_t *last, int64_t *last_at)
 {
-    int64_t at, now;
-    amld_key_t key;
+    int64_t now, at = 0;
+    amld_key_t key = {.n = 0};
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 

@@ -43,7 +43,7 @@ amld_due_set(aml_registry_txn_t *txn, const amld_key_t *key, json_t *doc,
 {
     int64_t before;
     json_t *due;
-    amld_key_t place;
+    amld_key_t place = {.n = 0};
     aml_registry_rc_t rc;
 
     before = amld_due_at(doc, kind);
@@ -91,7 +91,7 @@ amld_due_remove(aml_registry_txn_t *txn, const json_t *doc)
 {
     int kind;
     int64_t at;
-    amld_key_t place;
+    amld_key_t place = {.n = 0};
     aml_registry_rc_t rc;
 
     for (kind = 0; kind < AMLD_DUE_COUNT; kind++) {
@@ -204,7 +204,7 @@ due_walk(void *data, aml_str_t key, aml_str_t value)
 {
     int64_t at;
     char digits[DUE_DIGITS + 1];
-    amld_key_t compute;
+    amld_key_t compute = {.n = 0};
     const due_walk_t *walk;
 
     walk = data;

@@ -24,7 +24,7 @@ void
 amld_samples_give(const amld_t *d, const amld_key_t *compute,
                   const char *principal, const char *folder)
 {
-    amld_key_t key;
+    amld_key_t key = {.n = 0};
 
     if (d->config->samples == NULL ||
         samples_key(&key, compute, principal) != 0 || samples_known(d, &key)) {

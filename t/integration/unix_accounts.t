@@ -136,8 +136,9 @@ subtest 'what is private' => sub {
     my $try = sub ($who) {
         as($who, sub {
             my @found;
-            push @found, 'instances' if opendir my $i, $gw->dir . '/state/i';
-            push @found, 'list'      if opendir my $d, $of;
+            push @found, 'instances'
+                if opendir(my $i, $gw->dir . '/state/i');
+            push @found, 'list'      if opendir(my $d, $of);
             push @found, 'own'       if opendir my $u, "$of/u";
             push @found, 'sockets'   if opendir my $s, "$of/s";
             push @found, 'log'       if open(my $l, '<', "$of/jupyter.log");
