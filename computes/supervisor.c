@@ -235,8 +235,10 @@ supervisor_first(amld_supervisor_t *s)
     }
 
     if (!first.failed) {
-        qsort(first.runtimes, first.runtime_count, sizeof(*first.runtimes),
-              supervisor_compare);
+        if (first.runtime_count > 0) {
+            qsort(first.runtimes, first.runtime_count, sizeof(*first.runtimes),
+                  supervisor_compare);
+        }
         supervisor_orphans(s, &first);
     }
 
