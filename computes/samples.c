@@ -56,6 +56,7 @@ amld_samples_copy(const char *from, const char *folder)
         return -1;
     }
 
+    memset(&owner, 0, sizeof(owner));
     to = samples_directory(folder, &owner);
     fault = to == -1 ? errno : 0;
 
