@@ -156,6 +156,13 @@ accounts_start(const amld_config_t *c, const amld_engine_instance_t *i,
     }
 
     /* Readable for everyone in the workspace: it is one share. */
+    snprintf(path, sizeof(path), "%s", i->directory);
+    *strrchr(path, '/') = '\0';
+    if (amld_files_mkdir(path, 0755) != 0) {
+        snprintf(err, size, "cannot make %s: %s", path, strerror(errno));
+        return -1;
+    }
+
     return accounts_own(i->directory, &account, 0755, err, size);
 }
 
@@ -278,40 +285,44 @@ accounts_path(char path[PATH_MAX], const char *directory, const char *name)
 }
 
 
-/* A directory of the account's, in one that is root's.  What root made before
- * becomes theirs; what is somebody else's stays so. */
+/* A directory of the account's, in one that is root's or theirs.  What root
+ * made before becomes theirs; what is somebody else's stays so. */
 static int
 accounts_own(const char *path, const amld_unix_account_t *account, mode_t mode,
              char *err, size_t size)
 {
-    int fd, rc;
+    int above, fd;
+    char up[PATH_MAX];
     struct stat st;
+    const char *name;
+
+    name = strrchr(path, '/') + 1;
+    snprintf(up, sizeof(up), "%.*s", (int) (name - path), path);
 
     fd = -1;
-    rc = amld_files_mkdir(path, mode);
-    if (rc == 0) {
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        rc = fd != -1 ? fstat(fd, &st) : -1;
+    above = open(up, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (above != -1) {
+        fd =
+            amld_files_directory(above, name, mode, account->uid, account->gid);
     }
 
-    if (rc == 0 && st.st_uid == 0) {
-        rc = fchown(fd, account->uid, account->gid);
-    } else if (rc == 0 && st.st_uid != account->uid) {
-        snprintf(err, size,
-                 "%s belongs to another account (uid %lu) and not to \"%s\"",
-                 path, (unsigned long) st.st_uid, account->name);
-        close(fd);
-        return -1;
-    }
-
-    if (rc != 0) {
+    if (fd == -1) {
         snprintf(err, size, "cannot make %s: %s", path, strerror(errno));
-    }
-    if (fd != -1) {
+        if (errno == EACCES &&
+            fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            snprintf(err, size,
+                     "%s belongs to another account (uid %lu) and not to "
+                     "\"%s\"",
+                     path, (unsigned long) st.st_uid, account->name);
+        }
+    } else {
         close(fd);
     }
+    if (above != -1) {
+        close(above);
+    }
 
-    return rc;
+    return fd != -1 ? 0 : -1;
 }
 
 

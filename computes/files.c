@@ -15,6 +15,7 @@
 static void files_empty(int dirfd, dev_t dev, unsigned depth,
                         int (*keep)(const char *name), int *fault);
 static void files_fault(int *fault);
+static int files_mode(const char *path, mode_t mode);
 
 
 int
@@ -40,8 +41,7 @@ amld_files_mkdir(const char *path, mode_t mode)
     }
 
     if (mkdir(buf, mode) == 0) {
-        /* The umask has no say in who may enter. */
-        return chmod(buf, mode);
+        return files_mode(buf, mode);
     }
 
     if (errno != EEXIST || stat(buf, &st) != 0) {
@@ -54,6 +54,52 @@ amld_files_mkdir(const char *path, mode_t mode)
     }
 
     return 0;
+}
+
+
+int
+amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
+                     gid_t gid)
+{
+    int fd, made, fault;
+    struct stat st, up;
+
+    made = mkdirat(above, name, 0700) == 0;
+    if (!made && errno != EEXIST) {
+        return -1;
+    }
+
+    fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    fault = 0;
+    if (fstat(fd, &st) != 0 || fstat(above, &up) != 0) {
+        fault = errno;
+
+    } else if (st.st_uid == uid) {
+        if (made && fchmod(fd, mode) != 0) {
+            fault = errno;
+        }
+
+    } else if (st.st_uid != 0 || geteuid() != 0 ||
+               ((st.st_mode & 0077) != 0 &&
+                (up.st_uid != 0 || (up.st_mode & 0022) != 0))) {
+        /* Nobody can bring a directory here that is root's alone. */
+        fault = EACCES;
+
+    } else if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0) {
+        fault = errno;
+    }
+
+    if (fault != 0) {
+        close(fd);
+        errno = fault;
+        return -1;
+    }
+
+    return fd;
 }
 
 
@@ -111,6 +157,34 @@ amld_files_name(const char *label, char *name, size_t size)
     }
 
     name[n] = '\0';
+}
+
+
+/* The umask has no say in who may enter.  By descriptor: what is there now may
+ * be another's link. */
+static int
+files_mode(const char *path, mode_t mode)
+{
+    int fd, fault;
+    struct stat st;
+
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    fault = 0;
+    if (fstat(fd, &st) != 0) {
+        fault = errno;
+    } else if (st.st_uid != geteuid() || (st.st_mode & 0777 & ~mode) != 0) {
+        fault = EACCES;
+    } else if (fchmod(fd, mode) != 0) {
+        fault = errno;
+    }
+    close(fd);
+    errno = fault;
+
+    return fault == 0 ? 0 : -1;
 }
 
 

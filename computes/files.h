@@ -9,8 +9,19 @@
 #include <sys/types.h>
 
 /* Makes `path` and what is missing above it; what exists is left as it is.
- * 0, or -1 (errno; ENOTDIR when something else is there). */
+ * Not in a directory that somebody else can write to.  0, or -1 (errno; ENOTDIR
+ * when something else is there). */
 int amld_files_mkdir(const char *path, mode_t mode);
+
+/*
+ * Makes directory `name` in directory `above` and gives it to `uid` and `gid`,
+ * also where `above` is theirs and they change it meanwhile: no link is
+ * followed, and what is not root's stays whose it is.  A descriptor of it,
+ * which is the caller's to close; -1 (errno; EACCES when one is there that
+ * belongs to somebody else).
+ */
+int amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
+                         gid_t gid);
 
 /*
  * Removes what is in directory `path`, and `path` itself when `self` is set.

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "computes/files.h"
+
 #define PRIVATE_NAME 256
 #define PRIVATE_NEW ".aml-new"
 
@@ -113,23 +115,14 @@ private_above(int root, const char *path, char name[PRIVATE_NAME])
 static int
 private_directory(int dir, const char *name, const struct stat *owner)
 {
-    struct stat st;
+    int fd;
 
-    if (mkdirat(dir, name, 0700) == 0) {
-        return fchownat(dir, name, owner->st_uid, owner->st_gid,
-                        AT_SYMLINK_NOFOLLOW);
-    }
-
-    if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    fd = amld_files_directory(dir, name, 0700, owner->st_uid, owner->st_gid);
+    if (fd == -1) {
         return -1;
     }
 
-    if (!S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-        return -1;
-    }
-
-    return 0;
+    return close(fd);
 }
 
 

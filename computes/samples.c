@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "computes/files.h"
+
 #define SAMPLES_FAMILY "samples/"
 
 static int
@@ -141,36 +143,17 @@ samples_remember(const amld_t *d, const amld_key_t *key)
 static int
 samples_directory(const char *folder, struct stat *owner)
 {
-    int above, made, to, fault;
-    struct stat st;
+    int above, to, fault;
 
     above = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (above == -1) {
         return -1;
     }
 
-    to = -1;
-    if (fstat(above, owner) == 0) {
-        made = mkdirat(above, AMLD_SAMPLES_FOLDER, 0755) == 0;
-        if (made || errno == EEXIST) {
-            to = openat(above, AMLD_SAMPLES_FOLDER,
-                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        }
-        if (to != -1 &&
-            (fstat(to, &st) != 0 ||
-             (made && (fchown(to, owner->st_uid, owner->st_gid) != 0 ||
-                       fchmod(to, 0755) != 0)))) {
-            fault = errno;
-            close(to);
-            to = -1;
-            errno = fault;
-        }
-        if (to != -1 && !made && st.st_uid != owner->st_uid) {
-            close(to);
-            to = -1;
-            errno = EACCES;
-        }
-    }
+    to = fstat(above, owner) == 0
+             ? amld_files_directory(above, AMLD_SAMPLES_FOLDER, 0755,
+                                    owner->st_uid, owner->st_gid)
+             : -1;
 
     fault = errno;
     close(above);
