@@ -37,7 +37,7 @@ subtest 'a program asks until it is there' => sub {
     ), 'and then it is';
     like $tx->res->json('/status'), qr/^(?:alive|expired)$/, 'code-server';
     my ($socket) = glob $gw->dir . '/state/i/*/vscode.sock';
-    is +(stat $socket)[2] & 07777, 0600, 'its socket is nobody else\'s';
+    is +(stat $socket)[2] & 0007, 0, 'its socket is not everybody\'s';
 };
 
 subtest 'websockets' => sub {

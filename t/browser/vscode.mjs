@@ -1,11 +1,12 @@
 // The browser's side of t/applications/vscode.t.
 
-import { ask, browser, end, it, must, shot, signIn, step, until }
+import { ask, browser, end, it, must, seconds, shot, signIn, step, until }
   from './driver.mjs';
 
 const { context, page } = await browser('vscode');
-const workbench = () =>
-  page.locator('.monaco-workbench .statusbar').waitFor();
+// It loads 20 MB of scripts.
+const workbench = () => page.locator('.monaco-workbench .statusbar')
+  .waitFor({ timeout: seconds(120) });
 
 await step('signing in', page, async () => {
   await page.goto(`${it.studio}/`);
@@ -39,8 +40,11 @@ const typed = async (text, file, wanted) => {
 };
 
 await step('its terminal is the instance\'s', page, async () => {
-  await page.keyboard.press('Control+Shift+Backquote');
-  await page.locator('.terminal.xterm').first().waitFor();
+  await until(async () => {
+    await page.keyboard.press('Control+Shift+Backquote');
+    return page.locator('.terminal.xterm').first()
+      .waitFor({ timeout: seconds(10) }).then(() => true, () => false);
+  }, 'a terminal', 60);
   await typed('echo typed-$((40+2)) > from-code.txt', 'from-code.txt',
     'typed-42');
   await shot(page, 'vscode-terminal');
