@@ -244,13 +244,27 @@ container_start(const amld_podman_spec_t *s, amld_podman_container_t *c,
         return -1;
     }
 
+    /* What it waits with is of its owner's layer: nothing of it runs before its
+     * port is apart from the others'.  It may run already. */
     amld_podman_args(&a, s->podman);
-    amld_podman_arg(&a, "start");
+    amld_podman_arg(&a, "init");
     amld_podman_arg(&a, "%s", s->container);
 
-    rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size) == 0
-             ? container_settle(s, c, err, size)
-             : -1;
+    rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size);
+    if (rc != 0 && strstr(err, "already been created") != NULL) {
+        rc = 0;
+    }
+    if (rc == 0) {
+        rc = amld_podman_network_apart(s, err, size);
+    }
+    if (rc == 0) {
+        amld_podman_args(&a, s->podman);
+        amld_podman_arg(&a, "start");
+        amld_podman_arg(&a, "%s", s->container);
+        rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size);
+    }
+
+    rc = rc == 0 ? container_settle(s, c, err, size) : -1;
     close(lock);
 
     return rc;

@@ -175,6 +175,40 @@ subtest 'from elsewhere' => sub {
     }
 };
 
+# A container that is kept waits with a program of its own layer, which its
+# owner may replace: it runs before anything that amld starts in there.
+subtest 'the first moment' => sub {
+    $gw->inside('one', <<"EOF");
+mv /usr/bin/sleep /usr/bin/sleep.real
+cat > /usr/bin/sleep <<'PYTHON'
+#!/usr/bin/python3
+import os, socket, sys, time
+end, said = time.time() + 2, b''
+while not said and time.time() < end:
+    try:
+        s = socket.create_connection(('$at{two}', 9000), 0.05)
+        said = s.recv(64)
+    except OSError:
+        pass
+open('/root/first', 'wb').write(said or b'nothing')
+os.execv('/usr/bin/sleep.real', sys.argv)
+PYTHON
+chmod 755 /usr/bin/sleep
+EOF
+    for (1 .. 3) {
+        $gw->inside('one', 'rm -f /root/first');
+        $gw->order(stop  => 'one', 'Stopped');
+        $gw->order(start => 'one', 'Running');
+        ok wait_for(sub { $gw->inside('one', 'cat /root/first') =~ /^\w+$/ }),
+            'it ran';
+        is $gw->inside('one', 'cat /root/first'), 'nothing',
+            'and reached nobody';
+    }
+    $gw->inside('one', 'mv -f /usr/bin/sleep.real /usr/bin/sleep');
+    $gw->listen('one', 9000);
+    $at{one} = $gw->address('one');
+};
+
 subtest 'rules and networks that are lost' => sub {
     my $key = $gw->key;
     sh "nft delete table inet aml_$key";
