@@ -509,7 +509,7 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
     int rc;
     size_t i;
     char *text;
-    const char *names[NET_BRIDGES];
+    const char *names[NET_BRIDGES] = {NULL};
     amld_podman_args_t a;
     net_bridges_t *b;
 
