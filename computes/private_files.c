@@ -112,17 +112,28 @@ private_above(int root, const char *path, char name[PRIVATE_NAME])
 }
 
 
+/* By its descriptor: what has the name may be another by now. */
 static int
 private_directory(int dir, const char *name, const struct stat *owner)
 {
-    int fd;
+    int fd, made, rc, fault;
 
-    fd = amld_files_directory(dir, name, 0700, owner->st_uid, owner->st_gid);
+    made = mkdirat(dir, name, 0700) == 0;
+    if (!made && errno != EEXIST) {
+        return -1;
+    }
+
+    fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd == -1) {
         return -1;
     }
 
-    return close(fd);
+    rc = made ? fchown(fd, owner->st_uid, owner->st_gid) : 0;
+    fault = errno;
+    close(fd);
+    errno = fault;
+
+    return rc;
 }
 
 
