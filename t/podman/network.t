@@ -190,18 +190,18 @@ while not said and time.time() < end:
         said = s.recv(64)
     except OSError:
         pass
-open('/root/first', 'wb').write(said or b'nothing')
+open('/opt/first', 'wb').write(said or b'nothing')
 os.execv('/usr/bin/sleep.real', sys.argv)
 PYTHON
 chmod 755 /usr/bin/sleep
 EOF
     for (1 .. 3) {
-        $gw->inside('one', 'rm -f /root/first');
+        $gw->inside('one', 'rm -f /opt/first');
         $gw->order(stop  => 'one', 'Stopped');
         $gw->order(start => 'one', 'Running');
-        ok wait_for(sub { $gw->inside('one', 'cat /root/first') =~ /^\w+$/ }),
+        ok wait_for(sub { $gw->inside('one', 'cat /opt/first') =~ /^\w+$/ }),
             'it ran';
-        is $gw->inside('one', 'cat /root/first'), 'nothing',
+        is $gw->inside('one', 'cat /opt/first'), 'nothing',
             'and reached nobody';
     }
     $gw->inside('one', 'mv -f /usr/bin/sleep.real /usr/bin/sleep');
