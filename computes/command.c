@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,11 +25,14 @@ typedef struct {
     char status[PATH_MAX + 64];
     char user[128];
     char hold[16];
+    char input[16];
+    int input_fd; /* or -1 */
     const char *argv[AMLD_COMMAND_ARGS];
     const char *envp[AMLD_COMMAND_ENV + 2];
 } command_line_t;
 
 static int command_line(command_line_t *l, const amld_command_spawn_t *spawn);
+static int command_input(const char *text);
 static int command_fork(const command_line_t *l, const char *directory,
                         int hold, amld_proc_t *proc);
 static void command_child(const command_line_t *l, const char *directory,
@@ -63,15 +67,27 @@ amld_command_spawn(const amld_command_spawn_t *spawn, amld_command_id_t *id,
         return -1;
     }
 
-    if (amld_proc_boot(id->boot) != 0 || pipe2(gate, O_CLOEXEC) != 0) {
+    if (spawn->input != NULL) {
+        l.input_fd = command_input(spawn->input);
+        snprintf(l.input, sizeof(l.input), "%d", l.input_fd);
+    }
+
+    if ((spawn->input != NULL && l.input_fd == -1) ||
+        amld_proc_boot(id->boot) != 0 || pipe2(gate, O_CLOEXEC) != 0) {
         snprintf(err, size, "%s: cannot start: %s", spawn->name,
                  strerror(errno));
+        if (l.input_fd != -1) {
+            close(l.input_fd);
+        }
         return -1;
     }
 
     snprintf(l.hold, sizeof(l.hold), "%d", gate[0]);
     fault = command_fork(&l, spawn->directory, gate[0], &proc);
     close(gate[0]);
+    if (l.input_fd != -1) {
+        close(l.input_fd);
+    }
 
     if (fault != 0) {
         snprintf(err, size, "%s: cannot start: %s", spawn->name,
@@ -333,6 +349,12 @@ command_line(command_line_t *l, const amld_command_spawn_t *spawn)
     l->argv[n++] = "--hold";
     l->argv[n++] = l->hold;
 
+    l->input_fd = -1;
+    if (spawn->input != NULL) {
+        l->argv[n++] = "--input";
+        l->argv[n++] = l->input;
+    }
+
     if (spawn->status) {
         l->argv[n++] = "--status";
         l->argv[n++] = l->status;
@@ -386,6 +408,36 @@ command_line(command_line_t *l, const amld_command_spawn_t *spawn)
     l->envp[n] = NULL;
 
     return 0;
+}
+
+
+/* Memory that the shim and its command have, and whoever they let have it. */
+static int
+command_input(const char *text)
+{
+    int fd, fault;
+    size_t at, n;
+    ssize_t put;
+
+    fd = memfd_create("input", MFD_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    n = strlen(text);
+    for (at = 0; at < n; at += (size_t) put) {
+        put = pwrite(fd, text + at, n - at, (off_t) at);
+        if (put == -1 && errno == EINTR) {
+            put = 0;
+        } else if (put == -1) {
+            fault = errno;
+            close(fd);
+            errno = fault;
+            return -1;
+        }
+    }
+
+    return fd;
 }
 
 
@@ -458,7 +510,8 @@ command_child(const command_line_t *l, const char *directory, int hold,
     }
 
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (fcntl(hold, F_SETFD, 0) != 0) {
+    if (fcntl(hold, F_SETFD, 0) != 0 ||
+        (l->input_fd != -1 && fcntl(l->input_fd, F_SETFD, 0) != 0)) {
         goto failed;
     }
 

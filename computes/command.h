@@ -52,7 +52,10 @@ typedef struct {
     const char *const *envp;         /* all of it, but for the mark */
     const amld_command_user_t *user; /* NULL: amld's own account */
     int status; /* runs to an end: its result is kept, its log begins anew */
-    int leave;  /* what it has started goes on when it has ended */
+    /* Its standard input; NULL: nothing.  Not an argument and no file, so that
+     * nobody else of the machine can read it. */
+    const char *input;
+    int leave; /* what it has started goes on when it has ended */
 } amld_command_spawn_t;
 
 /*

@@ -51,6 +51,7 @@ typedef struct {
     const char *const *argv;
     const char *const *envp; /* additions to the engine's own */
     int status;              /* its result is asked for, see command.h */
+    const char *input;       /* what it reads, see command.h */
 } amld_command_t;
 
 /*

@@ -195,6 +195,7 @@ accounts_exec(const amld_config_t *c, const amld_engine_instance_t *i,
     spawn.argv = command->argv;
     spawn.envp = env.entries;
     spawn.status = command->status;
+    spawn.input = command->input;
     spawn.user = &user;
 
     return amld_command_spawn(&spawn, id, hold, err, size);

@@ -151,6 +151,7 @@ podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
     spawn.argv = argv;
     spawn.envp = env.entries;
     spawn.status = command->status;
+    spawn.input = command->input;
 
     return amld_command_spawn(&spawn, id, hold, err, size);
 }

@@ -377,6 +377,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
         return -1;
     }
 
+    memset(&command, 0, sizeof(command));
     command.name = app->application->name;
     command.argv = argv;
     command.envp = envp;

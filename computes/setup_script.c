@@ -8,14 +8,17 @@
 #include "computes/computes.h"
 #include "computes/duration.h"
 
-/* $1 is the script: it comes as an argument, so that no engine has to make a
- * file that its person could have changed. */
+/* The script is what this reads.  As an argument everybody of the machine could
+ * see it, and no engine has to make a file where its person could have put
+ * something in the way. */
 static const char setup_wrapper[] =
-    "d=$(mktemp -d) && printf %s \"$1\" > \"$d/script\" && "
+    "umask 077\n"
+    "d=$(mktemp -d) && cat > \"$d/script\" && "
     "chmod 0700 \"$d/script\" || exit 126\n"
-    "case $1 in '#!'*) i= ;; *) i=/bin/sh ;; esac\n"
-    "shift\n"
-    "$i \"$d/script\" \"$@\"\n"
+    "umask 022\n"
+    "h=; IFS= read -r h < \"$d/script\" || :\n"
+    "case $h in '#!'*) i= ;; *) i=/bin/sh ;; esac\n"
+    "$i \"$d/script\" \"$@\" < /dev/null\n"
     "s=$?\n"
     "rm -rf \"$d\"\n"
     "exit $s\n";
@@ -64,7 +67,6 @@ amld_setup_script_of(const json_t *doc, amld_step_kind_t kind,
     script->argv[n++] = "-c";
     script->argv[n++] = setup_wrapper;
     script->argv[n++] = name;
-    script->argv[n++] = script->text;
 
     script->arguments = strdup(amld_compute_str(wanted, "scriptArguments"));
     words = script->arguments != NULL

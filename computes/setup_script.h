@@ -21,7 +21,7 @@
 typedef struct {
     const char *argv[AMLD_SCRIPT_ARGS + 8];
     unsigned timeout; /* s */
-    char *text;
+    char *text;       /* for it to read: an argument is seen by everybody */
     char *arguments;
 } amld_setup_script_t;
 

@@ -28,6 +28,7 @@ typedef struct {
     const char *log_path;
     size_t log_max;
     int hold;
+    int input; /* of the command, or -1 */
     const char *status_path;
     int status_fd;
     int leave; /* what the command leaves behind is not ours to end */
@@ -70,7 +71,8 @@ amld_shim_main(int argc, char **argv)
 
     if (shim_arguments(&s, argc, argv) != 0) {
         fprintf(stderr, "usage: amld shim --log FILE [--log-max BYTES] "
-                        "[--hold FD] [--status FILE] [--user UID:GID:NAME] "
+                        "[--hold FD] [--input FD] [--status FILE] "
+                        "[--user UID:GID:NAME] "
                         "[--leave] -- command...\n");
         return 2;
     }
@@ -133,6 +135,7 @@ shim_arguments(shim_t *s, int argc, char **argv)
 
     memset(s, 0, sizeof(*s));
     s->hold = -1;
+    s->input = -1;
     s->output = -1;
     s->status_fd = -1;
     s->log.fd = -1;
@@ -173,6 +176,12 @@ shim_arguments(shim_t *s, int argc, char **argv)
         } else if (strcmp(argv[i], "--hold") == 0) {
             s->hold = (int) strtol(argv[++i], &end, 10);
             if (*end != '\0' || s->hold < 0) {
+                return -1;
+            }
+
+        } else if (strcmp(argv[i], "--input") == 0) {
+            s->input = (int) strtol(argv[++i], &end, 10);
+            if (*end != '\0' || s->input < 0) {
                 return -1;
             }
 
@@ -325,6 +334,10 @@ shim_spawn(shim_t *s)
     }
 
     close(fds[1]);
+    if (s->input != -1) {
+        close(s->input);
+        s->input = -1;
+    }
 
     if (s->pid == -1) {
         close(fds[0]);
@@ -364,7 +377,7 @@ shim_child(shim_t *s, int output)
         close(fd);
     }
 
-    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    fd = s->input != -1 ? s->input : open("/dev/null", O_RDWR | O_CLOEXEC);
     if (fd == -1 || dup2(fd, 0) == -1 || dup2(output, 1) == -1 ||
         dup2(output, 2) == -1) {
         _exit(126);

@@ -1,8 +1,8 @@
 /*
  * amld shim: the parent of one command.
  *
- *   amld shim --log FILE [--log-max BYTES] [--hold FD] [--status FILE]
- *             [--user UID:GID:NAME] [--leave] -- command…
+ *   amld shim --log FILE [--log-max BYTES] [--hold FD] [--input FD]
+ *             [--status FILE] [--user UID:GID:NAME] [--leave] -- command…
  *
  * It outlives amld, is a child subreaper in a session of its own, writes what
  * the command says to a bounded log, and leaves nothing behind: when the
@@ -12,6 +12,8 @@
  *
  * With --hold nothing is started until one byte was read from FD; its end
  * calls it off.  So amld writes down which process it is before it runs.
+ *
+ * With --input the command's standard input is FD; else it is empty.
  *
  * With --status FILE is written when the command is let run ("began"), and
  * written over in place when all has ended ("exit 003"): it takes no room then

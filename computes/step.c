@@ -302,6 +302,7 @@ step_script(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
     command.name = amld_step_name(kind);
     command.argv = script.argv;
     command.status = 1;
+    command.input = script.text;
 
     amld_instance_engine(i, &e);
     i->step.timeout = script.timeout;

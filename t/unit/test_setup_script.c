@@ -5,6 +5,8 @@
 
 #include "t/unit/supervisor_fixture.h"
 
+#include <dirent.h>
+
 #include <openssl/evp.h>
 
 #include "computes/setup_script.h"
@@ -98,16 +100,16 @@ is_read(void **state)
     assert_int_equal(
         amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 1);
     assert_int_equal(s.timeout, 90);
-    assert_string_equal(s.argv[4], "echo $1");
-    assert_string_equal(s.argv[5], "a b");
-    assert_string_equal(s.argv[6], "c");
-    assert_null(s.argv[7]);
+    assert_string_equal(s.text, "echo $1");
+    assert_string_equal(s.argv[4], "a b");
+    assert_string_equal(s.argv[5], "c");
+    assert_null(s.argv[6]);
     amld_setup_script_free(&s);
 
     assert_int_equal(
         amld_setup_script_of(doc, AMLD_STEP_STARTUP, &s, err, sizeof(err)), 1);
     assert_int_equal(s.timeout, AMLD_SCRIPT_SECONDS);
-    assert_null(s.argv[5]);
+    assert_null(s.argv[4]);
     amld_setup_script_free(&s);
 
     /* once only, and only at creation */
@@ -265,6 +267,73 @@ takes_too_long(void **state)
 }
 
 
+/* What a process was started with, or its environment, which everybody may
+ * read or its account: is the text in there? */
+static int
+seen(const char *text)
+{
+    static char buf[262144];
+    static const char *const files[] = {"cmdline", "environ"};
+    char path[300];
+    size_t k, n;
+    DIR *dir;
+    FILE *f;
+    int found = 0;
+    struct dirent *entry;
+
+    dir = opendir("/proc");
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        for (k = 0; k < 2 && entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
+             k++) {
+            snprintf(path, sizeof(path), "/proc/%s/%s", entry->d_name,
+                     files[k]);
+            f = fopen(path, "r");
+            if (f != NULL) {
+                n = fread(buf, 1, sizeof(buf), f);
+                found += memmem(buf, n, text, strlen(text)) != NULL;
+                fclose(f);
+            }
+        }
+    }
+    closedir(dir);
+
+    return found;
+}
+
+
+/* Its text is nobody else's, also while it runs and after amld was killed; what
+ * it reads is nothing. */
+static void
+is_not_seen(void **state)
+{
+    world_t *w = *state;
+    char text[1024], secret[64], script[256];
+    int i;
+
+    /* not in the arguments of this test's either */
+    snprintf(secret, sizeof(secret), "token-%ld-%s", (long) getpid(), "lapis");
+    snprintf(script, sizeof(script),
+             "# %s\n"
+             "wc -c >> trace; test -e go || until test -e go; do\n"
+             "sleep 0.05; done; grep -c lapis \"$0\" >> trace",
+             secret);
+    create(w, script, NULL, "PT1M");
+    for (i = 0; i < 2000 && file(w, "trace", text)[0] == '\0'; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(seen("creationScript"), 2); /* shim and shell */
+    assert_int_equal(seen(secret), 0);
+    (void) amld_end(w, SIGKILL);
+    amld_again(w);
+    assert_int_equal(seen(secret), 0);
+    snprintf(text, 192, "%s/Users/ann/go", w->share);
+    assert_int_equal(mkdir(text, 0755), 0);
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text), "0\n2\n");
+}
+
+
 /* amld is killed while it runs: it is not run twice. */
 static void
 outlives_amld(void **state)
@@ -328,6 +397,7 @@ main(int argc, char **argv)
         TEST(creation_fails),
         TEST(startup_fails),
         TEST(takes_too_long),
+        TEST(is_not_seen),
         TEST(outlives_amld),
         TEST(not_twice),
     };
