@@ -2,12 +2,12 @@
  * PUT of a compute: a new one, or changes to one that there is.
  */
 
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "auth/principals.h"
 #include "computes/arm.h"
+#include "computes/compute_index.h"
 #include "computes/operations.h"
 #include "computes/quota.h"
 #include "computes/sizes.h"
@@ -453,10 +453,9 @@ arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
              const arm_people_t *people, const amld_size_t *size)
 {
     int failed;
-    char folder[192], now[AMLD_TIME_SIZE], runtime[9],
+    char folder[192], now[AMLD_TIME_SIZE], runtime[AMLD_RUNTIME_SIZE],
         organisation[AML_UUID_TEXT + 1];
     json_t *requested;
-    unsigned char raw[4];
     aml_registry_rc_t rc;
     aml_principal_id_t id;
     amld_arm_fault_t fault;
@@ -470,11 +469,14 @@ arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
     rc = amld_compute_folder(arm->txn, arm->workspace, people->owner,
                              people->owner_name, folder, sizeof(folder));
 
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_compute_runtime_new(arm->txn, arm->d->config, runtime);
+    }
+
     /* Clients want an organisation; this deployment is the only one. */
     if (rc == AML_REGISTRY_OK &&
-        (RAND_bytes(raw, sizeof(raw)) != 1 ||
-         aml_principal_derive(aml_str("urn:aml:organisation"),
-                              aml_str_of(arm->d->config->studio), &id) != 0)) {
+        aml_principal_derive(aml_str("urn:aml:organisation"),
+                             aml_str_of(arm->d->config->studio), &id) != 0) {
         rc = AML_REGISTRY_FAILED;
     }
     if (rc != AML_REGISTRY_OK) {
@@ -483,8 +485,6 @@ arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
     }
 
     aml_uuid_format(&id, organisation);
-    snprintf(runtime, sizeof(runtime), "%02x%02x%02x%02x", raw[0], raw[1],
-             raw[2], raw[3]);
     amld_time_now(now);
 
     arm->doc = json_pack(

@@ -1,9 +1,12 @@
 #include "computes/compute_index.h"
 
+#include <limits.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "computes/amld.h"
 #include "computes/quota.h"
@@ -34,9 +37,11 @@ typedef struct {
 static const char *const index_families[] = {
     [AMLD_INDEX_OF] = "compute-of/",
     [AMLD_INDEX_BY] = "compute-by/",
+    [AMLD_INDEX_RUNTIME] = "runtime/",
 };
 
-static const char *index_principal(const json_t *doc, amld_index_t index);
+static int index_found(void *data, aml_str_t key, aml_str_t value);
+static const char *index_of(const json_t *doc, amld_index_t index);
 static int index_key(amld_key_t *key, amld_index_t index, const json_t *doc,
                      const amld_key_t *compute);
 static int tend_document(void *data, aml_str_t key, aml_str_t value);
@@ -64,7 +69,7 @@ amld_compute_index_add(aml_registry_txn_t *txn, const amld_key_t *key,
         return rc;
     }
 
-    for (i = AMLD_INDEX_OF; i <= AMLD_INDEX_BY; i++) {
+    for (i = AMLD_INDEX_OF; i < AMLD_INDEX_COUNT; i++) {
         if (index_key(&entry, (amld_index_t) i, doc, key) != 0) {
             return AML_REGISTRY_TOOLONG;
         }
@@ -92,7 +97,7 @@ amld_compute_index_remove(aml_registry_txn_t *txn, const amld_key_t *key,
         return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
     }
 
-    for (i = AMLD_INDEX_OF; i <= AMLD_INDEX_BY; i++) {
+    for (i = AMLD_INDEX_OF; i < AMLD_INDEX_COUNT; i++) {
         if (index_key(&entry, (amld_index_t) i, doc, key) != 0) {
             return AML_REGISTRY_TOOLONG;
         }
@@ -126,6 +131,46 @@ amld_compute_index_prefix(amld_key_t *prefix, amld_index_t index,
     prefix->n = (size_t) n;
 
     return 0;
+}
+
+
+static int
+index_found(void *data, aml_str_t key, aml_str_t value)
+{
+    (void) key;
+    (void) value;
+
+    return *(int *) data = 1;
+}
+
+
+aml_registry_rc_t
+amld_compute_runtime_new(aml_registry_txn_t *txn, const amld_config_t *c,
+                         char runtime[AMLD_RUNTIME_SIZE])
+{
+    int n, found;
+    char path[PATH_MAX];
+    unsigned char raw[4];
+    amld_key_t prefix;
+    aml_registry_rc_t rc;
+
+    do {
+        if (RAND_bytes(raw, sizeof(raw)) != 1) {
+            return AML_REGISTRY_FAILED;
+        }
+        snprintf(runtime, AMLD_RUNTIME_SIZE, "%02x%02x%02x%02x", raw[0], raw[1],
+                 raw[2], raw[3]);
+
+        n = snprintf(prefix.p, sizeof(prefix.p), "%s%s/",
+                     index_families[AMLD_INDEX_RUNTIME], runtime);
+        snprintf(path, sizeof(path), "%s/i/%s", c->state, runtime);
+
+        found = access(path, F_OK) == 0;
+        rc = aml_registry_each(txn, (aml_str_t){prefix.p, (size_t) n},
+                               aml_str(""), index_found, &found);
+    } while (rc == AML_REGISTRY_OK && found);
+
+    return rc;
 }
 
 
@@ -178,9 +223,13 @@ amld_compute_index_tend(aml_registry_t *registry, const amld_config_t *c)
 
 
 static const char *
-index_principal(const json_t *doc, amld_index_t index)
+index_of(const json_t *doc, amld_index_t index)
 {
     const char *by;
+
+    if (index == AMLD_INDEX_RUNTIME) {
+        return amld_compute_str(doc, "runtime");
+    }
 
     by = amld_compute_str(json_object_get(doc, "createdBy"), "principal");
 
@@ -197,7 +246,7 @@ index_key(amld_key_t *key, amld_index_t index, const json_t *doc,
     int n;
 
     n = snprintf(key->p, sizeof(key->p), "%s%s/%s", index_families[index],
-                 index_principal(doc, index), compute->p + INDEX_COMPUTE_LEN);
+                 index_of(doc, index), compute->p + INDEX_COMPUTE_LEN);
     if (n <= 0 || (size_t) n >= sizeof(key->p)) {
         return -1;
     }
@@ -221,7 +270,8 @@ tend_look(tend_t *t, aml_registry_t *registry)
 
     rc = aml_registry_each(t->txn, aml_str(INDEX_COMPUTE), aml_str(""),
                            tend_document, t);
-    for (i = AMLD_INDEX_OF; i <= AMLD_INDEX_BY && rc == AML_REGISTRY_OK; i++) {
+    for (i = AMLD_INDEX_OF; i < AMLD_INDEX_COUNT && rc == AML_REGISTRY_OK;
+         i++) {
         rc = aml_registry_each(t->txn, aml_str_of(index_families[i]),
                                aml_str(""), tend_entry, t);
     }
@@ -286,7 +336,7 @@ tend_document(void *data, aml_str_t key, aml_str_t value)
         }
     }
 
-    for (i = AMLD_INDEX_OF; i <= AMLD_INDEX_BY; i++) {
+    for (i = AMLD_INDEX_OF; i < AMLD_INDEX_COUNT; i++) {
         if (index_key(&entry, (amld_index_t) i, doc, &compute) == 0 &&
             aml_registry_get(t->txn, entry.p, entry.n, &found) ==
                 AML_REGISTRY_NOTFOUND) {
@@ -321,10 +371,12 @@ tend_entry(void *data, aml_str_t key, aml_str_t value)
     entry.p[key.n] = '\0';
     entry.n = key.n;
 
-    index = strncmp(entry.p, index_families[AMLD_INDEX_OF],
-                    strlen(index_families[AMLD_INDEX_OF])) == 0
-                ? AMLD_INDEX_OF
-                : AMLD_INDEX_BY;
+    for (index = AMLD_INDEX_OF; index + 1 < AMLD_INDEX_COUNT &&
+                                strncmp(entry.p, index_families[index],
+                                        strlen(index_families[index])) != 0;
+         index++) {
+        /* void */
+    }
     rest = strchr(entry.p + strlen(index_families[index]), '/');
 
     doc = NULL;

@@ -5,6 +5,7 @@
  *
  *   compute-of/<principal>/<as behind compute/>   whose instance it is
  *   compute-by/<principal>/<as behind compute/>   who asked for it
+ *   runtime/<name of its directory>/<as behind compute/>
  *   quota/…                                       see quota.h
  */
 
@@ -15,7 +16,9 @@
 
 typedef enum {
     AMLD_INDEX_OF = 0,
-    AMLD_INDEX_BY
+    AMLD_INDEX_BY,
+    AMLD_INDEX_RUNTIME,
+    AMLD_INDEX_COUNT
 } amld_index_t;
 
 /* To be called before the document is written or removed; does nothing where
@@ -32,6 +35,14 @@ amld_compute_index_remove(aml_registry_txn_t *txn, const amld_key_t *key,
 int amld_compute_index_prefix(amld_key_t *prefix, amld_index_t index,
                               const char *principal,
                               const amld_workspace_t *workspace);
+
+#define AMLD_RUNTIME_SIZE 9 /* bytes */
+
+/* A name for the private directory of a new instance: drawn until no instance
+ * has it, and nothing of it is in the state directory. */
+aml_registry_rc_t
+amld_compute_runtime_new(aml_registry_txn_t *txn, const amld_config_t *c,
+                         char runtime[AMLD_RUNTIME_SIZE]);
 
 /*
  * At start: compares all this with the documents.  What differs, as after a
