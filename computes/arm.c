@@ -99,13 +99,16 @@ static void
 arm_operation(amld_arm_t *arm, const char *id)
 {
     json_t *op;
-    const char *result;
+    const char *compute, *result;
     aml_registry_rc_t rc;
 
     rc = amld_operation_load(arm->txn, id, &op);
 
+    /* One that was over when it was asked for names none. */
+    compute = amld_compute_str(op, "compute");
     if (rc == AML_REGISTRY_OK &&
-        strcmp(amld_compute_str(op, "compute"), arm->key.p) != 0) {
+        (compute[0] == '\0' ? arm->doc == NULL
+                            : strcmp(compute, arm->key.p) != 0)) {
         rc = AML_REGISTRY_NOTFOUND;
     }
 

@@ -182,18 +182,7 @@ arm_lifecycle(amld_t *d, const amld_request_t *request,
     /* Asked for what is so already, or for what goes on by itself since a
      * restart: done, so that a client may ask twice. */
     if (id[0] == '\0') {
-        aml_registry_rc_t done;
-
-        done = amld_operation_done(arm.txn, &arm.key, verbs[verb].name, id);
-        if (done == AML_REGISTRY_OK) {
-            done = aml_registry_commit(arm.txn);
-            arm.txn = NULL;
-        }
-        if (done != AML_REGISTRY_OK) {
-            amld_arm_registry_error(&arm, done);
-            amld_arm_end(&arm);
-            return;
-        }
+        amld_operation_done(verbs[verb].name, id);
     }
 
     /* The first version, whose clients take nothing but 200. */

@@ -295,19 +295,24 @@ static void
 arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
            const arm_people_t *people)
 {
+    int same;
     char id[AMLD_OPERATION_ID + 1];
+    json_t *before;
     const char *operation;
     amld_state_t state;
-    aml_registry_rc_t rc;
 
     if (arm_changes(arm, put, people) != 0) {
         return;
     }
 
-    if (amld_arm_put_apply(put, arm->doc) != 0) {
+    before = json_deep_copy(arm->doc);
+    if (before == NULL || amld_arm_put_apply(put, arm->doc) != 0) {
+        json_decref(before);
         amld_arm_registry_error(arm, AML_REGISTRY_FAILED);
         return;
     }
+    same = json_equal(before, arm->doc);
+    json_decref(before);
 
     state = amld_compute_state(arm->doc);
 
@@ -325,15 +330,11 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
         /* One that is over already: a client whose PUT has no operation reads
          * the answer twice, and msrest's models don't survive that. */
         if (operation[0] == '\0') {
-            rc = amld_operation_done(arm->txn, &arm->key, "Update", id);
-            if (rc != AML_REGISTRY_OK) {
-                amld_arm_registry_error(arm, rc);
-                return;
-            }
+            amld_operation_done("Update", id);
             operation = id;
         }
 
-        if (amld_arm_commit(arm) != 0) {
+        if (!same && amld_arm_commit(arm) != 0) {
             return;
         }
     }

@@ -20,6 +20,7 @@
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 #include "computes/activity.h"
+#include "computes/operations.h"
 
 /* A round looks at no more than so many of a kind, and others may write after
  * each step. */
@@ -134,6 +135,11 @@ housekeeping_once(amld_housekeeping_t *h)
     housekeeping_sweep(d, "refresh tokens", h->refresh_from, now,
                        sweep_refresh);
     housekeeping_sweep(d, "devices", all, now, sweep_devices);
+
+    removed = amld_operations_sweep(d->registry, now);
+    if (removed > 0) {
+        amld_log(AMLD_LOG_DEBUG, "operations: %zu removed", removed);
+    }
 
     rc = amld_oidc_sweep(d->registry, now, &removed);
     if (rc != AML_REGISTRY_OK) {

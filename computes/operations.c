@@ -6,14 +6,36 @@
 #include <string.h>
 #include <time.h>
 
+#include "computes/amld.h"
+
 #define OPERATION_FAMILY "operation/"
-#define OPERATION_BATCH 256
+#define OPERATION_ENDED "operation-ended/"
+#define OPERATION_OF "operation-of/"
+#define OPERATION_TIME 16 /* digits */
+#define OPERATION_BATCH 512
+#define OPERATION_OVER "00000000000000" /* ids without a record */
+
+/* One that has ended, as its keys have it. */
+typedef struct {
+    char time[OPERATION_TIME + 1];
+    char id[AMLD_OPERATION_ID + 1];
+    char creator[64];
+} operation_ended_t;
 
 typedef struct {
-    int64_t before;
+    char before[OPERATION_TIME + 1];
     size_t n;
-    char ids[OPERATION_BATCH][AMLD_OPERATION_ID + 1];
+    operation_ended_t ended[OPERATION_BATCH];
 } operation_old_t;
+
+/* One person's. */
+typedef struct {
+    size_t n;
+    operation_ended_t first;
+} operation_own_t;
+
+static const char *const operation_names[] = {"Start", "Stop", "Restart",
+                                              "Update"};
 
 static size_t operation_key(char *key, const char *id);
 static int operation_new_id(char *id);
@@ -22,6 +44,16 @@ operation_put(aml_registry_txn_t *txn, const char *id, const json_t *op);
 static aml_registry_rc_t
 operation_close(aml_registry_txn_t *txn, const char *id, const char *status,
                 const char *code, const char *message);
+static aml_registry_rc_t
+operation_over(const char *id, int64_t now, json_t **op);
+static aml_registry_rc_t
+operation_note(aml_registry_txn_t *txn, const operation_ended_t *e);
+static aml_registry_rc_t
+operation_remove(aml_registry_txn_t *txn, const operation_ended_t *e);
+static int
+operation_keys(const operation_ended_t *e, amld_key_t *ended, amld_key_t *of);
+static int operation_ended(aml_str_t key, operation_ended_t *e);
+static int operation_own(void *data, aml_str_t key, aml_str_t value);
 static int operation_old(void *data, aml_str_t key, aml_str_t value);
 
 
@@ -112,26 +144,18 @@ amld_operation_end(aml_registry_txn_t *txn, json_t *doc, const char *code,
 }
 
 
-aml_registry_rc_t
-amld_operation_done(aml_registry_txn_t *txn, const amld_key_t *compute,
-                    const char *name, char *id)
+void
+amld_operation_done(const char *name, char *id)
 {
-    char now[AMLD_TIME_SIZE];
-    json_t *op;
-    aml_registry_rc_t rc;
+    size_t i, last;
 
-    amld_time_now(now);
-    if (operation_new_id(id) != 0) {
-        return AML_REGISTRY_FAILED;
+    last = sizeof(operation_names) / sizeof(operation_names[0]) - 1;
+    for (i = 0; i < last && strcmp(operation_names[i], name) != 0; i++) {
+        /* void */
     }
 
-    op = json_pack("{s:s%,s:s,s:s,s:s,s:s,s:I}", "compute", compute->p,
-                   compute->n, "name", name, "status", "Succeeded", "startTime",
-                   now, "endTime", now, "ended", (json_int_t) time(NULL));
-    rc = operation_put(txn, id, op);
-    json_decref(op);
-
-    return rc;
+    snprintf(id, AMLD_OPERATION_ID + 1, OPERATION_OVER "%02x%016llx",
+             (unsigned) i & 0xff, (unsigned long long) time(NULL));
 }
 
 
@@ -150,6 +174,10 @@ amld_operation_load(aml_registry_txn_t *txn, const char *id, json_t **op)
         return AML_REGISTRY_NOTFOUND;
     }
 
+    if (strncmp(id, OPERATION_OVER, sizeof(OPERATION_OVER) - 1) == 0) {
+        return operation_over(id, (int64_t) time(NULL), op);
+    }
+
     rc = aml_registry_get(txn, key, n, &value);
     if (rc != AML_REGISTRY_OK) {
         return rc;
@@ -161,41 +189,61 @@ amld_operation_load(aml_registry_txn_t *txn, const char *id, json_t **op)
 }
 
 
-int
+size_t
 amld_operations_sweep(aml_registry_t *registry, int64_t now)
 {
-    char key[64];
-    size_t i;
+    size_t i, total;
     operation_old_t *old;
+    aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 
     old = malloc(sizeof(*old));
-    if (old == NULL) {
+    if (old == NULL || now < AMLD_OPERATION_KEPT) {
+        free(old);
         return 0;
     }
 
-    old->n = 0;
-    old->before = now - AMLD_OPERATION_KEPT;
+    total = 0;
+    snprintf(old->before, sizeof(old->before), "%016llx",
+             (unsigned long long) (now - AMLD_OPERATION_KEPT) * 1000000);
 
-    if (aml_registry_read(registry, &txn) == AML_REGISTRY_OK) {
-        (void) aml_registry_each(txn, aml_str(OPERATION_FAMILY), aml_str(""),
-                                 operation_old, old);
-        aml_registry_end(txn);
-    }
+    do {
+        old->n = 0;
 
-    i = 0;
-    if (old->n != 0 && aml_registry_write(registry, &txn) == AML_REGISTRY_OK) {
-        for (i = 0; i < old->n; i++) {
-            (void) aml_registry_del(txn, key, operation_key(key, old->ids[i]));
+        rc = aml_registry_read(registry, &txn);
+        if (rc == AML_REGISTRY_OK) {
+            rc = aml_registry_each(txn, aml_str(OPERATION_ENDED), aml_str(""),
+                                   operation_old, old);
+            aml_registry_end(txn);
         }
-        if (aml_registry_commit(txn) != AML_REGISTRY_OK) {
-            i = 0;
+        if (rc != AML_REGISTRY_OK || old->n == 0) {
+            break;
         }
+
+        rc = aml_registry_write(registry, &txn);
+        if (rc != AML_REGISTRY_OK) {
+            break;
+        }
+        for (i = 0; i < old->n && rc == AML_REGISTRY_OK; i++) {
+            rc = operation_remove(txn, &old->ended[i]);
+        }
+        if (rc != AML_REGISTRY_OK) {
+            aml_registry_end(txn);
+            break;
+        }
+
+        rc = aml_registry_commit(txn);
+        total += rc == AML_REGISTRY_OK ? old->n : 0;
+
+    } while (rc == AML_REGISTRY_OK && old->n == OPERATION_BATCH);
+
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "operations: %s", aml_registry_strerror(rc));
     }
 
     free(old);
 
-    return (int) i;
+    return total;
 }
 
 
@@ -259,7 +307,9 @@ operation_close(aml_registry_txn_t *txn, const char *id, const char *status,
     int failed;
     char now[AMLD_TIME_SIZE];
     json_t *op;
+    struct timespec clock;
     aml_registry_rc_t rc;
+    operation_ended_t e;
 
     rc = amld_operation_load(txn, id, &op);
     if (rc != AML_REGISTRY_OK) {
@@ -268,46 +318,202 @@ operation_close(aml_registry_txn_t *txn, const char *id, const char *status,
     }
 
     amld_time_now(now);
-    failed =
-        json_object_set_new(op, "status", json_string(status)) ||
-        json_object_set_new(op, "endTime", json_string(now)) ||
-        json_object_set_new(op, "ended", json_integer((json_int_t) time(NULL)));
+    failed = json_object_set_new(op, "status", json_string(status)) ||
+             json_object_set_new(op, "endTime", json_string(now));
     if (code != NULL) {
         failed |= json_object_set_new(
             op, "error",
             json_pack("{s:s,s:s}", "code", code, "message", message));
     }
 
+    clock_gettime(CLOCK_REALTIME, &clock);
+    snprintf(e.time, sizeof(e.time), "%016llx",
+             (unsigned long long) clock.tv_sec * 1000000 +
+                 (unsigned long long) clock.tv_nsec / 1000);
+    snprintf(e.id, sizeof(e.id), "%s", id);
+    snprintf(e.creator, sizeof(e.creator), "%s",
+             amld_compute_str(op, "creator"));
+
     rc = failed ? AML_REGISTRY_FAILED : operation_put(txn, id, op);
+    if (rc == AML_REGISTRY_OK) {
+        rc = operation_note(txn, &e);
+    }
     json_decref(op);
 
     return rc;
 }
 
 
+/* What the id of one without a record says. */
+static aml_registry_rc_t
+operation_over(const char *id, int64_t now, json_t **op)
+{
+    char text[AMLD_TIME_SIZE];
+    int64_t at;
+    unsigned name;
+    unsigned long long second;
+
+    if (sscanf(id + sizeof(OPERATION_OVER) - 1, "%2x%16llx", &name, &second) !=
+            2 ||
+        name >= sizeof(operation_names) / sizeof(operation_names[0]) ||
+        second > (unsigned long long) now + 60) {
+        return AML_REGISTRY_NOTFOUND;
+    }
+
+    at = (int64_t) second;
+    if (at < now - AMLD_OPERATION_KEPT) {
+        return AML_REGISTRY_NOTFOUND;
+    }
+
+    amld_time_text(text, at * 1000);
+    *op = json_pack("{s:s,s:s,s:s,s:s}", "name", operation_names[name],
+                    "status", "Succeeded", "startTime", text, "endTime", text);
+
+    return *op != NULL ? AML_REGISTRY_OK : AML_REGISTRY_FAILED;
+}
+
+
+/* Notes an end, and removes the creator's first where they have too many. */
+static aml_registry_rc_t
+operation_note(aml_registry_txn_t *txn, const operation_ended_t *e)
+{
+    size_t n;
+    amld_key_t ended, of;
+    aml_registry_rc_t rc;
+    operation_own_t own;
+
+    if (operation_keys(e, &ended, &of) != 0) {
+        return AML_REGISTRY_TOOLONG;
+    }
+
+    rc =
+        aml_registry_put(txn, ended.p, ended.n, e->creator, strlen(e->creator));
+    if (rc == AML_REGISTRY_OK) {
+        rc = aml_registry_put(txn, of.p, of.n, "1", 1);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    own.n = 0;
+    n = of.n - OPERATION_TIME - 1 - AMLD_OPERATION_ID;
+    rc = aml_registry_each(txn, (aml_str_t){of.p, n}, aml_str(""),
+                           operation_own, &own);
+    if (rc == AML_REGISTRY_OK && own.n > AMLD_OPERATIONS_OF) {
+        snprintf(own.first.creator, sizeof(own.first.creator), "%s",
+                 e->creator);
+        rc = operation_remove(txn, &own.first);
+    }
+
+    return rc;
+}
+
+
+static aml_registry_rc_t
+operation_remove(aml_registry_txn_t *txn, const operation_ended_t *e)
+{
+    char key[64];
+    amld_key_t ended, of;
+    aml_registry_rc_t rc;
+
+    if (operation_keys(e, &ended, &of) != 0) {
+        return AML_REGISTRY_TOOLONG;
+    }
+
+    rc = aml_registry_del(txn, key, operation_key(key, e->id));
+    if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
+        rc = aml_registry_del(txn, ended.p, ended.n);
+    }
+    if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
+        rc = aml_registry_del(txn, of.p, of.n);
+    }
+
+    return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
+}
+
+
+static int
+operation_keys(const operation_ended_t *e, amld_key_t *ended, amld_key_t *of)
+{
+    int n;
+
+    n = snprintf(ended->p, sizeof(ended->p), OPERATION_ENDED "%s/%s", e->time,
+                 e->id);
+    if (n <= 0 || (size_t) n >= sizeof(ended->p)) {
+        return -1;
+    }
+    ended->n = (size_t) n;
+
+    n = snprintf(of->p, sizeof(of->p), OPERATION_OF "%s/%s/%s", e->creator,
+                 e->time, e->id);
+    if (n <= 0 || (size_t) n >= sizeof(of->p)) {
+        return -1;
+    }
+    of->n = (size_t) n;
+
+    return 0;
+}
+
+
+/* "…/<time>/<id>"; 0, or -1 when it is no such key. */
+static int
+operation_ended(aml_str_t key, operation_ended_t *e)
+{
+    const char *p;
+
+    if (key.n < OPERATION_TIME + 1 + AMLD_OPERATION_ID) {
+        return -1;
+    }
+    p = key.p + key.n - OPERATION_TIME - 1 - AMLD_OPERATION_ID;
+    if (p[OPERATION_TIME] != '/') {
+        return -1;
+    }
+
+    memcpy(e->time, p, OPERATION_TIME);
+    e->time[OPERATION_TIME] = '\0';
+    memcpy(e->id, p + OPERATION_TIME + 1, AMLD_OPERATION_ID);
+    e->id[AMLD_OPERATION_ID] = '\0';
+
+    return 0;
+}
+
+
+static int
+operation_own(void *data, aml_str_t key, aml_str_t value)
+{
+    operation_own_t *own;
+
+    (void) value;
+    own = data;
+
+    if (own->n == 0 && operation_ended(key, &own->first) != 0) {
+        return 0;
+    }
+    own->n++;
+
+    return 0;
+}
+
+
 static int
 operation_old(void *data, aml_str_t key, aml_str_t value)
 {
-    json_t *op;
-    json_int_t ended;
     operation_old_t *old;
+    operation_ended_t *e;
 
     old = data;
+    e = &old->ended[old->n];
 
-    if (key.n != sizeof(OPERATION_FAMILY) - 1 + AMLD_OPERATION_ID) {
+    if (operation_ended(key, e) != 0 || value.n >= sizeof(e->creator)) {
         return 0;
     }
-
-    op = json_loadb(value.p, value.n, 0, NULL);
-    ended = json_integer_value(json_object_get(op, "ended"));
-    json_decref(op);
-
-    if (ended != 0 && ended < old->before) {
-        memcpy(old->ids[old->n], key.p + sizeof(OPERATION_FAMILY) - 1,
-               AMLD_OPERATION_ID);
-        old->ids[old->n][AMLD_OPERATION_ID] = '\0';
-        old->n++;
+    if (strcmp(e->time, old->before) >= 0) {
+        return 1;
     }
+
+    memcpy(e->creator, value.p, value.n);
+    e->creator[value.n] = '\0';
+    old->n++;
 
     return old->n == OPERATION_BATCH;
 }

@@ -6,7 +6,14 @@
  *    startTime, endTime, error {code, message}}
  *
  * What is under way is also in the compute's document (operation,
- * lastOperation); the two change in one transaction.
+ * lastOperation); the two change in one transaction.  What has ended has two
+ * keys more, with when it ended, in microseconds as 16 hex digits:
+ *
+ *   operation-ended/<time>/<id>       whose it was
+ *   operation-of/<creator>/<time>/<id>
+ *
+ * by which it is removed after a day, or earlier where its creator has more
+ * than AMLD_OPERATIONS_OF: nobody fills the registry with them.
  */
 
 #ifndef AMLD_OPERATIONS_H
@@ -20,6 +27,7 @@
 
 #define AMLD_OPERATION_ID 32               /* characters */
 #define AMLD_OPERATION_KEPT (24 * 60 * 60) /* seconds after its end */
+#define AMLD_OPERATIONS_OF 1000            /* that have ended, of one person */
 
 /*
  * Begins `name` ("Create", "Start", "Stop", "Restart", "Delete") on a compute:
@@ -36,17 +44,20 @@ amld_operation_begin(aml_registry_txn_t *txn, const amld_key_t *compute,
 aml_registry_rc_t amld_operation_end(aml_registry_txn_t *txn, json_t *doc,
                                      const char *code, const char *message);
 
-/* A record of something that was done already; `id` has room for 33 bytes. */
-aml_registry_rc_t
-amld_operation_done(aml_registry_txn_t *txn, const amld_key_t *compute,
-                    const char *name, char *id);
+/*
+ * The id of one that was over when it was asked for ("Start", "Stop",
+ * "Restart", "Update"): the id says all there is to it, and nothing is written.
+ * It has room for 33 bytes.
+ */
+void amld_operation_done(const char *name, char *id);
 
-/* A new reference; NOTFOUND also for what is no id. */
+/* A new reference; NOTFOUND also for what is no id.  One that was over when it
+ * was asked for has no "compute". */
 aml_registry_rc_t
 amld_operation_load(aml_registry_txn_t *txn, const char *id, json_t **op);
 
-/* Removes those that ended more than AMLD_OPERATION_KEPT seconds before
- * `now`; a batch at a time, returns how many. */
-int amld_operations_sweep(aml_registry_t *registry, int64_t now);
+/* Removes those that ended more than AMLD_OPERATION_KEPT seconds before `now`;
+ * in batches, so that others may write in between.  How many. */
+size_t amld_operations_sweep(aml_registry_t *registry, int64_t now);
 
 #endif /* AMLD_OPERATIONS_H */

@@ -15,11 +15,10 @@
 #include "auth/audit.h"
 #include "computes/files.h"
 #include "computes/instance.h"
-#include "computes/operations.h"
 
-#define SUPERVISOR_SWEEP 60000 /* ms between looks for old operations */
-#define SUPERVISOR_FDS 2       /* signals, wake */
-#define SUPERVISOR_RUNTIME 16  /* bytes of the name of a private directory */
+#define SUPERVISOR_WAIT 60000 /* ms, at most */
+#define SUPERVISOR_FDS 2      /* signals, wake */
+#define SUPERVISOR_RUNTIME 16 /* bytes of the name of a private directory */
 
 typedef struct {
     amld_key_t *keys;
@@ -71,7 +70,6 @@ int
 amld_supervisor_run(amld_t *d)
 {
     int lock, signals;
-    int64_t sweep_at;
     amld_instance_t *i;
     amld_supervisor_t s;
 
@@ -103,18 +101,9 @@ amld_supervisor_run(amld_t *d)
 
     supervisor_first(&s);
 
-    for (sweep_at = amld_now();;) {
+    do {
         supervisor_tick(&s);
-
-        if (amld_now() >= sweep_at) {
-            (void) amld_operations_sweep(d->registry, (int64_t) time(NULL));
-            sweep_at = amld_now() + SUPERVISOR_SWEEP;
-        }
-
-        if (supervisor_wait(&s, signals, sweep_at)) {
-            break;
-        }
-    }
+    } while (!supervisor_wait(&s, signals, amld_now() + SUPERVISOR_WAIT));
 
     while ((i = s.first) != NULL) {
         s.first = i->next;

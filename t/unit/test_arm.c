@@ -107,6 +107,57 @@ create_again(void **state)
 }
 
 
+/* What is so already writes nothing, and is over for whoever asks. */
+static void
+nothing_to_do(void **state)
+{
+    static const struct {
+        const char *method, *target;
+    } cases[] = {
+        {"POST", W "/computes/lab/stop" V},
+        {"PUT", W "/computes/lab" V},
+    };
+    server_t *s = *state;
+    char v[1024], result[1100], modified[64];
+    size_t i, k;
+    answer_t a;
+
+    assert_int_equal(call(s, "PUT", W "/computes/lab" V, BODY).status, 201);
+    set_state(s, "lab", AMLD_STATE_STOPPED);
+    a = call(s, "GET", W "/computes/lab" V, NULL);
+    snprintf(modified, sizeof(modified), "%.60s",
+             at(&a, "properties/modifiedOn", v));
+    (void) woken(s);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (k = 0; k < 3; k++) {
+            a = call(s, cases[i].method, cases[i].target,
+                     cases[i].method[1] == 'U' ? BODY : NULL);
+            assert_int_equal(a.status, cases[i].method[1] == 'U' ? 200 : 202);
+            assert_true(header_of(&a, "Azure-AsyncOperation", v));
+        }
+        a = call(s, "GET", v + strlen("https://" STUDIO), NULL);
+        assert_int_equal(a.status, 200);
+        snprintf(result, sizeof(result), "%s&result=true",
+                 v + strlen("https://" STUDIO));
+        assert_string_equal(at(&a, "status", v), "Succeeded");
+        assert_string_not_equal(at(&a, "endTime", v), "");
+        a = call(s, "GET", result, NULL);
+        assert_int_equal(a.status, 200);
+        assert_string_equal(at(&a, "name", v), "lab");
+    }
+
+    assert_int_equal(scratch_count(s->scratch, "operation/"), 1);
+    assert_false(woken(s));
+    a = call(s, "GET", W "/computes/lab" V, NULL);
+    assert_string_equal(at(&a, "properties/modifiedOn", v), modified);
+
+    /* there is nothing to say of what is gone */
+    gone(s, "lab");
+    assert_error(call(s, "GET", result, NULL), 404, "OperationNotFound");
+}
+
+
 static void
 bad_bodies(void **state)
 {
@@ -599,11 +650,13 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, arm_setup, arm_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(create),        TEST(create_again), TEST(bad_bodies),
-        TEST(bad_names),     TEST(versions),     TEST(not_allowed),
-        TEST(workspaces),    TEST(lifecycle),    TEST(states_as_documented),
-        TEST(results),       TEST(deletion),     TEST(lists),
-        TEST(strange_hosts),
+        TEST(create),        TEST(create_again),
+        TEST(nothing_to_do), TEST(bad_bodies),
+        TEST(bad_names),     TEST(versions),
+        TEST(not_allowed),   TEST(workspaces),
+        TEST(lifecycle),     TEST(states_as_documented),
+        TEST(results),       TEST(deletion),
+        TEST(lists),         TEST(strange_hosts),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

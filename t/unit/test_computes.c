@@ -495,6 +495,91 @@ operations(void **state)
 }
 
 
+/* However many there are, and with an index: nothing is parsed. */
+static void
+operations_are_swept(void **state)
+{
+    scratch_t *s = *state;
+    int i;
+    json_t *doc;
+    size_t n;
+    amld_key_t key = {.n = 0};
+    aml_registry_txn_t *txn;
+
+    doc = json_pack("{s:s,s:{}}", "creator", "somebody", "lastOperation");
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    for (i = 0; i < 2600; i++) {
+        char who[32];
+
+        snprintf(who, sizeof(who), "who-%d", i % 3);
+        amld_compute_set_str(doc, "creator", who);
+        assert_int_equal(amld_operation_begin(txn, &key, doc, "Stop"),
+                         AML_REGISTRY_OK);
+        assert_int_equal(amld_operation_end(txn, doc, NULL, NULL),
+                         AML_REGISTRY_OK);
+    }
+    assert_int_equal(amld_operation_begin(txn, &key, doc, "Start"),
+                     AML_REGISTRY_OK);
+    assert_int_equal(
+        aml_registry_put(txn, "operation/0123456789abcdef0123456789abcdef", 42,
+                         "no JSON", 7),
+        AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    assert_int_equal(amld_operations_sweep(s->registry, time(NULL)), 0);
+    n = amld_operations_sweep(s->registry,
+                              time(NULL) + AMLD_OPERATION_KEPT + 2);
+    assert_int_equal(n, 2600);
+    assert_int_equal(scratch_count(s, "operation/"), 2);
+    assert_int_equal(scratch_count(s, "operation-"), 0);
+
+    json_decref(doc);
+}
+
+
+/* Who begins very many has the last of them; others are none the worse. */
+static void
+operations_of_one(void **state)
+{
+    scratch_t *s = *state;
+    int i;
+    char first[64], last[64];
+    json_t *doc, *op;
+    amld_key_t key = {.n = 0};
+    aml_registry_txn_t *txn;
+
+    doc = json_pack("{s:s,s:{}}", "creator", "quiet", "lastOperation");
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_operation_begin(txn, &key, doc, "Stop"),
+                     AML_REGISTRY_OK);
+    snprintf(first, sizeof(first), "%s", amld_compute_str(doc, "operation"));
+    assert_int_equal(amld_operation_end(txn, doc, NULL, NULL), AML_REGISTRY_OK);
+
+    amld_compute_set_str(doc, "creator", "busy");
+    for (i = 0; i < AMLD_OPERATIONS_OF + 200; i++) {
+        assert_int_equal(amld_operation_begin(txn, &key, doc, "Stop"),
+                         AML_REGISTRY_OK);
+        snprintf(last, sizeof(last), "%s", amld_compute_str(doc, "operation"));
+        assert_int_equal(amld_operation_end(txn, doc, NULL, NULL),
+                         AML_REGISTRY_OK);
+    }
+
+    assert_int_equal(amld_operation_load(txn, first, &op), AML_REGISTRY_OK);
+    json_decref(op);
+    assert_int_equal(amld_operation_load(txn, last, &op), AML_REGISTRY_OK);
+    json_decref(op);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    assert_int_equal(scratch_count(s, "operation/"), AMLD_OPERATIONS_OF + 1);
+    assert_int_equal(scratch_count(s, "operation-of/busy/"),
+                     AMLD_OPERATIONS_OF);
+    assert_int_equal(scratch_count(s, "operation-ended/"),
+                     AMLD_OPERATIONS_OF + 1);
+
+    json_decref(doc);
+}
+
+
 static void
 operation_ids(void **state)
 {
@@ -505,6 +590,9 @@ operation_ids(void **state)
         "0123456789ABCDEF0123456789ABCDEF",
         "../../../../../../../../../../../",
         "0123456789abcdef0123456789abcdef",
+        "00000000000000010000000000000001", /* long over */
+        "000000000000000100000000ffffffff", /* not yet */
+        "00000000000000040000000068000000", /* nothing */
     };
     scratch_t *s = *state;
     size_t i;
@@ -660,6 +748,8 @@ main(void)
         TEST(folders),
         TEST(generations),
         TEST(operations),
+        TEST(operations_are_swept),
+        TEST(operations_of_one),
         TEST(operation_ids),
         TEST(origins),
         TEST(deep_state_directories),
