@@ -403,8 +403,9 @@ static int
 secret_name(const char *name)
 {
     static const char *const parts[] = {
-        "password", "passwd", "secret", "hash",       "private",
-        "pem",      "token",  "cookie", "credential", "browser"};
+        "password",   "passwd",  "secret",     "hash",
+        "private",    "pem",     "token",      "cookie",
+        "credential", "browser", "scriptData", "scriptArguments"};
     size_t i;
 
     for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

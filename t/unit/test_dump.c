@@ -182,7 +182,10 @@ fill_secrets(scratch_t *s)
              "-----BEGIN PRIVATE KEY-----\nMIIBVQIBADANBgkqhkiG");
     put_text(s, "compute/w/first-lab",
              "{\"name\":\"First-Lab\",\"properties\":{\"state\":\"Running\","
-             "\"token\":\"" TOKEN "\",\"note\":\"Bearer " TOKEN "\"}}");
+             "\"token\":\"" TOKEN "\",\"note\":\"Bearer " TOKEN "\"},"
+             "\"requested\":{\"setupScripts\":{\"scripts\":{"
+             "\"startupScript\":{\"scriptData\":\"b3Blbg==\","
+             "\"scriptArguments\":\"--key t0p\",\"timeout\":\"PT1M\"}}}}}");
     put_text(s, "operation/" UUID, "{\"status\":\"Succeeded\"}");
     put_text(s, "name/west/first-lab", "/subscriptions/s/first-lab");
     put_text(s, "novelty/" HASH, "MIIBVQIBADANBgkqhkiG");
@@ -201,7 +204,9 @@ test_secrets(void **state)
                                           TOKEN,
                                           "c2VjcmV0",
                                           "0123456789abcdef0123",
-                                          "0123456789abc"};
+                                          "0123456789abc",
+                                          "b3Blbg",
+                                          "t0p"};
     scratch_t *s = *state;
     size_t i;
     int json;
