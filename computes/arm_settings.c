@@ -11,6 +11,7 @@
 #include "computes/duration.h"
 #include "computes/ssh_key.h"
 
+#define SETTINGS_CRON_LEAST 300 /* seconds */
 #define SETTINGS_ID 64
 #define SETTINGS_PARAMETER "UserError"
 
@@ -381,6 +382,13 @@ settings_cron(const json_t *cron, size_t index, const char *target,
                               "Schedule %zu: the expression '%.100s' is wrong: "
                               "%s.",
                               index, json_string_value(expression), why);
+    }
+    if (amld_cron_least(&parsed) < SETTINGS_CRON_LEAST) {
+        return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
+                              "Schedule %zu: the expression '%.100s' runs more "
+                              "often than once in %d minutes.",
+                              index, json_string_value(expression),
+                              SETTINGS_CRON_LEAST / 60);
     }
 
     in = "UTC";

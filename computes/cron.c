@@ -118,6 +118,49 @@ amld_cron_parse(amld_cron_t *cron, const char *text, char *err, size_t size)
 }
 
 
+unsigned
+amld_cron_least(const amld_cron_t *cron)
+{
+    int i, first, last, least;
+
+    first = last = -1;
+    least = CRON_DAY;
+
+    for (i = 0; i < 60; i++) {
+        if ((cron->seconds & UINT64_C(1) << i) == 0) {
+            continue;
+        }
+        if (last != -1 && i - last < least) {
+            least = i - last;
+        }
+        last = i;
+    }
+    if (least < 60) {
+        return (unsigned) least;
+    }
+
+    for (i = 0, last = -1; i < 24 * 60; i++) {
+        if ((cron->hours & UINT64_C(1) << i / 60) == 0 ||
+            (cron->minutes & UINT64_C(1) << i % 60) == 0) {
+            continue;
+        }
+        if (last == -1) {
+            first = i;
+        } else if ((i - last) * 60 < least) {
+            least = (i - last) * 60;
+        }
+        last = i;
+    }
+
+    /* over midnight */
+    if (last != -1 && (first + 24 * 60 - last) * 60 < least) {
+        least = (first + 24 * 60 - last) * 60;
+    }
+
+    return (unsigned) least;
+}
+
+
 int64_t
 amld_cron_next(const amld_cron_t *cron, const char *name, int64_t after)
 {

@@ -40,6 +40,12 @@ int
 amld_cron_parse(amld_cron_t *cron, const char *text, char *err, size_t size);
 
 /*
+ * How close two runs may be, in seconds of a clock that goes evenly: the least
+ * distance that hours, minutes and seconds make, whatever the days.
+ */
+unsigned amld_cron_least(const amld_cron_t *cron);
+
+/*
  * The first run after `after`, both seconds since 1970; -1: never, or no such
  * zone.  `zone` as in zone.h.  The second form is for many at a time.
  */

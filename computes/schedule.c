@@ -277,9 +277,10 @@ schedule_look_one(const schedule_entry_t *e, int64_t until, int64_t now,
         }
 
         run.at = at;
-        /* Of two at the same time the later one of the list. */
+        /* Of two at the same time the later one of the list, and neither is
+         * missed. */
         if (due->run.at == AMLD_DUE_NEVER || at >= due->run.at) {
-            if (due->run.at != AMLD_DUE_NEVER) {
+            if (due->run.at != AMLD_DUE_NEVER && at != due->run.at) {
                 schedule_miss(due, &due->run);
             }
             due->run = run;
@@ -293,6 +294,10 @@ schedule_look_one(const schedule_entry_t *e, int64_t until, int64_t now,
 static void
 schedule_miss(amld_schedule_due_t *due, const amld_schedule_run_t *run)
 {
+    if (run->at == due->missed.at) {
+        return;
+    }
+
     if (due->missed.at == AMLD_DUE_NEVER || run->at > due->missed.at) {
         due->missed = *run;
     }

@@ -101,6 +101,12 @@ every_field(void **state)
                           "\"cron\":{\"expression\":\"61 18 * * *\"}}")),
          INNER "schedules"},
         {INSIDE(SCHEDULES("{\"triggerType\":\"Cron\",\"action\":\"Stop\","
+                          "\"cron\":{\"expression\":\"* * * * *\"}}")),
+         INNER "schedules"},
+        {INSIDE(SCHEDULES("{\"triggerType\":\"Cron\",\"action\":\"Stop\","
+                          "\"cron\":{\"expression\":\"0/2 0 18 * * *\"}}")),
+         INNER "schedules"},
+        {INSIDE(SCHEDULES("{\"triggerType\":\"Cron\",\"action\":\"Stop\","
                           "\"cron\":{\"expression\":7}}")),
          INNER "schedules"},
         {INSIDE(SCHEDULES("{\"triggerType\":\"Cron\",\"action\":\"Stop\","

@@ -301,6 +301,36 @@ test_limits(void **state)
 }
 
 
+/* How close runs are. */
+static void
+test_least(void **state)
+{
+    static const struct {
+        const char *expression;
+        unsigned least;
+    } cases[] = {
+        {"* * * * *", 60},         {"*/5 * * * *", 300},
+        {"0 18 * * *", 86400},     {"0 18 29 2 *", 86400},
+        {"0,30 8,18 * * *", 1800}, {"0,57 3 * * *", 57 * 60},
+        {"0,57 3,4 * * *", 180},   {"59 23 * * *", 86400},
+        {"0,59 0,23 * * *", 60},   {"30 */5 * * * *", 300},
+        {"0/2 0 18 * * *", 2},     {"0,59 0 18 * * *", 59},
+    };
+    size_t i;
+    char err[256];
+    amld_cron_t cron;
+
+    (void) state;
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(
+            amld_cron_parse(&cron, cases[i].expression, err, sizeof(err)), 0);
+        if (amld_cron_least(&cron) != cases[i].least) {
+            fail_msg("%s: %u", cases[i].expression, amld_cron_least(&cron));
+        }
+    }
+}
+
+
 int
 main(void)
 {
@@ -314,6 +344,7 @@ main(void)
         cmocka_unit_test(test_doubled_hour),
         cmocka_unit_test(test_odd_changes),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_least),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -361,6 +361,41 @@ missed(void **state)
 }
 
 
+/* Two that say the same are no reason to say that one was missed. */
+static void
+same_moment(void **state)
+{
+    static const struct {
+        const char *schedules;
+        int64_t now;
+        int64_t missed;
+        unsigned more;
+    } cases[] = {
+        {"Stop 0 18 * * *;Stop 0 18 * * mon-fri", FRIDAY + 18 * HOUR,
+         AMLD_DUE_NEVER, 0},
+        {"Start 0 18 * * *;Stop 0 18 * * *", FRIDAY + 18 * HOUR + 60,
+         AMLD_DUE_NEVER, 0},
+        {"Stop 0 18 * * *;Stop 0 18 * * *", FRIDAY + 20 * HOUR,
+         FRIDAY + 18 * HOUR, 1},
+        {"Stop 0 18 * * *;Stop 5 18 * * *", FRIDAY + 18 * HOUR + 600,
+         FRIDAY + 18 * HOUR, 1},
+    };
+    place_t *p = *state;
+    json_t *doc;
+    size_t k;
+    amld_schedule_due_t due_now;
+
+    for (k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        instance(p, AMLD_STATE_RUNNING, cases[k].schedules, FRIDAY);
+        doc = load(p);
+        amld_schedule_look(doc, cases[k].now, &due_now);
+        assert_int_equal(due_now.more, cases[k].more);
+        assert_int_equal(due_now.missed.at, cases[k].missed);
+        json_decref(doc);
+    }
+}
+
+
 static void
 states(void **state)
 {
@@ -445,6 +480,7 @@ main(void)
         cmocka_unit_test_setup_teardown(removed, setup, teardown),
         cmocka_unit_test_setup_teardown(starts_and_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(missed, setup, teardown),
+        cmocka_unit_test_setup_teardown(same_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(states, setup, teardown),
         cmocka_unit_test_setup_teardown(clock_was_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(thread, setup, teardown),
