@@ -124,6 +124,8 @@ arm_lifecycle(amld_t *d, const amld_request_t *request,
     int rc;
     char id[AMLD_OPERATION_ID + 1];
     amld_arm_t arm;
+    const char *name;
+    amld_state_t state, next;
     arm_verdict_t verdict;
 
     static const struct {
@@ -150,7 +152,16 @@ arm_lifecycle(amld_t *d, const amld_request_t *request,
     }
 
     id[0] = '\0';
-    verdict = arm_verdict(amld_compute_state(arm.doc), verb);
+    name = verbs[verb].name;
+    next = verbs[verb].state;
+    state = amld_compute_state(arm.doc);
+    verdict = arm_verdict(state, verb);
+
+    /* What was never created is, with its creation script. */
+    if (verb == ARM_RESTART && amld_state_is_not_created(state)) {
+        name = "Create";
+        next = AMLD_STATE_CREATING;
+    }
 
     switch (verdict) {
 
@@ -164,8 +175,7 @@ arm_lifecycle(amld_t *d, const amld_request_t *request,
         break;
 
     case ARM_BEGIN:
-        if (amld_arm_operation_begin(&arm, verbs[verb].name,
-                                     verbs[verb].state) != 0) {
+        if (amld_arm_operation_begin(&arm, name, next) != 0) {
             amld_arm_end(&arm);
             return;
         }

@@ -38,8 +38,7 @@ amld_setup_script_of(const json_t *doc, amld_step_kind_t kind,
     memset(script, 0, sizeof(*script));
 
     if (kind == AMLD_STEP_CREATION &&
-        (amld_compute_state(doc) != AMLD_STATE_CREATING ||
-         json_is_true(json_object_get(doc, "created")))) {
+        json_is_true(json_object_get(doc, "created"))) {
         return 0;
     }
 

@@ -26,9 +26,10 @@ typedef struct {
 } amld_setup_script_t;
 
 /*
- * AMLD_STEP_CREATION: only while the instance is being created, and not a
- * second time ("created" in the document).  AMLD_STEP_STARTUP: always.  1 and
- * a script to be freed, 0 when there is none, -1 and why.
+ * AMLD_STEP_CREATION: at each start until it has succeeded once ("created" in
+ * the document), as nothing runs without it; also where creation was stopped or
+ * has failed.  AMLD_STEP_STARTUP: always.  1 and a script to be freed, 0 when
+ * there is none, -1 and why.
  */
 int amld_setup_script_of(const json_t *doc, amld_step_kind_t kind,
                          amld_setup_script_t *script, char *err, size_t size);

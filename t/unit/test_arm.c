@@ -357,7 +357,9 @@ lifecycle(void **state)
         {AMLD_STATE_DELETING, "stop", 409, AMLD_STATE_DELETING},
         {AMLD_STATE_RUNNING, "restart", 202, AMLD_STATE_RESTARTING},
         {AMLD_STATE_UNUSABLE, "restart", 202, AMLD_STATE_RESTARTING},
-        {AMLD_STATE_CREATE_FAILED, "restart", 202, AMLD_STATE_RESTARTING},
+        {AMLD_STATE_CREATE_FAILED, "restart", 202, AMLD_STATE_CREATING},
+        {AMLD_STATE_SETUP_FAILED, "restart", 202, AMLD_STATE_CREATING},
+        {AMLD_STATE_SETUP_FAILED, "start", 409, AMLD_STATE_SETUP_FAILED},
         {AMLD_STATE_STOPPED, "restart", 202, AMLD_STATE_RESTARTING},
         {AMLD_STATE_STOPPING, "restart", 409, AMLD_STATE_STOPPING},
         {AMLD_STATE_DELETING, "restart", 409, AMLD_STATE_DELETING},
@@ -383,12 +385,16 @@ lifecycle(void **state)
             assert_true(header_of(&a, "Location", v));
             assert_true(header_of(&a, "Retry-After", v));
 
-            /* asked twice, done once */
+            /* asked twice, done once; what is created is not restarted */
             a = call(s, "POST", target, NULL);
-            assert_int_equal(a.status, 202);
-            assert_true(header_of(&a, "Azure-AsyncOperation", v));
-            if (cases[i].from != cases[i].to) {
-                assert_string_equal(v, first);
+            if (cases[i].to == AMLD_STATE_CREATING) {
+                assert_error(a, 409, "Conflict");
+            } else {
+                assert_int_equal(a.status, 202);
+                assert_true(header_of(&a, "Azure-AsyncOperation", v));
+                if (cases[i].from != cases[i].to) {
+                    assert_string_equal(v, first);
+                }
             }
         } else if (strcmp(cases[i].verb, "start") == 0) {
             assert_error(a, 409,

@@ -112,14 +112,15 @@ is_read(void **state)
     assert_null(s.argv[4]);
     amld_setup_script_free(&s);
 
-    /* once only, and only at creation */
+    /* once only, but that at whatever start */
     json_object_set_new(doc, "created", json_true());
     assert_int_equal(
         amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 0);
     json_object_del(doc, "created");
     json_object_set_new(doc, "state", json_string("Starting"));
     assert_int_equal(
-        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 0);
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 1);
+    amld_setup_script_free(&s);
 
     /* what nobody but a damaged registry says */
     json_object_set_new(doc, "requested",
