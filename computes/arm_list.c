@@ -229,12 +229,11 @@ arm_list_skip(amld_arm_t *arm, arm_list_t *list)
             amld_arm_since(arm, "2020-08-02") ? "$skip" : "$skiptoken";
     }
 
+    /* A number, or a name in lower case. */
     n = strlen(skip);
-    for (i = 0; i < n; i++) {
-        if (!isdigit((unsigned char) skip[i]) &&
-            !(skip[i] >= 'a' && skip[i] <= 'z') && skip[i] != '-') {
-            break;
-        }
+    i = strspn(skip, "0123456789");
+    if (i == 0) {
+        i = strspn(skip, "abcdefghijklmnopqrstuvwxyz0123456789-");
     }
 
     if (i < n || n > AML_INSTANCE_NAME_MAX ||
@@ -318,9 +317,15 @@ arm_list_each(void *data, aml_str_t key, aml_str_t value)
         }
     }
 
-    doc = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
+    /* One that is damaged hides no other. */
+    if (amld_compute_parse(value, &doc) != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR,
+                 "%s%.*s: is no document of a compute, and left out of lists",
+                 list->computes.p, (int) name.n, name.p);
+        return 0;
+    }
+
     list->failed |=
-        doc == NULL ||
         json_array_append_new(
             list->list, amld_arm_compute(list->config, doc, list->asker)) != 0;
     json_decref(doc);

@@ -568,7 +568,12 @@ deletion(void **state)
 static void
 lists(void **state)
 {
-    static const char *const wrong[] = {"%2F", "A", "x%20y", "..",
+    static const char *const wrong[] = {"%2F",
+                                        "A",
+                                        "x%20y",
+                                        "..",
+                                        "12abc",
+                                        "1-a",
                                         "abcdefghijklmnopqrstuvwxyz"};
     server_t *s = *state;
     char target[512], v[1024], last[32] = "";
@@ -626,6 +631,48 @@ lists(void **state)
 }
 
 
+/* A document that is damaged is left out, and all others are there. */
+static void
+damaged(void **state)
+{
+    static const char *const values[] = {
+        "", "{", "[]", "{\"name\":\"lab-b\"}",
+        "{\"name\":\"lab-b\",\"state\":\"Perhaps\",\"runtime\":\"1\"}"};
+    static const char *const targets[] = {
+        W "/computes" V,
+        W "/computes" V "&assignedUser=me",
+    };
+    server_t *s = *state;
+    size_t i, k;
+    char v[1024];
+    answer_t a;
+    amld_key_t key;
+    aml_registry_txn_t *txn;
+
+    call(s, "PUT", W "/computes/lab-a" V, BODY);
+    call(s, "PUT", W "/computes/lab-b" V, BODY);
+    call(s, "PUT", W "/computes/lab-c" V, BODY);
+    assert_int_equal(amld_compute_key(&key, &workspace, "lab-b"), 0);
+
+    for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        assert_int_equal(aml_registry_write(s->amld.registry, &txn),
+                         AML_REGISTRY_OK);
+        assert_int_equal(
+            aml_registry_put(txn, key.p, key.n, values[i], strlen(values[i])),
+            AML_REGISTRY_OK);
+        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+        for (k = 0; k < sizeof(targets) / sizeof(targets[0]); k++) {
+            a = call(s, "GET", targets[k], NULL);
+            assert_int_equal(a.status, 200);
+            assert_string_equal(at(&a, "value/0/name", v), "lab-a");
+            assert_string_equal(at(&a, "value/1/name", v), "lab-c");
+            assert_string_equal(at(&a, "value/2/name", v), "");
+        }
+    }
+}
+
+
 /* A Host that could not be one is not repeated. */
 static void
 strange_hosts(void **state)
@@ -662,7 +709,8 @@ main(void)
         TEST(not_allowed),   TEST(workspaces),
         TEST(lifecycle),     TEST(states_as_documented),
         TEST(results),       TEST(deletion),
-        TEST(lists),         TEST(strange_hosts),
+        TEST(lists),         TEST(damaged),
+        TEST(strange_hosts),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
