@@ -1,7 +1,6 @@
 #include "computes/files.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,11 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILES_DEPTH 64 /* of directories below a private one */
+#include "computes/tree.h"
 
-static void files_empty(int dirfd, dev_t dev, unsigned depth,
-                        int (*keep)(const char *name), int *fault);
-static void files_fault(int *fault);
 static int files_mode(const char *path, mode_t mode);
 
 
@@ -106,29 +102,7 @@ amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
 int
 amld_files_remove(const char *path, int self, int (*keep)(const char *name))
 {
-    int fd, fault;
-    struct stat st;
-
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd == -1) {
-        return errno == ENOENT ? 0 : -1;
-    }
-
-    if (fstat(fd, &st) != 0) {
-        close(fd);
-        return -1;
-    }
-
-    fault = 0;
-    files_empty(fd, st.st_dev, 0, keep, &fault);
-
-    if (self && rmdir(path) != 0) {
-        files_fault(&fault);
-    }
-
-    errno = fault;
-
-    return fault == 0 ? 0 : -1;
+    return amld_tree_remove(path, self, keep, NULL);
 }
 
 
@@ -185,71 +159,4 @@ files_mode(const char *path, mode_t mode)
     errno = fault;
 
     return fault == 0 ? 0 : -1;
-}
-
-
-/* Takes over `dirfd`. */
-static void
-files_empty(int dirfd, dev_t dev, unsigned depth, int (*keep)(const char *name),
-            int *fault)
-{
-    int fd;
-    DIR *dir;
-    struct stat st;
-    struct dirent *entry;
-
-    dir = fdopendir(dirfd);
-    if (dir == NULL) {
-        files_fault(fault);
-        close(dirfd);
-        return;
-    }
-
-    while ((entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 ||
-            strcmp(entry->d_name, "..") == 0 ||
-            (keep != NULL && keep(entry->d_name))) {
-            continue;
-        }
-
-        if (unlinkat(dirfd, entry->d_name, 0) == 0 || errno == ENOENT) {
-            continue;
-        }
-
-        if ((errno != EISDIR && errno != EPERM) || depth == FILES_DEPTH) {
-            files_fault(fault);
-            continue;
-        }
-
-        fd = openat(dirfd, entry->d_name,
-                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd == -1) {
-            files_fault(fault);
-            continue;
-        }
-
-        if (fstat(fd, &st) != 0 || st.st_dev != dev) {
-            errno = EXDEV;
-            files_fault(fault);
-            close(fd);
-            continue;
-        }
-
-        files_empty(fd, dev, depth + 1, NULL, fault);
-
-        if (unlinkat(dirfd, entry->d_name, AT_REMOVEDIR) != 0) {
-            files_fault(fault);
-        }
-    }
-
-    closedir(dir);
-}
-
-
-static void
-files_fault(int *fault)
-{
-    if (*fault == 0) {
-        *fault = errno;
-    }
 }

@@ -23,13 +23,7 @@ int amld_files_mkdir(const char *path, mode_t mode);
 int amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
                          gid_t gid);
 
-/*
- * Removes what is in directory `path`, and `path` itself when `self` is set.
- * Symbolic links are removed, never followed; other file systems are left.
- * Names for which `keep` answers 1 stay, in the top directory only; NULL keeps
- * nothing.  0, or -1 when something is left (errno of the first fault); a
- * directory that is not there is no fault.
- */
+/* amld_tree_remove(), which may take long. */
 int
 amld_files_remove(const char *path, int self, int (*keep)(const char *name));
 

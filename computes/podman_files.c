@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@
 
 #include "computes/files.h"
 #include "computes/podman_run.h"
+#include "computes/tree.h"
 
 #define FILES_TMPFS 0x01021994
 #define FILES_PATIENCE 600 /* seconds, to remove what there is */
@@ -47,7 +47,6 @@ static int files_private(const amld_podman_spec_t *s, char *err, size_t size);
 static int
 files_run(const amld_podman_spec_t *s, int dir, char *err, size_t size);
 static int files_folder(const amld_podman_spec_t *s, char *err, size_t size);
-static int files_give(const char *path, uid_t from, uid_t uid);
 
 
 int
@@ -316,54 +315,11 @@ files_folder(const amld_podman_spec_t *s, char *err, size_t size)
         return 0;
     }
 
-    if (files_give(path, st.st_uid, (uid_t) s->uid) != 0) {
+    if (amld_tree_give(path, st.st_uid, (uid_t) s->uid) != 0) {
         snprintf(err, size, "the files below %s can't be given to uid %lld: %s",
                  path, (long long) s->uid, strerror(errno));
         return -1;
     }
 
     return 0;
-}
-
-
-/* The directory itself last: until then it is tried again.  Only what belongs
- * to whom that belongs to, or to us: a hard link may be to a file of somebody
- * else's. */
-static int
-files_give(const char *path, uid_t from, uid_t uid)
-{
-    char copy[PATH_MAX];
-    char *const roots[] = {copy, NULL};
-    FTS *fts;
-    FTSENT *entry;
-    int fault = 0;
-
-    snprintf(copy, sizeof(copy), "%s", path);
-
-    fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-    if (fts == NULL) {
-        return -1;
-    }
-
-    while ((entry = fts_read(fts)) != NULL) {
-        if (entry->fts_info == FTS_D) {
-            continue;
-        }
-        if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR ||
-            entry->fts_info == FTS_NS) {
-            fault = entry->fts_errno;
-        } else if ((entry->fts_statp->st_uid != from &&
-                    entry->fts_statp->st_uid != 0) ||
-                   (entry->fts_info != FTS_DP &&
-                    entry->fts_statp->st_nlink > 1)) {
-            continue;
-        } else if (lchown(entry->fts_accpath, uid, uid) != 0) {
-            fault = errno;
-        }
-    }
-
-    fts_close(fts);
-    errno = fault;
-
-    return fault == 0 ? 0 : -1;
 }

@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "computes/files.h"
-
 #define PRIVATE_NAME 256
 #define PRIVATE_NEW ".aml-new"
 

@@ -25,6 +25,7 @@
 #include "computes/files.h"
 #include "computes/private_files.h"
 #include "computes/samples.h"
+#include "computes/tree.h"
 
 #define SOMEBODY 65534
 #define OTHER 1234
@@ -308,7 +309,7 @@ for_applications(void **state)
     assert_int_equal(rmdir(at(p, "u/settings")), 0);
     make(at(p, "u/settings"), 0755, OTHER);
     assert_int_equal(amld_private_files(at(p, "u"), files, err, sizeof(err)),
-                     -1);
+                     0);
     assert_int_equal(look(at(p, "u/settings")).st_uid, OTHER);
 
     make(at(p, "from"), 0755, 0);
@@ -323,6 +324,164 @@ for_applications(void **state)
 }
 
 
+/* ---- trees ---- */
+
+/* Directories below each other; in the last a file. */
+static void
+make_deep(const char *path, size_t depth)
+{
+    size_t k;
+    int fd;
+
+    fd = open(path, O_RDONLY | O_DIRECTORY);
+    assert_true(fd != -1);
+    for (k = 0; k < depth; k++) {
+        int next;
+
+        assert_int_equal(mkdirat(fd, "d", 0755), 0);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        assert_true(next != -1);
+        close(fd);
+        fd = next;
+    }
+    close(openat(fd, "f", O_WRONLY | O_CREAT, 0600));
+    close(fd);
+}
+
+
+static int
+keep_logs(const char *name)
+{
+    return strcmp(name, "log") == 0;
+}
+
+
+static void
+removed(void **state)
+{
+    place_t *p = *state;
+    atomic_int stop = 1;
+
+    make(at(p, "t"), 0755, geteuid());
+    make(at(p, "kept"), 0755, geteuid());
+    make_file(at(p, "kept/f"), 0644, geteuid());
+    make_deep(at(p, "t"), 5000);
+    make(at(p, "t/wide"), 0755, geteuid());
+    make(at(p, "t/wide/a"), geteuid() == 0 ? 0000 : 0700, geteuid());
+    make(at(p, "t/wide/b"), 0755, geteuid());
+    make_file(at(p, "t/log"), 0600, geteuid());
+    make_file(at(p, "t/wide/log"), 0600, geteuid());
+    assert_int_equal(symlink(at(p, "kept"), at(p, "t/link")), 0);
+    assert_int_equal(symlink(at(p, "kept"), at(p, "t/wide/link")), 0);
+
+    assert_int_equal(amld_tree_remove(at(p, "t"), 1, NULL, &stop), -1);
+    assert_int_equal(errno, ECANCELED);
+
+    assert_int_equal(amld_tree_remove(at(p, "t"), 0, keep_logs, NULL), 0);
+    assert_int_equal(access(at(p, "t/log"), F_OK), 0);
+    assert_int_equal(access(at(p, "t/wide"), F_OK), -1);
+    assert_int_equal(access(at(p, "t/d"), F_OK), -1);
+    assert_int_equal(access(at(p, "kept/f"), F_OK), 0);
+    assert_int_equal(amld_tree_remove(at(p, "t"), 1, NULL, NULL), 0);
+    assert_int_equal(access(at(p, "t"), F_OK), -1);
+    assert_int_equal(amld_tree_remove(at(p, "t"), 1, NULL, NULL), 0);
+}
+
+
+static void
+given(void **state)
+{
+    place_t *p = *state;
+    char text[PATH_MAX];
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    make(at(p, "t"), 0755, SOMEBODY);
+    make(at(p, "t/a"), 0700, SOMEBODY);
+    make(at(p, "t/a/b"), 0700, SOMEBODY);
+    make_file(at(p, "t/a/b/f"), 0600, SOMEBODY);
+    make_file(at(p, "t/root"), 0600, 0);
+    make_file(at(p, "t/other"), 0600, OTHER);
+    make_file(at(p, "elsewhere"), 0600, SOMEBODY);
+    assert_int_equal(link(at(p, "elsewhere"), at(p, "t/second")), 0);
+    assert_int_equal(symlink(at(p, "elsewhere"), at(p, "t/link")), 0);
+    assert_int_equal(lchown(at(p, "t/link"), SOMEBODY, SOMEBODY), 0);
+
+    assert_int_equal(amld_tree_give(at(p, "t"), OTHER, 700000), -1);
+    assert_int_equal(amld_tree_give(at(p, "t"), SOMEBODY, 700000), 0);
+    assert_int_equal(look(at(p, "t")).st_uid, 700000);
+    assert_int_equal(look(at(p, "t")).st_gid, 700000);
+    assert_int_equal(look(at(p, "t/a/b")).st_uid, 700000);
+    assert_int_equal(look(at(p, "t/a/b/f")).st_uid, 700000);
+    assert_int_equal(look(at(p, "t/link")).st_uid, 700000);
+    assert_int_equal(look(at(p, "t/root")).st_uid, 0);
+    assert_int_equal(look(at(p, "t/other")).st_uid, OTHER);
+    assert_int_equal(look(at(p, "elsewhere")).st_uid, SOMEBODY);
+
+    /* a link in its place */
+    snprintf(text, sizeof(text), "%s", at(p, "t"));
+    assert_int_equal(symlink(text, at(p, "at")), 0);
+    assert_int_equal(amld_tree_give(at(p, "at"), 700000, OTHER), -1);
+    assert_int_equal(look(text).st_uid, 700000);
+}
+
+
+/* A directory makes room for a link to another's, while it is being given. */
+static void
+given_meanwhile(void **state)
+{
+    place_t *p = *state;
+    char name[32];
+    int k, n, taken = 0;
+    pid_t pid;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    make(at(p, "t"), 0755, SOMEBODY);
+    make(at(p, "other"), 0700, OTHER);
+    make(at(p, "t/d"), 0755, SOMEBODY);
+    for (k = 0; k < 200; k++) {
+        snprintf(name, sizeof(name), "other/f%d", k);
+        make_file(at(p, name), 0600, OTHER);
+        snprintf(name, sizeof(name), "t/d/f%d", k);
+        make_file(at(p, name), 0600, SOMEBODY);
+    }
+
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (chdir(at(p, "t")) != 0 || setgid(SOMEBODY) != 0 ||
+            setuid(SOMEBODY) != 0) {
+            _exit(1);
+        }
+        for (;;) {
+            if (rename("d", "e") == 0 && symlink(at(p, "other"), "d") == 0) {
+                usleep(200);
+                (void) unlink("d");
+            }
+            (void) rename("e", "d");
+            usleep(200);
+        }
+    }
+
+    for (n = 0; n < 20 && taken == 0; n++) {
+        assert_int_equal(chown(at(p, "t"), SOMEBODY, SOMEBODY), 0);
+        (void) amld_tree_give(at(p, "t"), SOMEBODY, SOMEBODY + n % 2);
+        for (k = 0; k < 200; k++) {
+            snprintf(name, sizeof(name), "other/f%d", k);
+            taken += look(at(p, name)).st_uid != OTHER;
+        }
+    }
+    end(pid);
+
+    assert_int_equal(taken, 0);
+}
+
+
 int
 main(void)
 {
@@ -331,6 +490,9 @@ main(void)
         cmocka_unit_test_setup_teardown(swapped, setup, teardown),
         cmocka_unit_test_setup_teardown(swapped_path, setup, teardown),
         cmocka_unit_test_setup_teardown(for_applications, setup, teardown),
+        cmocka_unit_test_setup_teardown(removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(given, setup, teardown),
+        cmocka_unit_test_setup_teardown(given_meanwhile, setup, teardown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
