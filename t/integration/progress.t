@@ -160,6 +160,44 @@ subtest 'what fails' => sub {
     ok !exists $other->{errors}, 'whose log is not for others';
 };
 
+subtest 'nothing runs before the creation script has succeeded' => sub {
+    my $act = sub ($verb) {
+        my $tx = $gw->api(POST => $gw->compute('late-lab') . "/$verb", 'creator');
+        is $tx->res->code, 202, $verb;
+        my ($followed, @events) = follow('late-lab');
+        return ($events[-1][1]{state}, steps(@events));
+    };
+    create('late-lab', creationScript =>
+        script("echo try, with t0p >> late\ntail -n 1 late\n"
+            . "test \$(wc -l < late) -gt 2\n"));
+    my ($tx, @events) = follow('late-lab');
+    is $events[-1][1]{state}, 'SetupFailed', 'it fails';
+
+    my $errors = sub ($account) {
+        $gw->api(GET => $gw->compute('late-lab'), $account)
+            ->res->json('/properties/properties/errors/0/error/message');
+    };
+    like $errors->('creator'), qr/try, with t0p/, 'its person gets the log';
+    like $errors->('reader'), qr/^The creation ?script [^\n]*\.\z/i,
+        'others what happened';
+
+    my ($state, @steps) = $act->('restart');
+    is $state, 'SetupFailed', 'a restart creates it anew';
+    is scalar(grep { $_ eq 'creation-script Failed' } @steps), 1;
+    is scalar(grep {/^jupyter/} @steps), 0, 'and nothing else runs';
+
+    ($state) = $act->('stop');
+    is $state, 'Stopped';
+    ($state, @steps) = $act->('start');
+    is $state, 'Running', 'a start';
+    is_deeply [@steps[0 .. 1]],
+        ['creation-script Running', 'creation-script Succeeded'],
+        'runs it as well';
+    ($state, @steps) = $act->('restart');
+    is $state, 'Running';
+    is scalar(grep {/^creation-script/} @steps), 0, 'once it has succeeded no more';
+};
+
 subtest 'deleted meanwhile' => sub {
     create('third-lab', creationScript => script("sleep 1000"));
     my $json;
