@@ -38,6 +38,7 @@
 #include "computes/on_demand_api.h"
 #include "computes/podman.h"
 #include "computes/progress.h"
+#include "computes/reserve.h"
 #include "computes/room.h"
 #include "computes/schedule_run.h"
 #include "computes/shim.h"
@@ -118,6 +119,7 @@ run_serve(amld_t *d)
     http = room != NULL ? amld_http_start(d, tables, slow) : NULL;
 
     if (http != NULL) {
+        amld_reserve_keep(d->registry);
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
                  d->config->listen);
         rc = amld_supervisor_run(d);

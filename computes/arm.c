@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "computes/operations.h"
+#include "computes/reserve.h"
 
 #define ARM_W                                                                  \
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/"          \
@@ -25,15 +26,20 @@ arm_get(amld_t *d, const amld_request_t *request, amld_response_t *response);
 static void arm_operation(amld_arm_t *arm, const char *id);
 static void arm_result(amld_arm_t *arm, const char *id, const json_t *op);
 
+static void
+arm_delete(amld_t *d, const amld_request_t *request, amld_response_t *response);
+static void
+arm_stop(amld_t *d, const amld_request_t *request, amld_response_t *response);
+
 const amld_http_route_t amld_arm_routes[] = {
     {"GET", ARM_W, arm_workspace_get},
     {"GET", ARM_W "/computes", amld_arm_list},
     {"GET", ARM_W "/computes/{compute}", arm_get},
     {"GET", ARM_W "/computes/{compute}/idle", amld_arm_idle},
     {"PUT", ARM_W "/computes/{compute}", amld_arm_put},
-    {"DELETE", ARM_W "/computes/{compute}", amld_arm_delete},
+    {"DELETE", ARM_W "/computes/{compute}", arm_delete},
     {"POST", ARM_W "/computes/{compute}/start", amld_arm_start},
-    {"POST", ARM_W "/computes/{compute}/stop", amld_arm_stop},
+    {"POST", ARM_W "/computes/{compute}/stop", arm_stop},
     {"POST", ARM_W "/computes/{compute}/restart", amld_arm_restart},
     {"POST", ARM_W "/computes/{compute}/listNodes", amld_arm_list_nodes},
     {"GET", ARM_W "/computes/{compute}/events", amld_arm_events},
@@ -48,6 +54,31 @@ const amld_http_route_t amld_arm_routes[] = {
     {"POST", ARM_L "/updateQuotas", amld_arm_update_quotas},
     {NULL, NULL, NULL},
 };
+
+
+/* A registry that is full keeps nobody from stopping and deleting. */
+static void
+arm_delete(amld_t *d, const amld_request_t *request, amld_response_t *response)
+{
+    amld_arm_delete(d, request, response);
+
+    if (amld_response_status_of(response) == 507 &&
+        amld_reserve_spend(d->registry) == 0) {
+        amld_arm_delete(d, request, response);
+    }
+}
+
+
+static void
+arm_stop(amld_t *d, const amld_request_t *request, amld_response_t *response)
+{
+    amld_arm_stop(d, request, response);
+
+    if (amld_response_status_of(response) == 507 &&
+        amld_reserve_spend(d->registry) == 0) {
+        amld_arm_stop(d, request, response);
+    }
+}
 
 
 static void

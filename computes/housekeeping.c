@@ -21,6 +21,7 @@
 #include "auth/sign_ins.h"
 #include "computes/activity.h"
 #include "computes/operations.h"
+#include "computes/reserve.h"
 
 /* A round looks at no more than so many of a kind, and others may write after
  * each step. */
@@ -150,6 +151,8 @@ housekeeping_once(amld_housekeeping_t *h)
     (void) amld_issuer_tend(d->registry, d->config, now);
 
     (void) aml_registry_reserve(d->registry);
+    amld_reserve_keep(d->registry);
+
     slots = aml_registry_check_readers(d->registry);
     if (slots > 0) {
         amld_log(AMLD_LOG_INFO,

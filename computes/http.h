@@ -130,6 +130,7 @@ void
 amld_response_stream(amld_response_t *response, const char *type,
                      amld_stream_pt read, void (*over)(void *data), void *data);
 struct MHD_Connection *amld_request_connection(const amld_request_t *request);
+unsigned amld_response_status_of(const amld_response_t *response); /* 0: none */
 /* Changes the status only. */
 void amld_response_status(amld_response_t *response, unsigned status);
 /* Refused when name or value has a control character. */

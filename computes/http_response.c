@@ -104,6 +104,13 @@ amld_response_later(amld_response_t *response, amld_handler_pt handler)
 }
 
 
+unsigned
+amld_response_status_of(const amld_response_t *response)
+{
+    return response->status;
+}
+
+
 void
 amld_response_status(amld_response_t *response, unsigned status)
 {

@@ -264,6 +264,14 @@ amld_instance_begin(amld_instance_t *i)
         return -1;
     }
 
+    /* One that is not mounted now must not be made in its mount point. */
+    if (access(i->share, F_OK) != 0) {
+        snprintf(err, sizeof(err), "The workspace's share %s is not there: %s.",
+                 i->share, strerror(errno));
+        instance_failure(i, err);
+        return -1;
+    }
+
     /* Readable for everyone in the workspace: it is one share. */
     if (amld_files_mkdir(i->directory, 0755) != 0) {
         snprintf(err, sizeof(err), "cannot make %s: %s", i->directory,

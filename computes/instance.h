@@ -101,6 +101,7 @@ typedef struct amld_instance {
     int64_t kill_at;  /* order the rest to be killed */
     int kills;        /* how often that was done */
     int64_t look_at;  /* reconcile again: the registry failed */
+    int full;         /* the registry had no room, the last time */
     int failed;       /* why it is being stopped */
     char *failure;    /* for the creator; NULL: none */
     int setup_failed; /* it was a script of theirs */

@@ -435,6 +435,12 @@ reconcile_lost_commit(amld_instance_t *i)
     if (i->look_at == AMLD_NEVER) {
         i->look_at = amld_now();
     }
+
+    if (i->full) {
+        amld_instance_fail(i, NULL, 1,
+                           "The gateway's registry is full: nothing can be "
+                           "started until there is room in it.");
+    }
 }
 
 

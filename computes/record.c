@@ -1,14 +1,47 @@
 #include "computes/record.h"
 
 #include "computes/operations.h"
+#include "computes/reserve.h"
 #include "computes/step.h"
 
+static aml_registry_rc_t
+record_try(amld_instance_t *i, amld_record_change_pt change, int *answer);
+static aml_registry_rc_t record_remove(amld_instance_t *i);
 static int change_set_commands(amld_instance_t *i, json_t *doc);
 
 
 /* One transaction around `change`, which answers AMLD_RECORD_*. */
 int
 amld_record_write(amld_instance_t *i, amld_record_change_pt change)
+{
+    int done;
+    aml_registry_rc_t rc;
+
+    rc = record_try(i, change, &done);
+
+    /* What begins something has to wait for room; what has ended has not. */
+    if (amld_reserve_is_full(rc) && change != amld_change_lost &&
+        change != amld_change_step && change != amld_change_begun &&
+        amld_reserve_spend(i->supervisor->d->registry) == 0) {
+        rc = record_try(i, change, &done);
+    }
+
+    i->full = amld_reserve_is_full(rc);
+
+    if (rc != AML_REGISTRY_OK || done == AMLD_RECORD_FAILED) {
+        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
+                 aml_registry_strerror(
+                     rc != AML_REGISTRY_OK ? rc : AML_REGISTRY_FAILED));
+        i->look_at = amld_now() + AMLD_RETRY_PAUSE;
+        return AMLD_RECORD_FAILED;
+    }
+
+    return done;
+}
+
+
+static aml_registry_rc_t
+record_try(amld_instance_t *i, amld_record_change_pt change, int *answer)
 {
     int done;
     json_t *doc;
@@ -28,6 +61,9 @@ amld_record_write(amld_instance_t *i, amld_record_change_pt change)
             done = AMLD_RECORD_CHANGED;
         } else if (rc == AML_REGISTRY_OK) {
             done = change(i, txn, doc);
+            if (done == AMLD_RECORD_FAILED) {
+                rc = aml_registry_fault(txn);
+            }
         }
 
         if (rc == AML_REGISTRY_OK && done == AMLD_RECORD_OK) {
@@ -48,15 +84,9 @@ amld_record_write(amld_instance_t *i, amld_record_change_pt change)
         json_decref(doc);
     }
 
-    if (rc != AML_REGISTRY_OK || done == AMLD_RECORD_FAILED) {
-        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
-                 aml_registry_strerror(
-                     rc != AML_REGISTRY_OK ? rc : AML_REGISTRY_FAILED));
-        i->look_at = amld_now() + AMLD_RETRY_PAUSE;
-        return AMLD_RECORD_FAILED;
-    }
+    *answer = done;
 
-    return done;
+    return rc;
 }
 
 
@@ -272,32 +302,16 @@ amld_change_commands(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
 int
 amld_record_remove(amld_instance_t *i)
 {
-    json_t *doc;
     aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
 
-    rc = aml_registry_write(i->supervisor->d->registry, &txn);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, &i->key, &doc);
+    rc = record_remove(i);
+    if (amld_reserve_is_full(rc) &&
+        amld_reserve_spend(i->supervisor->d->registry) == 0) {
+        rc = record_remove(i);
+    }
 
-        if (rc == AML_REGISTRY_NOTFOUND) {
-            aml_registry_end(txn);
-            return 1;
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_operation_end(txn, doc, NULL, NULL);
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_compute_remove(txn, &i->key, doc);
-        }
-
-        json_decref(doc);
-
-        if (rc == AML_REGISTRY_OK) {
-            rc = aml_registry_commit(txn);
-        } else {
-            aml_registry_end(txn);
-        }
+    if (rc == AML_REGISTRY_NOTFOUND) {
+        return 1;
     }
 
     if (rc != AML_REGISTRY_OK) {
@@ -311,6 +325,43 @@ amld_record_remove(amld_instance_t *i)
     amld_log(AMLD_LOG_INFO, "%s: deleted", i->name);
 
     return 1;
+}
+
+
+static aml_registry_rc_t
+record_remove(amld_instance_t *i)
+{
+    json_t *doc;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+
+    rc = aml_registry_write(i->supervisor->d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    rc = amld_compute_load(txn, &i->key, &doc);
+
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_operation_end(txn, doc, NULL, NULL);
+        if (rc == AML_REGISTRY_OK) {
+            rc = amld_compute_remove(txn, &i->key, doc);
+        }
+        if (rc == AML_REGISTRY_OK) {
+            json_decref(doc);
+            return aml_registry_commit(txn);
+        }
+        if (aml_registry_fault(txn) != AML_REGISTRY_OK) {
+            rc = aml_registry_fault(txn);
+        } else if (rc == AML_REGISTRY_NOTFOUND) {
+            rc = AML_REGISTRY_FAILED; /* of something else */
+        }
+    }
+
+    json_decref(doc);
+    aml_registry_end(txn);
+
+    return rc;
 }
 
 

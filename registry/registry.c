@@ -413,6 +413,13 @@ aml_registry_write(aml_registry_t *reg, aml_registry_txn_t **out)
 
 
 aml_registry_rc_t
+aml_registry_fault(const aml_registry_txn_t *txn)
+{
+    return txn->writes ? txn->failed : AML_REGISTRY_OK;
+}
+
+
+aml_registry_rc_t
 aml_registry_commit(aml_registry_txn_t *txn)
 {
     int rc;

@@ -125,6 +125,9 @@ aml_registry_write(aml_registry_t *reg, aml_registry_txn_t **out);
  * again (NOTFOUND and TOOLONG do not count). */
 aml_registry_rc_t aml_registry_commit(aml_registry_txn_t *txn);
 
+/* What the first put or del that failed has answered, OK while none has. */
+aml_registry_rc_t aml_registry_fault(const aml_registry_txn_t *txn);
+
 /* Ends a snapshot, or a write transaction without effect. NULL is allowed. */
 void aml_registry_end(aml_registry_txn_t *txn);
 

@@ -1,0 +1,159 @@
+# No room: in the registry, on the disk of the instances, in the share; and a
+# share that is gone.  What runs is reached, stopped and deleted all the same,
+# and what can't be started says why.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Mojo::File qw(path);
+use Test::More;
+use AML::Test;
+use AML::Truth;
+use AML::Wait qw(wait_for);
+
+sub gone ($gw, $name) {
+    $gw->api(
+        DELETE => $gw->compute($name), 'creator',
+        query  => {underlyingResourceAction => 'Delete'}
+    );
+    return wait_for(sub { $gw->state_of($name) eq '' });
+}
+
+sub answers ($gw, $name) {
+    return $gw->program->get($gw->app_url($name, '/x'),
+        headers => $gw->bearer('creator'))->res->code;
+}
+
+sub verb ($gw, $name, $verb) {
+    return $gw->api(POST => $gw->compute($name) . "/$verb", 'creator')
+        ->res->code;
+}
+
+# The state that follows, whichever it is, and why.
+sub ends_as ($gw, $name) {
+    my $inner;
+    wait_for(
+        sub {
+            $inner = $gw->api(GET => $gw->compute($name), 'creator')
+                ->res->json('/properties/properties');
+            $inner->{state} !~ /ing$/ || $inner->{state} eq 'Running';
+        }
+    );
+    return ($inner->{state}, $inner->{errors}[0]{error}{message} // '');
+}
+
+subtest 'a full registry' => sub {
+    my $gw = AML::Test->start(
+        instances => {'first-lab' => 'creator', 'second-lab' => 'creator'});
+    $gw->edit(map { {op => 'put', key => "junk/$_", hex => '00' x 1000} }
+            1 .. 700);
+    $gw->stop_amld;
+
+    # the file has holes behind what is in use
+    my $used = (stat $gw->registry . '/data.mdb')[12] * 512;
+    my $size = int($used / 65536) + 1;
+    my $conf = path($gw->dir, 'amld.conf');
+    $conf->spurt($conf->slurp . "\nregistry_size = " . $size * 64 . "k\n");
+    $gw->start_amld;
+
+    my $code = 0;
+    for my $n (1 .. 5000) {
+        $code = $gw->api(
+            PUT  => $gw->compute('first-lab'), 'creator',
+            json => {%{$gw->compute_body}, tags => {n => "$n" x 20}}
+        )->res->code;
+        last if $code == 507;
+    }
+    is $code, 507, 'there is no room for more';
+    is answers($gw, 'first-lab'), 200, 'what runs is reached';
+    is verb($gw, 'first-lab', 'stop'), 202, 'and can be stopped';
+    $gw->wait_state('first-lab', 'Stopped');
+    ok gone($gw, 'second-lab'), 'and deleted';
+    ok gone($gw, 'first-lab'), 'both of them';
+    is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
+    like $gw->log_text('amld.err'), qr/registry: it is full/, 'the log says so';
+    $gw->finish;
+};
+
+subtest 'a share that is gone' => sub {
+    my $gw = AML::Test->start(instances => {'first-lab' => 'creator'});
+    rename $gw->share, $gw->share . '.away' or die "rename: $!";
+    is answers($gw, 'first-lab'), 200, 'what runs is reached';
+    verb($gw, 'first-lab', 'stop');
+    $gw->wait_state('first-lab', 'Stopped');
+    verb($gw, 'first-lab', 'start');
+    my ($state, $why) = ends_as($gw, 'first-lab');
+    is $state, 'Stopped', 'nothing starts without it';
+    like $why, qr{share.*is not there}, 'and that is said';
+    ok !-e $gw->share, 'nothing was made in its place';
+    rename $gw->share . '.away', $gw->share or die "rename: $!";
+    verb($gw, 'first-lab', 'start');
+    $gw->wait_state('first-lab', 'Running');
+    rename $gw->share, $gw->share . '.away' or die "rename: $!";
+    ok gone($gw, 'first-lab'), 'and it can be deleted';
+    is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
+    $gw->finish;
+};
+
+subtest 'full disks' => sub {
+    my $gw = AML::Test->prepare;
+    my @mounted;
+    for my $name (qw(state share)) {
+        my $dir = path($gw->dir, $name)->make_path;
+        push @mounted, $dir
+            if system("mount -t tmpfs -o size=8m none $dir 2>/dev/null") == 0;
+    }
+    if (@mounted < 2) {
+        system('umount', '-l', $_) for @mounted;
+        plan skip_all => 'nothing can be mounted here';
+    }
+    chmod 0755, @mounted;
+    eval {
+        $gw->start_amld;
+        $gw->add_account('creator', 'Contributor');
+        $gw->start_nginx;
+        $gw->create_instance($_, 'creator') for qw(first-lab second-lab);
+
+        for my $dir (@mounted) {
+            my $name = $dir->basename;
+            my $fill = sub {
+                open my $f, '>', "$dir/junk" or die "junk: $!";
+                1 while syswrite $f, 'x' x 4096;
+                1 while syswrite $f, 'x';
+            };
+            $fill->();
+            is answers($gw, 'first-lab'), 200, "$name: what runs is reached";
+            verb($gw, 'first-lab', 'stop');
+            $gw->wait_state('first-lab', 'Stopped');
+            pass "$name: and is stopped";
+            $fill->();
+            verb($gw, 'first-lab', 'start');
+            my ($state, $why) = ends_as($gw, 'first-lab');
+            if ($state ne 'Running') {
+                is $state, 'Stopped', "$name: what can't start";
+                like $why, qr/\S/, "$name: says why: $why";
+            }
+            unlink "$dir/junk";
+            if ($state ne 'Running') {
+                verb($gw, 'first-lab', 'start');
+                $gw->wait_state('first-lab', 'Running');
+                pass "$name: with room again it starts";
+            }
+        }
+
+        for my $dir (@mounted) {
+            open my $f, '>', "$dir/junk" or die "junk: $!";
+            1 while syswrite $f, 'x' x 4096;
+            1 while syswrite $f, 'x';
+        }
+        ok gone($gw, $_), "$_ is deleted" for qw(first-lab second-lab);
+        is_deeply [AML::Truth->lies($gw)], [],
+            'what is recorded is what runs';
+        unlink "$_/junk" for @mounted;
+        $gw->finish;
+        1;
+    } or fail "died: $@";
+    system('umount', '-l', $_) for @mounted;
+};
+
+done_testing;
