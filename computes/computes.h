@@ -123,6 +123,10 @@ amld_state_t amld_compute_state(const json_t *doc);
 int amld_compute_set_state(json_t *doc, amld_state_t state);
 int amld_compute_set_str(json_t *doc, const char *member, const char *value);
 int amld_compute_set_error(json_t *doc, const char *code, const char *message);
+
+/* What a message of an error has before the end of a log, which is for the
+ * creator alone. */
+#define AMLD_LOG_FOLLOWS " The end of its log:\n"
 int amld_compute_id(const json_t *doc, char *id, size_t size);
 int amld_compute_modified(json_t *doc); /* modifiedOn: now */
 

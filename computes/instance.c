@@ -724,8 +724,7 @@ instance_say(amld_instance_t *i, const char *log, const char *format,
 
     if (n > 0 && log != NULL && (size_t) n + 128 < sizeof(text)) {
         snprintf(path, sizeof(path), "%s/%s.log", i->runtime, log);
-        n += snprintf(text + n, sizeof(text) - (size_t) n,
-                      " The end of its log:\n");
+        n += snprintf(text + n, sizeof(text) - (size_t) n, AMLD_LOG_FOLLOWS);
         if (amld_logfile_tail(path, INSTANCE_TAIL, text + n,
                               sizeof(text) - (size_t) n) == 0) {
             snprintf(text + n, sizeof(text) - (size_t) n, "(empty)");

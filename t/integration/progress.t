@@ -5,7 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
-use Mojo::JSON qw(decode_json);
+use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Util qw(b64_encode);
 use Test::More;
 use Time::HiRes qw(time);
@@ -158,6 +158,16 @@ subtest 'what fails' => sub {
     my $other = once('second-lab', 'reader')->res->json;
     is $other->{state}, 'SetupFailed';
     ok !exists $other->{errors}, 'whose log is not for others';
+    my %said = map { $_ => $gw->api(GET => $gw->compute('second-lab'), $_)
+            ->res->json('/properties/properties/errors/0/error/message') }
+        qw(creator reader);
+    like $said{creator}, qr/exit status 7.*no such package/s,
+        'the API says all of it to the creator';
+    like $said{reader}, qr/exit status 7\.$/, 'and to others what happened';
+    my ($listed) = grep { $_->{name} eq 'second-lab' }
+        @{$gw->api(GET => $gw->workspace . '/computes', 'reader')
+            ->res->json('/value')};
+    unlike encode_json($listed), qr/no such package/, 'also in a list';
 };
 
 subtest 'nothing runs before the creation script has succeeded' => sub {
