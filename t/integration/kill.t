@@ -110,23 +110,26 @@ for my $n (1 .. $clients) {
 note "$calls calls";
 cmp_ok $calls, '>', $kills, 'there was traffic';
 
-ok(AML::Truth->settle($gw), 'nothing stays under way');
-is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
+my %is;
+subtest 'in the end' => sub {
+    ok(AML::Truth->settle($gw), 'nothing stays under way');
+    is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
 
-my %is = map { $_->{name} => $_->{state} }
-    values %{AML::Truth::documents(AML::Truth->registry($gw))};
-my @broken = grep { !$may{$_}{$is{$_} // ''} } sort keys %may;
-is_deeply [map { "$_ is " . ($is{$_} // 'gone') . ', not '
-            . join ' or ', map { $_ || 'gone' } sort keys %{$may{$_}} }
-        @broken], [], 'what was promised is so';
-is_deeply [grep { $is{$_} !~ /^(?:Running|Stopped)$/ } sort keys %is], [],
-    'none has failed';
-note join ', ', map {"$_ $is{$_}"} sort keys %is;
+    %is = map { $_->{name} => $_->{state} }
+        values %{AML::Truth::documents(AML::Truth->registry($gw))};
+    my @broken = grep { !$may{$_}{$is{$_} // ''} } sort keys %may;
+    is_deeply [map { "$_ is " . ($is{$_} // 'gone') . ', not '
+                . join ' or ', map { $_ || 'gone' } sort keys %{$may{$_}} }
+            @broken], [], 'what was promised is so';
+    is_deeply [grep { $is{$_} !~ /^(?:Running|Stopped)$/ } sort keys %is], [],
+        'none has failed';
+    note join ', ', map {"$_ $is{$_}"} sort keys %is;
 
-for my $name (grep { $is{$_} eq 'Running' } sort keys %is) {
-    is $gw->program->get($gw->app_url($name, '/x'),
-        headers => $gw->bearer('creator'))->res->code, 200, "$name answers";
-}
+    for my $name (grep { $is{$_} eq 'Running' } sort keys %is) {
+        is $gw->program->get($gw->app_url($name, '/x'),
+            headers => $gw->bearer('creator'))->res->code, 200, "$name answers";
+    }
+};
 
 # And all of it can be taken away.
 ask($_, 'DELETE') for sort keys %is;

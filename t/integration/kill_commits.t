@@ -78,44 +78,46 @@ sub restart ($self) {
     $gw->start_amld;
 }
 
-for (
-    ['create', ''], ['stop', 'Running'], ['start', 'Stopped'],
-    ['restart', 'Running'], ['delete', 'Running'], ['delete', 'Stopped']
-    )
-{
-    my ($verb, $from) = @$_;
-    my ($n, $all) = (0, 0);
-    until ($all) {
-        $n++;
-        for my $when (qw(before after)) {
-            from($from);
-            restart($gw);
-            is $gw->state_of('lab'), $from, "$verb: it begins";
-            $order->spurt("$when $n");
-            my $tx   = $call{$verb}->();
-            my $code = $tx->res->code // 0;
-            # Either the call's last commit was before, or amld is dead.
-            wait_for(
-                sub {
-                    !$gw->alive('amld')
-                        || $code < 300 && AML::Truth->settle($gw, 0.1);
-                }
-            ) or die "neither";
-            $all = 1 if $gw->alive('amld');
-            my $killed = !$gw->alive('amld');
-            restart($gw);
-            ok(AML::Truth->settle($gw), "$verb, $when $n: it settles");
-            my $is = $gw->state_of('lab');
-            my %may = ($to{$verb} => 1);
-            $may{$from} = 1 if $code >= 300;
-            ok $may{$is}, "$verb, $when $n: $code, is '$is'"
-                . ($killed ? '' : ', was not killed');
-            is_deeply [AML::Truth->lies($gw)], [],
-                "$verb, $when $n: what is recorded is what runs";
+subtest 'every commit of every call' => sub {
+    for (
+        ['create', ''], ['stop', 'Running'], ['start', 'Stopped'],
+        ['restart', 'Running'], ['delete', 'Running'], ['delete', 'Stopped']
+        )
+    {
+        my ($verb, $from) = @$_;
+        my ($n, $all) = (0, 0);
+        until ($all) {
+            $n++;
+            for my $when (qw(before after)) {
+                from($from);
+                restart($gw);
+                is $gw->state_of('lab'), $from, "$verb: it begins";
+                $order->spurt("$when $n");
+                my $tx   = $call{$verb}->();
+                my $code = $tx->res->code // 0;
+                # Either the call's last commit was before, or amld is dead.
+                wait_for(
+                    sub {
+                        !$gw->alive('amld')
+                            || $code < 300 && AML::Truth->settle($gw, 0.1);
+                    }
+                ) or die "neither";
+                $all = 1 if $gw->alive('amld');
+                my $killed = !$gw->alive('amld');
+                restart($gw);
+                ok(AML::Truth->settle($gw), "$verb, $when $n: it settles");
+                my $is = $gw->state_of('lab');
+                my %may = ($to{$verb} => 1);
+                $may{$from} = 1 if $code >= 300;
+                ok $may{$is}, "$verb, $when $n: $code, is '$is'"
+                    . ($killed ? '' : ', was not killed');
+                is_deeply [AML::Truth->lies($gw)], [],
+                    "$verb, $when $n: what is recorded is what runs";
+            }
         }
+        cmp_ok $n, '>', $verb eq 'create' ? 2 : 1, "$verb: $n commits";
     }
-    cmp_ok $n, '>', $verb eq 'create' ? 2 : 1, "$verb: $n commits";
-}
+};
 
 $gw->tolerate(qr/upstream|connect\(\)/);
 $gw->done;
