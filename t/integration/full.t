@@ -49,9 +49,12 @@ subtest 'a full registry' => sub {
             1 .. 700);
     $gw->stop_amld;
 
-    # the file has holes behind what is in use
-    my $used = (stat $gw->registry . '/data.mdb')[12] * 512;
-    my $size = int($used / 65536) + 1;
+    # behind the last page in use the file has room that was only reserved
+    open my $file, '<:raw', $gw->registry . '/data.mdb' or die "data.mdb: $!";
+    read $file, my $head, 8192;
+    my ($last) = map { $_->[0] } sort { $b->[1] <=> $a->[1] }
+        map { [unpack 'QQ', substr $head, $_ + 136, 16] } 0, 4096;
+    my $size = int($last * 4096 / 65536) + 1;
     my $conf = path($gw->dir, 'amld.conf');
     $conf->spurt($conf->slurp . "\nregistry_size = " . $size * 64 . "k\n");
     $gw->start_amld;
