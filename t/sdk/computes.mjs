@@ -206,6 +206,16 @@ await step('for somebody else', async () => {
       assignedUser: { objectId: it.workspace.split('/')[2], tenantId: 'x' },
     },
   })), 400, 'PrincipalNotFound');
+  await fails(put('other-lab', body({
+    personalComputeInstanceSettings: {
+      assignedUser: { objectId: it.ids.colleague, tenantId: 'x' },
+    },
+    setupScripts: {
+      scripts: {
+        startupScript: { scriptSource: 'inline', scriptData: 'aWQK' },
+      },
+    },
+  })), 403, 'OwnerOnly');
 });
 
 await step('usages and quotas', async () => {
