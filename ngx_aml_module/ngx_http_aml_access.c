@@ -195,9 +195,16 @@ ngx_http_aml_precontent_handler(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    /* not only websockets last: event streams do, and uploads both ways */
+    /*
+     * Not only websockets last: event streams do, and uploads both ways.  Of
+     * the control API what reads: a change is not to be cut off because of
+     * what it has changed.
+     */
 
-    if (alcf->require == NGX_HTTP_AML_CREATOR && !ctx->linked && r == r->main) {
+    if ((alcf->require == NGX_HTTP_AML_CREATOR ||
+         (alcf->require == NGX_HTTP_AML_ACTION && ctx->action != NULL &&
+          r->method == NGX_HTTP_GET)) &&
+        !ctx->linked && r == r->main) {
         amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
         ngx_http_aml_live_add(amcf, ctx);
     }

@@ -1,7 +1,8 @@
 /*
  * A worker's life with the registry: opens it, opens it again when it was
- * missing or was replaced, and ends requests to applications whose principal
- * may no longer make them: websockets, but also event streams and uploads.
+ * missing or was replaced, and ends requests to applications, and reads of the
+ * control API, whose principal may no longer make them: websockets, but also
+ * event streams and uploads.
  *
  * One background timer does it.  It is cancelable: a worker that is asked to
  * leave leaves when its last connection does.
@@ -322,6 +323,14 @@ ngx_http_aml_still(ngx_http_aml_ctx_t *ctx, aml_registry_txn_t *txn)
     aml_registry_watch(txn, ctx->watch);
 
     reason = aml_identity_holds(txn, &ctx->identity, ngx_time());
+
+    if (reason == AML_REASON_OK && ctx->require == NGX_HTTP_AML_ACTION) {
+        reason =
+            aml_decide_action(txn, &ctx->identity, ngx_time(), ctx->action);
+        aml_registry_watch(txn, NULL);
+
+        return reason;
+    }
 
     if (reason == AML_REASON_OK) {
         aml_target_find(txn, (aml_str_t){ctx->host.name, ctx->host.name_len},

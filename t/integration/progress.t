@@ -228,13 +228,13 @@ subtest 'deleted meanwhile' => sub {
 };
 
 # A follower that can be read from when one likes.
-sub follower ($name) {
+sub follower ($name, $account = 'creator') {
     my $socket = connect_tls($gw, $gw->studio_host);
     my $host = $gw->studio_host . ':' . $gw->port;
     print {$socket} 'GET ' . $gw->compute($name)
         . "/events?api-version=2022-10-01 HTTP/1.1\r\nHost: $host\r\n"
         . "Accept: text/event-stream\r\nAuthorization: "
-        . $gw->bearer('creator')->{Authorization} . "\r\n\r\n";
+        . $gw->bearer($account)->{Authorization} . "\r\n\r\n";
     return $socket;
 }
 
@@ -270,6 +270,25 @@ subtest 'many followers, slow ones, ones that vanish' => sub {
     }), 'one who comes later';
     is $events[-1][1]{state}, 'Running', 'sees how it went';
     close $_ for @idle;
+};
+
+subtest 'whoever may no longer' => sub {
+    my $go = $gw->dir . '/share/went';
+    create('sixth-lab',
+        creationScript => script("while ! test -e $go; do sleep 0.05; done\n"));
+    my ($mine, $theirs) = map { follower('sixth-lab', $_) } qw(creator reader);
+    for ($mine, $theirs) {
+        my $line = <$_>;
+        like $line, qr{^HTTP/1.1 200}, 'follows';
+    }
+    $gw->role(remove => 'reader', 'Reader');
+    my $from = time;
+    1 while defined readline $theirs;
+    cmp_ok time - $from, '<', $ENV{AML_PATIENCE}, 'is out within a second';
+    path($go)->spurt('');
+    my $line = '';
+    $line = <$mine> // last until $line =~ /"state":"Running"/;
+    like $line, qr/"Running"/, 'the other goes on';
 };
 
 subtest 'amld ends, and nobody holds it' => sub {
