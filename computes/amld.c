@@ -36,6 +36,7 @@
 #include "computes/http.h"
 #include "computes/idle.h"
 #include "computes/on_demand_api.h"
+#include "computes/operations.h"
 #include "computes/podman.h"
 #include "computes/progress.h"
 #include "computes/reserve.h"
@@ -175,6 +176,10 @@ amld_run(const char *file, int argc, char **argv)
         d.polls = amld_polls_new();
         d.usage = amld_usage_new((int64_t) time(NULL));
         d.progress = amld_progress_hub_new();
+    }
+
+    if (d.registry != NULL) {
+        amld_operations_tend(d.registry);
     }
 
     if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&

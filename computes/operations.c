@@ -11,6 +11,7 @@
 #define OPERATION_FAMILY "operation/"
 #define OPERATION_ENDED "operation-ended/"
 #define OPERATION_OF "operation-of/"
+#define OPERATION_TENDED "meta/operations-noted"
 #define OPERATION_TIME 16 /* digits */
 #define OPERATION_BATCH 512
 #define OPERATION_OVER "00000000000000" /* ids without a record */
@@ -24,6 +25,7 @@ typedef struct {
 
 typedef struct {
     char before[OPERATION_TIME + 1];
+    char from[64]; /* the key to go on from */
     size_t n;
     operation_ended_t ended[OPERATION_BATCH];
 } operation_old_t;
@@ -55,6 +57,7 @@ operation_keys(const operation_ended_t *e, amld_key_t *ended, amld_key_t *of);
 static int operation_ended(aml_str_t key, operation_ended_t *e);
 static int operation_own(void *data, aml_str_t key, aml_str_t value);
 static int operation_old(void *data, aml_str_t key, aml_str_t value);
+static int operation_unnoted(void *data, aml_str_t key, aml_str_t value);
 
 
 aml_registry_rc_t
@@ -244,6 +247,62 @@ amld_operations_sweep(aml_registry_t *registry, int64_t now)
     free(old);
 
     return total;
+}
+
+
+void
+amld_operations_tend(aml_registry_t *registry)
+{
+    size_t i;
+    aml_str_t value;
+    operation_old_t *old;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+
+    old = calloc(1, sizeof(*old));
+    if (old == NULL) {
+        return;
+    }
+
+    do {
+        old->n = 0;
+
+        rc = aml_registry_write(registry, &txn);
+        if (rc != AML_REGISTRY_OK) {
+            break;
+        }
+
+        rc = aml_registry_get(txn, OPERATION_TENDED,
+                              sizeof(OPERATION_TENDED) - 1, &value);
+        if (rc == AML_REGISTRY_OK) {
+            aml_registry_end(txn);
+            break;
+        }
+        if (rc == AML_REGISTRY_NOTFOUND) {
+            rc = aml_registry_each(txn, aml_str(OPERATION_FAMILY),
+                                   aml_str_of(old->from), operation_unnoted,
+                                   old);
+        }
+        for (i = 0; i < old->n && rc == AML_REGISTRY_OK; i++) {
+            rc = operation_note(txn, &old->ended[i]);
+        }
+        if (rc == AML_REGISTRY_OK && old->n < OPERATION_BATCH) {
+            rc = aml_registry_put(txn, OPERATION_TENDED,
+                                  sizeof(OPERATION_TENDED) - 1, "1", 1);
+        }
+
+        if (rc == AML_REGISTRY_OK) {
+            rc = aml_registry_commit(txn);
+        } else {
+            aml_registry_end(txn);
+        }
+    } while (rc == AML_REGISTRY_OK && old->n == OPERATION_BATCH);
+
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "operations: %s", aml_registry_strerror(rc));
+    }
+
+    free(old);
 }
 
 
@@ -514,6 +573,44 @@ operation_old(void *data, aml_str_t key, aml_str_t value)
     memcpy(e->creator, value.p, value.n);
     e->creator[value.n] = '\0';
     old->n++;
+
+    return old->n == OPERATION_BATCH;
+}
+
+
+/* One that has ended and says so, in seconds, as earlier releases wrote it. */
+static int
+operation_unnoted(void *data, aml_str_t key, aml_str_t value)
+{
+    json_t *op;
+    json_int_t ended;
+    operation_old_t *old;
+    operation_ended_t *e;
+
+    old = data;
+
+    if (key.n != sizeof(OPERATION_FAMILY) - 1 + AMLD_OPERATION_ID) {
+        return 0;
+    }
+
+    /* behind this one */
+    memcpy(old->from, key.p, key.n);
+    old->from[key.n] = '/';
+    old->from[key.n + 1] = '\0';
+
+    op = json_loadb(value.p, value.n, 0, NULL);
+    ended = json_integer_value(json_object_get(op, "ended"));
+
+    if (ended > 0) {
+        e = &old->ended[old->n++];
+        snprintf(e->time, sizeof(e->time), "%016llx",
+                 (unsigned long long) ended * 1000000);
+        snprintf(e->id, sizeof(e->id), "%.*s", AMLD_OPERATION_ID,
+                 key.p + sizeof(OPERATION_FAMILY) - 1);
+        snprintf(e->creator, sizeof(e->creator), "%s",
+                 amld_compute_str(op, "creator"));
+    }
+    json_decref(op);
 
     return old->n == OPERATION_BATCH;
 }

@@ -56,6 +56,13 @@ void amld_operation_done(const char *name, char *id);
 aml_registry_rc_t
 amld_operation_load(aml_registry_txn_t *txn, const char *id, json_t **op);
 
+/*
+ * At start, once in the life of a registry: notes the ends of operations that
+ * earlier releases have written, which are not found otherwise.  What can't be
+ * written is logged, and tried at the next start.
+ */
+void amld_operations_tend(aml_registry_t *registry);
+
 /* Removes those that ended more than AMLD_OPERATION_KEPT seconds before `now`;
  * in batches, so that others may write in between.  How many. */
 size_t amld_operations_sweep(aml_registry_t *registry, int64_t now);

@@ -537,6 +537,50 @@ operations_are_swept(void **state)
 }
 
 
+/* As a release wrote it that had no index. */
+static void
+operations_of_before(void **state)
+{
+    scratch_t *s = *state;
+    int i;
+    char key[64], text[128];
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    for (i = 0; i < 900; i++) {
+        snprintf(key, sizeof(key), "operation/%032x", i);
+        snprintf(text, sizeof(text),
+                 i % 9 == 0 ? "{\"status\":\"InProgress\"}"
+                            : "{\"status\":\"Succeeded\",\"ended\":%d}",
+                 1790000000 + i);
+        assert_int_equal(
+            aml_registry_put(txn, key, strlen(key), text, strlen(text)),
+            AML_REGISTRY_OK);
+    }
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    amld_operations_tend(s->registry);
+    assert_int_equal(scratch_count(s, "operation-ended/"), 800);
+    assert_int_equal(scratch_count(s, "operation-of/"), 800);
+    assert_int_equal(
+        amld_operations_sweep(s->registry, 1790000000 + AMLD_OPERATION_KEPT),
+        0);
+    assert_int_equal(amld_operations_sweep(
+                         s->registry, 1790000000 + AMLD_OPERATION_KEPT + 1000),
+                     800);
+    assert_int_equal(scratch_count(s, "operation/"), 100);
+
+    /* once only */
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(
+        aml_registry_put(txn, key, strlen(key), "{\"ended\":1}", 11),
+        AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    amld_operations_tend(s->registry);
+    assert_int_equal(scratch_count(s, "operation-ended/"), 0);
+}
+
+
 /* Who begins very many has the last of them; others are none the worse. */
 static void
 operations_of_one(void **state)
@@ -750,6 +794,7 @@ main(void)
         TEST(operations),
         TEST(operations_are_swept),
         TEST(operations_of_one),
+        TEST(operations_of_before),
         TEST(operation_ids),
         TEST(origins),
         TEST(deep_state_directories),
