@@ -219,6 +219,7 @@ events_stream(amld_arm_t *arm, amld_progress_t *p)
         e->d = arm->d;
         e->key = arm->key;
         e->own = events_is_own(arm);
+        e->follower.who = arm->request->principal;
         e->follower.connection = amld_request_connection(arm->request);
         e->keep_at = events_now() + EVENTS_KEEPALIVE;
         e->ends_at = events_now() + EVENTS_MOST;
@@ -233,7 +234,8 @@ events_stream(amld_arm_t *arm, amld_progress_t *p)
             events_over(e);
         }
         amld_response_error(arm->response, 503, "TooManyFollowers", NULL,
-                            "Too many follow compute instances now. Without "
+                            "You, or too many others, follow compute "
+                            "instances now. Without "
                             "'text/event-stream' in Accept this address "
                             "answers at once.");
         amld_response_header(arm->response, "Retry-After", "5");

@@ -439,6 +439,8 @@ int
 amld_progress_follow(amld_progress_t *p, amld_follower_t *f)
 {
     int rc;
+    size_t own;
+    amld_follower_t *other;
     amld_progress_hub_t *hub;
 
     if (p == NULL) {
@@ -449,13 +451,18 @@ amld_progress_follow(amld_progress_t *p, amld_follower_t *f)
     rc = -1;
     pthread_mutex_lock(&hub->mutex);
 
+    own = 0;
+    for (other = hub->followers; other != NULL; other = other->next) {
+        own += memcmp(&other->who, &f->who, sizeof(f->who)) == 0;
+    }
+
     if (!hub->clocked && !hub->ends &&
         pthread_create(&hub->clock, NULL, progress_clock, hub) == 0) {
         hub->clocked = 1;
     }
 
     if (hub->clocked && hub->count < AMLD_PROGRESS_ALL &&
-        p->followers < AMLD_PROGRESS_FOLLOWERS) {
+        p->followers < AMLD_PROGRESS_FOLLOWERS && own < AMLD_PROGRESS_OWN) {
         f->progress = p;
         f->next = hub->followers;
         hub->followers = f;

@@ -17,11 +17,13 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "auth/principal.h"
 #include "computes/computes.h"
 
 #define AMLD_PROGRESS_STEPS 24     /* of one operation; the last are kept */
 #define AMLD_PROGRESS_NAME 24      /* bytes of a step's name */
 #define AMLD_PROGRESS_FOLLOWERS 32 /* of one instance at a time */
+#define AMLD_PROGRESS_OWN 16       /* of one person, of all instances */
 #define AMLD_PROGRESS_ALL 256      /* of all; libmicrohttpd takes a thousand */
 
 typedef enum {
@@ -92,11 +94,13 @@ json_t *amld_progress_step_json(const amld_progress_step_t *step);
 /* All of them, an array. */
 json_t *amld_progress_json(amld_progress_t *p);
 
-/* Somebody who follows; zeroed, and then the hub's until unfollow. */
+/* Somebody who follows; zeroed but for `who` and `connection`, and then the
+ * hub's until unfollow. */
 typedef struct amld_follower {
     struct amld_follower *next;
     amld_progress_t *progress;
     struct MHD_Connection *connection;
+    aml_principal_id_t who;
     int waiting;
     int64_t until; /* monotonic, ms */
 } amld_follower_t;
