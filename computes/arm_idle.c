@@ -13,6 +13,8 @@
 
 static void arm_idle_ask(amld_t *d, const amld_request_t *request,
                          amld_response_t *response);
+static int arm_idle_begin(amld_t *d, const amld_key_t *key, uint64_t *ask);
+static void arm_idle_end(amld_t *d, uint64_t ask);
 static json_t *
 arm_idle_answer(const json_t *doc, const amld_idle_facts_t *facts,
                 const amld_idle_verdict_t *verdict, int running);
@@ -40,6 +42,7 @@ arm_idle_ask(amld_t *d, const amld_request_t *request,
 {
     char why[AMLD_IDLE_REASON];
     int rc, running;
+    uint64_t ask;
     amld_arm_t arm;
     amld_idle_facts_t facts;
     amld_idle_verdict_t verdict;
@@ -60,15 +63,73 @@ arm_idle_ask(amld_t *d, const amld_request_t *request,
         arm.txn = NULL;
 
         running = amld_compute_state(arm.doc) == AMLD_STATE_RUNNING;
+        if (running && arm_idle_begin(d, &arm.key, &ask) != 0) {
+            amld_response_error(response, 503, "TooManyRequests", NULL,
+                                "This instance is being asked already, or too "
+                                "many others are.");
+            amld_response_header(response, "Retry-After", "5");
+            amld_arm_end(&arm);
+            return;
+        }
         if (running) {
             amld_idle_gather(d, arm.doc, (int64_t) time(NULL), &facts, why);
             amld_idle_judge(&facts, &verdict);
+            arm_idle_end(d, ask);
         }
         amld_response_json(response, 200,
                            arm_idle_answer(arm.doc, &facts, &verdict, running));
     }
 
     amld_arm_end(&arm);
+}
+
+
+/*
+ * Threads that wait are few, and sign-in has the same ones; whose Jupyter does
+ * not answer is not to hold them all.  -1: this instance is being asked, or
+ * there is no place.
+ */
+static int
+arm_idle_begin(amld_t *d, const amld_key_t *key, uint64_t *ask)
+{
+    size_t k;
+    uint64_t none, hash;
+
+    hash = 0xcbf29ce484222325; /* FNV-1a */
+    for (k = 0; k < key->n; k++) {
+        hash = (hash ^ (unsigned char) key->p[k]) * 0x100000001b3;
+    }
+    *ask = hash | 1;
+
+    for (k = 0; k < AMLD_ASKS; k++) {
+        if (atomic_load(&d->asks[k]) == *ask) {
+            return -1;
+        }
+    }
+
+    for (k = 0; k < AMLD_ASKS; k++) {
+        none = 0;
+        if (atomic_compare_exchange_strong(&d->asks[k], &none, *ask)) {
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+
+static void
+arm_idle_end(amld_t *d, uint64_t ask)
+{
+    size_t k;
+    uint64_t own;
+
+    for (k = 0; k < AMLD_ASKS; k++) {
+        own = ask;
+        if (atomic_compare_exchange_strong(&d->asks[k], &own, 0)) {
+            return;
+        }
+    }
 }
 
 
