@@ -13,10 +13,11 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COMMAND_MARK "AML_COMMAND="
-#define COMMAND_SWEEPS 200
+#define COMMAND_SWEEP_TIME 500   /* ms */
 #define COMMAND_SWEEP_PAUSE 5000 /* us */
 
 typedef struct {
@@ -537,12 +538,17 @@ failed:
 static void
 command_kill_marked(const char *entry, int prefix)
 {
-    int n;
+    struct timespec now;
+    int64_t end, ms;
 
-    for (n = 0; n < COMMAND_SWEEPS; n++) {
-        if (amld_proc_kill_marked(entry, prefix, SIGKILL) == 0) {
+    for (end = 0;; usleep(COMMAND_SWEEP_PAUSE)) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        if (end == 0) {
+            end = ms + COMMAND_SWEEP_TIME;
+        }
+        if (amld_proc_kill_marked(entry, prefix, SIGKILL) == 0 || ms >= end) {
             return;
         }
-        usleep(COMMAND_SWEEP_PAUSE);
     }
 }

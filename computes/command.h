@@ -82,7 +82,8 @@ int amld_command_watch(const amld_command_id_t *id);
 int amld_command_result(const char *runtime, const char *name);
 
 /* Ends what is left of one command; of all of an instance, where `name` is
- * NULL.  At most a second. */
+ * NULL.  At most about half a second, also where somebody makes new ones as
+ * fast as they are ended; what is left then is ended next time. */
 void amld_command_sweep(const char *runtime, const char *name);
 
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "computes/command.h"
 #include "computes/engine.h"
@@ -304,13 +306,63 @@ environments(void **state)
 }
 
 
+/* Somebody who makes new processes as fast as old ones are ended holds nobody
+ * up. */
+static void
+sweep_ends(void **state)
+{
+    place_t *p = *state;
+    char mark[128];
+    int k;
+    pid_t breeder;
+    struct timespec begin, end;
+
+    snprintf(mark, sizeof(mark), "AML_COMMAND=%s/breed", p->dir);
+    breeder = fork();
+    if (breeder == 0) {
+        signal(SIGCHLD, SIG_IGN);
+        setpgid(0, 0);
+        for (;;) {
+            char *const argv[] = {(char *) "/bin/sleep", (char *) "60", NULL};
+            char *const envp[] = {mark, NULL};
+
+            if (vfork() == 0) {
+                execve(argv[0], argv, envp);
+                _exit(1);
+            }
+            usleep(500);
+        }
+    }
+    for (k = 0; k < 1000 && amld_proc_kill_marked(mark, 0, 0) == 0; k++) {
+        usleep(1000);
+    }
+    assert_true(k < 1000);
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    amld_command_sweep(p->dir, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    kill(breeder, SIGKILL);
+    waitpid(breeder, NULL, 0);
+    amld_command_sweep(p->dir, NULL);
+
+    /* twice what it allows itself */
+    assert_true(end.tv_sec - begin.tv_sec <= 1);
+    assert_int_equal(amld_proc_kill_marked(mark, 0, 0), 0);
+}
+
+
 int
 main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(results),    TEST(damaged_results), TEST(log_of_each_run),
-        TEST(as_another), TEST(no_such_account), cmocka_unit_test(environments),
+        TEST(sweep_ends),
+        TEST(results),
+        TEST(damaged_results),
+        TEST(log_of_each_run),
+        TEST(as_another),
+        TEST(no_such_account),
+        cmocka_unit_test(environments),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
