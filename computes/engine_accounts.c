@@ -21,6 +21,7 @@
 
 #include "computes/engine.h"
 #include "computes/files.h"
+#include "computes/gone.h"
 #include "computes/unix_account.h"
 
 #define ACCOUNTS_OWN "u"
@@ -68,7 +69,6 @@ accounts_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
                      const amld_unix_account_t *account,
                      const amld_command_t *command);
 static int accounts_keep(const char *name);
-static int accounts_keep_own(const char *name);
 
 const amld_engine_t amld_engine_accounts = {
     .name = "process",
@@ -245,8 +245,8 @@ accounts_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
     }
 
     if (amld_files_remove(i->runtime, 0, accounts_keep) != 0 ||
-        accounts_path(path, i->runtime, ACCOUNTS_OWN) != 0 ||
-        amld_files_remove(path, 0, accounts_keep_own) != 0) {
+        amld_gone_put(i->runtime, ACCOUNTS_OWN "/tmp") != 0 ||
+        amld_gone_put(i->runtime, ACCOUNTS_OWN "/run") != 0) {
         snprintf(err, size, "cannot empty %s: %s", i->runtime, strerror(errno));
         return -1;
     }
@@ -400,16 +400,9 @@ accounts_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
 }
 
 
-/* What a stop takes away of root's, and of theirs. */
+/* What a stop takes away of root's. */
 static int
 accounts_keep(const char *name)
 {
     return strcmp(name, ACCOUNTS_SOCKETS) != 0;
-}
-
-
-static int
-accounts_keep_own(const char *name)
-{
-    return strcmp(name, "tmp") != 0 && strcmp(name, "run") != 0;
 }

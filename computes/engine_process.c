@@ -11,6 +11,7 @@
 
 #include "computes/engine.h"
 #include "computes/files.h"
+#include "computes/gone.h"
 
 static int
 process_create(const amld_config_t *c, const amld_engine_instance_t *i,
@@ -147,7 +148,9 @@ process_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
 
     amld_command_sweep(i->runtime, NULL);
 
-    if (amld_files_remove(i->runtime, 0, process_keep) != 0) {
+    if (amld_gone_put(i->runtime, "tmp") != 0 ||
+        amld_gone_put(i->runtime, "run") != 0 ||
+        amld_files_remove(i->runtime, 0, process_keep) != 0) {
         snprintf(err, size, "cannot empty %s: %s", i->runtime, strerror(errno));
         return -1;
     }
@@ -198,6 +201,5 @@ process_keep(const char *name)
 
     n = strlen(name);
 
-    return strcmp(name, "tmp") != 0 && strcmp(name, "run") != 0 &&
-           (n < 5 || strcmp(name + n - 5, ".sock") != 0);
+    return n < 5 || strcmp(name + n - 5, ".sock") != 0;
 }

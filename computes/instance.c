@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "computes/files.h"
+#include "computes/gone.h"
 #include "computes/logfile.h"
 #include "computes/private_files.h"
 #include "computes/ranges.h"
@@ -615,7 +616,7 @@ amld_instance_clean(amld_instance_t *i, int all)
         amld_log(AMLD_LOG_WARN, "%s: %s", i->name, err);
     }
 
-    if (all && amld_files_remove(i->runtime, 1, NULL) != 0) {
+    if (all && amld_gone_put(i->runtime, NULL) != 0) {
         amld_log(AMLD_LOG_WARN, "%s: cannot remove %s: %s", i->name, i->runtime,
                  strerror(errno));
     }

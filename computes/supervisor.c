@@ -14,6 +14,7 @@
 
 #include "auth/audit.h"
 #include "computes/files.h"
+#include "computes/gone.h"
 #include "computes/instance.h"
 
 #define SUPERVISOR_WAIT 60000 /* ms, at most */
@@ -43,12 +44,13 @@ typedef struct {
 
 static int supervisor_lock(const amld_config_t *c);
 static int supervisor_signals(void);
-static void supervisor_first(amld_supervisor_t *s);
+static void supervisor_first(amld_supervisor_t *s, amld_gone_t *gone);
 static int supervisor_first_each(void *data, aml_str_t key, aml_str_t value);
 static int supervisor_compare(const void *a, const void *b);
 static int supervisor_settled(const json_t *doc);
 static void
-supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first);
+supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first,
+                   amld_gone_t *gone);
 static int
 supervisor_known(const supervisor_first_t *first, const char *runtime);
 static void supervisor_pending(amld_supervisor_t *s);
@@ -71,6 +73,7 @@ amld_supervisor_run(amld_t *d)
 {
     int lock, signals;
     amld_instance_t *i;
+    amld_gone_t *gone;
     amld_supervisor_t s;
 
     memset(&s, 0, sizeof(s));
@@ -85,8 +88,10 @@ amld_supervisor_run(amld_t *d)
 
     lock = supervisor_lock(d->config);
     signals = lock != -1 ? supervisor_signals() : -1;
-    s.probes = signals != -1 ? amld_probes_new() : NULL;
+    gone = signals != -1 ? amld_gone_new(d->config) : NULL;
+    s.probes = gone != NULL ? amld_probes_new() : NULL;
     if (s.probes == NULL) {
+        amld_gone_free(gone);
         if (signals != -1) {
             close(signals);
         }
@@ -99,7 +104,8 @@ amld_supervisor_run(amld_t *d)
     amld_log(AMLD_LOG_INFO, "engine %s: %s%s", s.engine->name,
              geteuid() == 0 ? "amld is root: " : "", s.engine->isolation);
 
-    supervisor_first(&s);
+    supervisor_first(&s, gone);
+    (void) amld_gone_start(gone);
 
     do {
         supervisor_tick(&s);
@@ -110,6 +116,7 @@ amld_supervisor_run(amld_t *d)
         amld_instance_free(i);
     }
 
+    amld_gone_free(gone);
     amld_probes_free(s.probes);
     close(signals);
     close(lock);
@@ -194,7 +201,7 @@ supervisor_signals(void)
  * What is written meanwhile is pending.
  */
 static void
-supervisor_first(amld_supervisor_t *s)
+supervisor_first(amld_supervisor_t *s, amld_gone_t *gone)
 {
     size_t k;
     amld_instance_t *i;
@@ -228,7 +235,7 @@ supervisor_first(amld_supervisor_t *s)
             qsort(first.runtimes, first.runtime_count, sizeof(*first.runtimes),
                   supervisor_compare);
         }
-        supervisor_orphans(s, &first);
+        supervisor_orphans(s, &first, gone);
     }
 
     free(first.live);
@@ -322,12 +329,12 @@ supervisor_settled(const json_t *doc)
 /* Private directories of instances that are no more: amld was killed between
  * two steps of a deletion. */
 static void
-supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first)
+supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first,
+                   amld_gone_t *gone)
 {
     DIR *dir;
-    char path[PATH_MAX], err[512];
+    char path[PATH_MAX];
     struct dirent *entry;
-    amld_engine_instance_t e;
 
     snprintf(path, sizeof(path), "%s/i", s->d->config->state);
     dir = opendir(path);
@@ -343,19 +350,7 @@ supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first)
             continue;
         }
 
-        amld_log(AMLD_LOG_INFO, "removing what is left of an instance: %s",
-                 path);
-
-        memset(&e, 0, sizeof(e));
-        e.name = entry->d_name;
-        e.runtime = path;
-        e.directory = path;
-        e.share = path;
-        e.subnet = "";
-        if (s->engine->destroy(s->d->config, &e, err, sizeof(err)) != 0 ||
-            amld_files_remove(path, 1, NULL) != 0) {
-            amld_log(AMLD_LOG_WARN, "cannot remove %s", path);
-        }
+        amld_gone_orphan(gone, path);
     }
 
     closedir(dir);

@@ -221,6 +221,21 @@ subtest 'GPUs' => sub {
     $gw->remove('gpu');
 } if !glob '/etc/cdi/* /var/run/cdi/*';
 
+subtest 'one that is in no registry any more' => sub {
+    $gw->create('lost', 'colleague', vmSize => 'STANDARD_DS3_V2');
+    my $dir = $gw->private('lost');
+    my $id  = $gw->container('lost')->{id};
+    $gw->kill_amld;
+    my ($key) = $gw->amld_ok('registry', 'dump') =~ m{^(compute/\S+/lost)\b}m;
+    $gw->edit({op => 'delete', key => $key});
+    $gw->start_amld;
+    ok wait_for(sub { !-e $dir }), 'its private directory is removed';
+    is scalar(grep { $_ eq $id } containers()), 0, 'its container before that';
+    unlike path('/proc/mounts')->slurp, qr/\Q$dir\E/, 'no mount is left';
+    unlike $gw->log_text('amld.err'), qr/cannot remove/, 'without a failure';
+    ok up(), 'the others go on';
+};
+
 subtest 'a deletion' => sub {
     my $dir = $gw->private('lab');
     $gw->inside('lab', 'cd; for i in $(seq 100); do mkdir d; cd d; done; '

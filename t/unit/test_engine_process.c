@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
@@ -457,6 +458,34 @@ private_directory(void **state)
 }
 
 
+/* However many files there are: they are put aside, for others to remove. */
+static void
+put_aside(void **state)
+{
+    place_t *p = *state;
+    char path[160];
+    size_t n = 0;
+    DIR *dir;
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "%s/tmp/theirs", p->runtime);
+    assert_int_equal(amld_files_mkdir(path, 0700), 0);
+    assert_int_equal(
+        p->engine->destroy(&p->config, &p->instance, p->err, sizeof(p->err)),
+        0);
+    snprintf(path, sizeof(path), "%s/i/.gone", p->dir);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof(path), "%s/i/.gone/%.32s/theirs", p->dir,
+                 entry->d_name);
+        n += access(path, F_OK) == 0;
+    }
+    closedir(dir);
+    assert_int_equal(n, 1);
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -467,6 +496,7 @@ main(int argc, char **argv)
         TEST(outlives_its_amld), TEST(others_are_not_touched),
         TEST(nothing_is_left),   TEST(again),
         TEST(stopped_shim),      TEST(private_directory),
+        TEST(put_aside),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {

@@ -7,6 +7,8 @@
 
 #include "t/unit/supervisor_fixture.h"
 
+#include <fcntl.h>
+
 
 static void
 whole_life(void **state)
@@ -417,6 +419,42 @@ orphans(void **state)
 }
 
 
+/* Nothing of what people leave in their temporary directory stays, how deep it
+ * may be, and no start waits for it. */
+static void
+much_is_left(void **state)
+{
+    world_t *w = *state;
+    char path[200];
+    int k, fd, next;
+
+    want(w, "Create", AMLD_STATE_CREATING);
+    becomes(w, AMLD_STATE_RUNNING);
+    snprintf(path, sizeof(path), "%s/i/0a0b0c0d/tmp", w->state);
+    fd = open(path, O_RDONLY | O_DIRECTORY);
+    for (k = 0; k < 500; k++) {
+        assert_int_equal(mkdirat(fd, "d", 0755), 0);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        assert_true(next != -1);
+        close(fd);
+        fd = next;
+    }
+    close(fd);
+
+    want(w, "Restart", AMLD_STATE_RESTARTING);
+    becomes(w, AMLD_STATE_RUNNING);
+    want(w, "Delete", AMLD_STATE_DELETING);
+    becomes(w, AMLD_STATE_COUNT);
+    snprintf(path, sizeof(path), "%s/i/0a0b0c0d", w->state);
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof(path), "%s/i/.gone", w->state);
+    for (k = 0; k < 1000 && rmdir(path) != 0; k++) {
+        usleep(10000);
+    }
+    assert_true(k < 1000);
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -436,6 +474,7 @@ main(int argc, char **argv)
         TEST(killed_anywhere),
         TEST(one_at_a_time),
         TEST(orphans),
+        TEST(much_is_left),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
