@@ -328,7 +328,7 @@ callback_account(aml_registry_txn_t *txn, const amld_oidc_who_t *who)
     const char *claim = who->issuer->account_claim;
 
     return amld_unix_account_say(
-        txn, &who->identity.principal,
+        txn, &who->identity.principal, who->iss, claim,
         claim != NULL && claim[0] != '\0'
             ? json_string_value(aml_claims_find(who->claims, aml_str_of(claim)))
             : NULL);

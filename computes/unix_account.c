@@ -3,8 +3,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <jansson.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@
 
 static size_t unix_key(char key[AML_REGISTRY_KEY_MAX + 1],
                        const aml_principal_id_t *principal);
+static int unix_said(const amld_config_t *c, aml_str_t value,
+                     char name[AMLD_UNIX_NAME + 1]);
 static int unix_name_valid(const char *name, size_t n);
 
 
@@ -40,9 +44,7 @@ amld_unix_account_of(aml_registry_t *registry, const amld_config_t *c,
 
     if (aml_registry_get(txn, key, unix_key(key, &id), &value) ==
             AML_REGISTRY_OK &&
-        unix_name_valid(value.p, value.n)) {
-        memcpy(name, value.p, value.n);
-        name[value.n] = '\0';
+        unix_said(c, value, name)) {
         found = 1;
 
     } else if (unix_name_valid(label, strlen(label)) &&
@@ -108,10 +110,12 @@ amld_unix_account_get(const amld_config_t *c, const char *name,
 
 aml_registry_rc_t
 amld_unix_account_say(aml_registry_txn_t *txn,
-                      const aml_principal_id_t *principal, const char *name)
+                      const aml_principal_id_t *principal, const char *issuer,
+                      const char *claim, const char *name)
 {
-    char key[AML_REGISTRY_KEY_MAX + 1];
+    char key[AML_REGISTRY_KEY_MAX + 1], *text;
     size_t n;
+    json_t *doc;
     aml_str_t value;
     aml_registry_rc_t rc;
 
@@ -126,11 +130,21 @@ amld_unix_account_say(aml_registry_txn_t *txn,
                                      : AML_REGISTRY_OK;
     }
 
-    if (rc == AML_REGISTRY_OK && aml_str_eq(value, aml_str_of(name))) {
-        return AML_REGISTRY_OK;
+    doc = json_pack("{s:s, s:s, s:s}", "account", name, "claim", claim,
+                    "issuer", issuer);
+    text = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(doc);
+    if (text == NULL) {
+        errno = ENOMEM;
+        return AML_REGISTRY_FAILED;
     }
 
-    return aml_registry_put(txn, key, n, name, strlen(name));
+    if (rc == AML_REGISTRY_NOTFOUND || !aml_str_eq(value, aml_str_of(text))) {
+        rc = aml_registry_put(txn, key, n, text, strlen(text));
+    }
+    free(text);
+
+    return rc;
 }
 
 
@@ -170,6 +184,41 @@ unix_key(char key[AML_REGISTRY_KEY_MAX + 1],
     aml_uuid_format(principal, key + sizeof(UNIX_KEY) - 1);
 
     return strlen(key);
+}
+
+
+/* What was said counts as long as who said it, and by what, is configured. */
+static int
+unix_said(const amld_config_t *c, aml_str_t value,
+          char name[AMLD_UNIX_NAME + 1])
+{
+    int found;
+    size_t k, n;
+    json_t *doc;
+    const char *account, *issuer, *claim;
+    const amld_issuer_config_t *i;
+
+    doc = json_loadb(value.p, value.n, JSON_REJECT_DUPLICATES, NULL);
+    found = json_unpack(doc, "{s:s, s:s, s:s}", "account", &account, "issuer",
+                        &issuer, "claim", &claim) == 0 &&
+            unix_name_valid(account, strlen(account));
+
+    for (k = 0, i = c->issuers; found && k < c->issuer_count; k++, i++) {
+        if (i->account_claim == NULL || strcmp(i->account_claim, claim) != 0) {
+            continue;
+        }
+        for (n = 0; n < i->iss_count; n++) {
+            if (strcmp(i->iss[n].iss, issuer) == 0) {
+                snprintf(name, AMLD_UNIX_NAME + 1, "%s", account);
+                json_decref(doc);
+                return 1;
+            }
+        }
+    }
+
+    json_decref(doc);
+
+    return 0;
 }
 
 

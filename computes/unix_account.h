@@ -6,7 +6,8 @@
  * theirs.  It is theirs when
  *
  *   unix-account/<principal>   names it, which was written as they signed in
- *                              with a provider that has an account_claim;
+ *                              with a provider that has an account_claim, and
+ *                              the provider has that same one now;
  *   they sign in by PAM        as that account;
  *   they are a local account   of that name, which the operator has made.
  */
@@ -42,11 +43,12 @@ int amld_unix_account_of(aml_registry_t *registry, const amld_config_t *c,
 int amld_unix_account_get(const amld_config_t *c, const char *name,
                           amld_unix_account_t *account, char *err, size_t size);
 
-/* What somebody's provider says; NULL or "" takes it away.  What is no name of
- * an account is as if nothing was said. */
+/* What somebody's provider says, by `claim` in a token of `issuer`; NULL or ""
+ * takes it away.  What is no name of an account is as if nothing was said. */
 aml_registry_rc_t
 amld_unix_account_say(aml_registry_txn_t *txn,
-                      const aml_principal_id_t *principal, const char *name);
+                      const aml_principal_id_t *principal, const char *issuer,
+                      const char *claim, const char *name);
 
 /* The group by which the gateway reaches sockets: registry_group, or else that
  * of the first of gateway_uids.  0, or -1. */

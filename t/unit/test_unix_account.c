@@ -32,7 +32,9 @@ say(scratch_t *s, const aml_principal_id_t *id, const char *name)
     aml_registry_txn_t *txn;
 
     assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_unix_account_say(txn, id, name), AML_REGISTRY_OK);
+    assert_int_equal(amld_unix_account_say(txn, id, "https://idp.example",
+                                           "preferred_username", name),
+                     AML_REGISTRY_OK);
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
 }
 
@@ -77,16 +79,39 @@ claims(void **state)
                                         "a/b",  "a\nb", "../root",
                                         "1000", "a:b",  "\xc3\xa4nne"};
     scratch_t *s = *state;
-    amld_config_t c = {0};
+    amld_issuer_config_t issuer = {0};
+    amld_config_t c = {.issuers = &issuer, .issuer_count = 1};
     aml_principal_id_t stranger;
-    char name[AMLD_UNIX_NAME + 1];
+    char name[AMLD_UNIX_NAME + 1], iss[] = "https://idp.example",
+                                   claim[] = "preferred_username",
+                                   other[] = "sub";
     size_t k;
+
+    issuer.iss = calloc(1, sizeof(*issuer.iss));
+    assert_non_null(issuer.iss);
+    issuer.iss[0].iss = iss;
+    issuer.iss_count = 1;
+    issuer.account_claim = claim;
 
     assert_int_equal(aml_uuid_parse(aml_str(STRANGER), &stranger), 0);
 
     say(s, &stranger, "dora");
     assert_int_equal(of(s, &c, &stranger, "Dora D.", name), 0);
     assert_string_equal(name, "dora");
+
+    /* only as long as it is what the operator wants to hear */
+    issuer.account_claim = other;
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
+    issuer.account_claim = NULL;
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
+    issuer.account_claim = claim;
+    iss[8] = 'x';
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
+    iss[8] = 'i';
+    c.issuer_count = 0;
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
+    c.issuer_count = 1;
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), 0);
 
     for (k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++) {
         say(s, &stranger, "dora");
@@ -98,6 +123,7 @@ claims(void **state)
     say(s, &stranger, NULL);
     assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
     assert_int_equal(scratch_count(s, "unix-account/"), 0);
+    free(issuer.iss);
 }
 
 
