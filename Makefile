@@ -44,7 +44,7 @@ TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 all: amld module tests
 amld: $(OUT)/amld
 tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/computes_fill \
-    $(OUT)/t/libjwt_judge
+    $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)

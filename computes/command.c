@@ -47,7 +47,7 @@ amld_command_spawn(const amld_command_spawn_t *spawn, amld_command_id_t *id,
 {
     int fault, gate[2];
     char before[PATH_MAX + 72];
-    amld_proc_t proc;
+    amld_proc_t proc = {0};
     command_line_t l;
 
     if (command_line(&l, spawn) != 0) {

@@ -427,7 +427,7 @@ idle_name(const json_t *doc, char name[64])
     const char *s;
 
     s = amld_compute_str(doc, "name");
-    for (n = 0; s[n] != '\0' && n < 63; n++) {
+    for (n = 0; n < 63 && s[n] != '\0'; n++) {
         name[n] = (char) (s[n] >= 'A' && s[n] <= 'Z' ? s[n] + 32 : s[n]);
     }
     name[n] = '\0';

@@ -100,7 +100,6 @@ amld_tree_give(const char *path, uid_t from, uid_t to)
         return -1;
     }
 
-    fd = -1;
     if (fstat(top, &st) != 0) {
         tree_fault(&t);
     } else if (st.st_uid != from) {

@@ -373,8 +373,8 @@ ones_own(void **state)
         "&$filter=createdBy/userIdx%20eq%20'me'",
         "&$filter=createdBy/userId%20eq%20'me'%20or%20true",
         "&$filter=createdBy/userId%20eq%20'../../x'",
-        "&$filter=properties/properties/properties/createdBy/userId%20eq%20"
-        "'me'",
+        ("&$filter=properties/properties/properties/createdBy/userId%20eq%20"
+         "'me'"),
     };
     server_t *s = *state;
     char names[1024], longer[2048], target[256];

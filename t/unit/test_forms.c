@@ -161,8 +161,8 @@ ssh_keys(void **state)
         ED25519 " \x1b[31m",
         ED25519 "AAAA",
         SHORT_RSA,
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAH7pTQCPDCDaOpv6h2pWx+BFWYDJW"
-        "mb5/3JKLDg/sSE==",
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAH7pTQCPDCDaOpv6h2pWx+BFWYDJW"
+         "mb5/3JKLDg/sSE=="),
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5/////7pTQCPDCDaOpv6h2pWx+BFWYDJW",
         "ssh-rsa AAAAB3NzaC1yc2EAAAAAAAAAAA==",
         "ssh-rsa AAAAB3NzaC1yc2EAAAABAgAAAAEB",

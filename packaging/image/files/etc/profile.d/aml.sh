@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # A login shell's `python` is the notebooks'.
 case :$PATH: in
 *:/opt/aml/bin:*) ;;
