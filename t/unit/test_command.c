@@ -326,11 +326,11 @@ sweep_ends(void **state)
             char *const argv[] = {(char *) "/bin/sleep", (char *) "60", NULL};
             char *const envp[] = {mark, NULL};
 
-            if (vfork() == 0) {
+            if (fork() == 0) {
                 execve(argv[0], argv, envp);
                 _exit(1);
             }
-            usleep(500);
+            usleep(100);
         }
     }
     for (k = 0; k < 1000 && amld_proc_kill_marked(mark, 0, 0) == 0; k++) {
