@@ -12,6 +12,8 @@
 #include "computes/amld.h"
 
 #define LISTENER_BACKLOG 512
+#define LISTENER_TRIES 100
+#define LISTENER_PAUSE 20000 /* us */
 
 
 static int
@@ -23,6 +25,38 @@ listener_fault(const char *name, const char *path, const char *what)
 }
 
 
+/*
+ * Does somebody answer?  1, 0, or -1 with errno.  What a killed amld had just
+ * forked has its sockets until it runs its own program: only who still answers
+ * after a while is another amld.
+ */
+static int
+listener_answers(const struct sockaddr_un *addr, int type)
+{
+    int fd, i, rc, fault;
+
+    for (i = 0;; i++) {
+        fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+        if (fd < 0) {
+            return -1;
+        }
+
+        rc = connect(fd, (const struct sockaddr *) addr, sizeof(*addr));
+        fault = errno;
+        close(fd);
+
+        if (rc != 0) {
+            errno = fault;
+            return fault == ECONNREFUSED || fault == ENOENT ? 0 : -1;
+        }
+        if (i == LISTENER_TRIES) {
+            return 1;
+        }
+        usleep(LISTENER_PAUSE);
+    }
+}
+
+
 /* 0 when `path` is free now: nothing there, or a socket that nobody answers
  * on. */
 static int
@@ -30,7 +64,7 @@ listener_free(const char *name, const char *path,
               const struct sockaddr_un *addr, int type)
 {
     struct stat st;
-    int fd, rc;
+    int rc;
 
     if (lstat(path, &st) != 0) {
         return errno == ENOENT ? 0
@@ -41,20 +75,12 @@ listener_free(const char *name, const char *path,
         return listener_fault(name, path, "is there and is no socket");
     }
 
-    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return listener_fault(name, path, strerror(errno));
+    rc = listener_answers(addr, type);
+    if (rc != 0) {
+        return listener_fault(name, path,
+                              rc > 0 ? "another amld answers on it"
+                                     : strerror(errno));
     }
-
-    rc = connect(fd, (const struct sockaddr *) addr, sizeof(*addr));
-    if (rc == 0 || errno != ECONNREFUSED) {
-        (void) listener_fault(name, path,
-                              rc == 0 ? "another amld answers on it"
-                                      : strerror(errno));
-        close(fd);
-        return -1;
-    }
-    close(fd);
 
     if (unlink(path) != 0 && errno != ENOENT) {
         return listener_fault(name, path, strerror(errno));

@@ -80,7 +80,11 @@ sub client ($n) {
     POSIX::_exit(0);
 }
 
+# However this ends, they do, too.
 my @pids;
+my $owner = $$;
+END { local $?; kill KILL => @pids if $$ == $owner }
+
 for my $n (1 .. $clients) {
     my $pid = fork // die "fork: $!";
     client($n) if $pid == 0;
