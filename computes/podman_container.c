@@ -24,6 +24,8 @@
 #include "computes/podman_run.h"
 #include "computes/procfs.h"
 
+#define CONTAINER_TRIES 20
+#define CONTAINER_PAUSE 250000          /* us */
 #define CONTAINER_NOTE "container.json" /* of the last start */
 #define CONTAINER_NPROC 32768           /* podman's own hard limit */
 #define CONTAINER_SHM 64                /* MB at least */
@@ -149,6 +151,7 @@ int
 amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
                  size_t size)
 {
+    int i, rc;
     char path[PATH_MAX];
     amld_podman_args_t a;
 
@@ -169,8 +172,18 @@ amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
     amld_podman_arg(&a, "--time=0");
     amld_podman_arg(&a, "%s", s->container);
 
-    return amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size) == 0 ? 0
-                                                                          : -1;
+    /* A container that starts just then has a copy of this one's mounts for a
+     * moment, and podman can't remove them. */
+    for (i = 0;; i++) {
+        rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size);
+        if (rc == 0 || i == CONTAINER_TRIES ||
+            strstr(err, "resource busy") == NULL) {
+            break;
+        }
+        usleep(CONTAINER_PAUSE);
+    }
+
+    return rc == 0 ? 0 : -1;
 }
 
 
@@ -333,6 +346,7 @@ container_create(const amld_podman_spec_t *s, const char *runtime,
     amld_podman_arg(&a, "run");
     amld_podman_arg(&a, "--detach");
     amld_podman_arg(&a, "--pull=never");
+    amld_podman_arg(&a, "--http-proxy=false");
     amld_podman_arg(&a, "--replace");
     amld_podman_arg(&a, "--init");
     amld_podman_arg(&a, "--name=%s", s->container);

@@ -223,8 +223,8 @@ need_image() { # standard|full TAG [DEB…]
 
     base=$(image_id "$IMAGE_BASE:$variant")
     hash=$({
-        image_inputs packaging/image/Containerfile "${requirements[@]}" \
-            packaging/image/requirements-azure.txt "$@"
+        image_inputs packaging/image/Containerfile packaging/dev/image.sh \
+            "${requirements[@]}" packaging/image/requirements-azure.txt "$@"
         (cd packaging/image && find files -type f -print0 | sort -z |
             xargs -0 sha256sum)
         echo "$base"

@@ -41,7 +41,7 @@ for (split /\n/, decode 'UTF-8', $root->child('docs/image.md')->slurp) {
 sub in_image ($image, $script, @options) {
     for my $runtime (qw(crun runc)) {
         my @command = ('podman', '--runtime', $runtime, 'run', '--rm', '-i',
-            '--pull=never', '--network=none', '--ulimit=nofile=1024:1024',
+            '--pull=never', '--network=none', '--http-proxy=false', '--ulimit=nofile=1024:1024',
             '--ulimit=nproc=4096:4096', @options, $image, 'sh');
         $dir->child('script')->spurt($script);
         my $out = `@command < $dir/script 2> $dir/err`;

@@ -41,7 +41,14 @@ sub start ($class, %o) {
     my $program = delete $o{program} // '/opt/aml/bin/jupyter';
     my $edit    = delete $o{amld};
     my $nginx   = delete $o{nginx};
-    $options = {image => IMAGE, timeout => '60s', %$options};
+    # uids of its own: tests that run beside look at each other's processes
+    # by them
+    $options = {
+        image    => IMAGE,
+        timeout  => '60s',
+        uid_base => 0x70000000 + $$ % 1000 * 2**18,
+        %$options
+    };
 
     my $self = $class->SUPER::start(
         %o,
