@@ -24,7 +24,8 @@
 #include "computes/podman_run.h"
 #include "computes/procfs.h"
 
-#define CONTAINER_TRIES 20
+#define CONTAINER_TRIES 8
+#define CONTAINER_FAILED 125            /* podman's own failure, podman(1) */
 #define CONTAINER_PAUSE 250000          /* us */
 #define CONTAINER_NOTE "container.json" /* of the last start */
 #define CONTAINER_NPROC 32768           /* podman's own hard limit */
@@ -173,11 +174,10 @@ amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
     amld_podman_arg(&a, "%s", s->container);
 
     /* A container that starts just then has a copy of this one's mounts for a
-     * moment, and podman can't remove them. */
+     * moment, and podman can't remove them: "device or resource busy". */
     for (i = 0;; i++) {
         rc = amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, size);
-        if (rc == 0 || i == CONTAINER_TRIES ||
-            strstr(err, "resource busy") == NULL) {
+        if (rc != CONTAINER_FAILED || i == CONTAINER_TRIES) {
             break;
         }
         usleep(CONTAINER_PAUSE);
