@@ -66,9 +66,12 @@ typedef struct {
 int amld_command_spawn(const amld_command_spawn_t *spawn, amld_command_id_t *id,
                        int *hold, char *err, size_t size);
 
-/* As an engine's, see engine.h. */
+/* Asks (SIGTERM) or makes (`kill_all`) a command and all that it started end;
+ * above 1 also what should have done that.  0, or -1 when it has ended. */
 int amld_command_stop(const amld_command_id_t *id, int kill_all);
 amld_command_state_t amld_command_inspect(const amld_command_id_t *id);
+/* A descriptor that polls readable when it has ended (pidfd), or -1 when it has
+ * ended already; the caller closes it. */
 int amld_command_watch(const amld_command_id_t *id);
 
 /*

@@ -1,11 +1,11 @@
 /*
- * An engine says where commands run, nothing more: create, start, exec, stop,
- * destroy, inspect.  Applications, jobs and services are commands.
+ * An engine says where commands run, nothing more: create, start, exec,
+ * destroy.  Applications, jobs and services are commands.  What stops them,
+ * looks after them and finds them again is the same for all: command.h.
  *
  * A new engine is one file that defines an amld_engine_t and one row in
  * engine.c.  Engines are called by the supervisor's thread only and never
- * block for longer than a fork(): what takes time is watched by `inspect` and
- * by the file descriptor of a command.
+ * block for longer than a fork(): what takes time is a command itself.
  */
 
 #ifndef AMLD_ENGINE_H
@@ -96,20 +96,9 @@ typedef struct {
     int (*exec)(const amld_config_t *c, const amld_engine_instance_t *i,
                 const amld_command_t *command, amld_command_id_t *id, int *hold,
                 char *err, size_t size);
-    /* Asks (SIGTERM) or makes (`kill`) a command and all that it started
-     * end; with `kill` above 1 also what should have done that.  0, or -1
-     * when it has ended already. */
-    int (*stop)(const amld_config_t *c, const amld_engine_instance_t *i,
-                const amld_command_id_t *id, int kill);
-    amld_command_state_t (*inspect)(const amld_config_t *c,
-                                    const amld_engine_instance_t *i,
-                                    const amld_command_id_t *id);
     /* 1 when what commands run in has ended: PREPARE is needed before another
      * is exec'd.  NULL: it never does. */
     int (*lost)(const amld_config_t *c, const amld_engine_instance_t *i);
-    /* A descriptor that polls readable when the command has ended (pidfd), or
-     * -1 when it has ended already; the caller closes it. */
-    int (*watch)(const amld_command_id_t *id);
     /*
      * The command of a step: AMLD_STEP_ARGS pointers each in argv and envp,
      * NULL-ended, strings in `room`.  It is run as amld's account, in the
@@ -137,6 +126,12 @@ const char *amld_engine_sockets(const amld_config_t *c);
 void amld_engine_inside(const amld_engine_t *engine, const amld_config_t *c,
                         const amld_engine_instance_t *i,
                         amld_engine_inside_t *inside);
+
+/* What every engine's exec begins with: the instance's directories, what the
+ * command is, and `env` (with the command's own additions in it). */
+void
+amld_engine_spawn(amld_command_spawn_t *spawn, const amld_engine_instance_t *i,
+                  const amld_command_t *command, const amld_command_env_t *env);
 
 /* Lets a command run that exec holds back, and closes `hold`; 0, or -1 when it
  * is gone already. */

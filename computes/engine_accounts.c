@@ -45,12 +45,6 @@ accounts_exec(const amld_config_t *c, const amld_engine_instance_t *i,
               const amld_command_t *command, amld_command_id_t *id, int *hold,
               char *err, size_t size);
 static int
-accounts_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-              const amld_command_id_t *id, int kill_all);
-static amld_command_state_t
-accounts_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-                 const amld_command_id_t *id);
-static int
 accounts_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
                  char *err, size_t size);
 
@@ -79,9 +73,6 @@ const amld_engine_t amld_engine_accounts = {
     .create = accounts_create,
     .start = accounts_start,
     .exec = accounts_exec,
-    .stop = accounts_stop,
-    .inspect = accounts_inspect,
-    .watch = amld_command_watch,
     .destroy = accounts_destroy,
 };
 
@@ -188,39 +179,10 @@ accounts_exec(const amld_config_t *c, const amld_engine_instance_t *i,
 
     user = (amld_command_user_t){account.uid, account.gid, account.name};
 
-    memset(&spawn, 0, sizeof(spawn));
-    spawn.name = command->name;
-    spawn.runtime = i->runtime;
-    spawn.directory = i->directory;
-    spawn.argv = command->argv;
-    spawn.envp = env.entries;
-    spawn.status = command->status;
-    spawn.input = command->input;
+    amld_engine_spawn(&spawn, i, command, &env);
     spawn.user = &user;
 
     return amld_command_spawn(&spawn, id, hold, err, size);
-}
-
-
-static int
-accounts_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-              const amld_command_id_t *id, int kill_all)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_stop(id, kill_all);
-}
-
-
-static amld_command_state_t
-accounts_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-                 const amld_command_id_t *id)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_inspect(id);
 }
 
 

@@ -33,11 +33,6 @@ static int podman_start(const amld_config_t *c, const amld_engine_instance_t *i,
 static int podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
                        const amld_command_t *command, amld_command_id_t *id,
                        int *hold, char *err, size_t size);
-static int podman_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-                       const amld_command_id_t *id, int kill_all);
-static amld_command_state_t
-podman_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-               const amld_command_id_t *id);
 static int
 podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
             amld_step_kind_t step, const char **argv, const char **envp,
@@ -71,10 +66,7 @@ const amld_engine_t amld_engine_podman = {
     .create = podman_create,
     .start = podman_start,
     .exec = podman_exec,
-    .stop = podman_stop,
-    .inspect = podman_inspect,
     .lost = podman_lost,
-    .watch = amld_command_watch,
     .step = podman_step,
     .destroy = podman_destroy,
 };
@@ -144,38 +136,11 @@ podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
         return -1;
     }
 
-    memset(&spawn, 0, sizeof(spawn));
-    spawn.name = command->name;
-    spawn.runtime = i->runtime;
+    amld_engine_spawn(&spawn, i, command, &env);
     spawn.directory = i->runtime;
     spawn.argv = argv;
-    spawn.envp = env.entries;
-    spawn.status = command->status;
-    spawn.input = command->input;
 
     return amld_command_spawn(&spawn, id, hold, err, size);
-}
-
-
-static int
-podman_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-            const amld_command_id_t *id, int kill_all)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_stop(id, kill_all);
-}
-
-
-static amld_command_state_t
-podman_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-               const amld_command_id_t *id)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_inspect(id);
 }
 
 

@@ -22,11 +22,6 @@ process_start(const amld_config_t *c, const amld_engine_instance_t *i,
 static int process_exec(const amld_config_t *c, const amld_engine_instance_t *i,
                         const amld_command_t *command, amld_command_id_t *id,
                         int *hold, char *err, size_t size);
-static int process_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-                        const amld_command_id_t *id, int kill_all);
-static amld_command_state_t
-process_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-                const amld_command_id_t *id);
 static int
 process_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
                 char *err, size_t size);
@@ -43,9 +38,6 @@ const amld_engine_t amld_engine_process = {
     .create = process_create,
     .start = process_start,
     .exec = process_exec,
-    .stop = process_stop,
-    .inspect = process_inspect,
-    .watch = amld_command_watch,
     .destroy = process_destroy,
 };
 
@@ -105,38 +97,9 @@ process_exec(const amld_config_t *c, const amld_engine_instance_t *i,
         return -1;
     }
 
-    memset(&spawn, 0, sizeof(spawn));
-    spawn.name = command->name;
-    spawn.runtime = i->runtime;
-    spawn.directory = i->directory;
-    spawn.argv = command->argv;
-    spawn.envp = env.entries;
-    spawn.status = command->status;
-    spawn.input = command->input;
+    amld_engine_spawn(&spawn, i, command, &env);
 
     return amld_command_spawn(&spawn, id, hold, err, size);
-}
-
-
-static int
-process_stop(const amld_config_t *c, const amld_engine_instance_t *i,
-             const amld_command_id_t *id, int kill_all)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_stop(id, kill_all);
-}
-
-
-static amld_command_state_t
-process_inspect(const amld_config_t *c, const amld_engine_instance_t *i,
-                const amld_command_id_t *id)
-{
-    (void) c;
-    (void) i;
-
-    return amld_command_inspect(id);
 }
 
 

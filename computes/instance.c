@@ -202,14 +202,10 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
     int64_t now;
     amld_app_t *app;
     amld_command_id_t id;
-    amld_engine_instance_t e;
     const amld_config_t *c;
-    const amld_engine_t *engine;
 
     c = i->supervisor->d->config;
-    engine = i->supervisor->engine;
     now = amld_now();
-    amld_instance_engine(i, &e);
 
     for (k = 0, n = 0; aml_applications[k] != NULL; k++) {
         if (amld_compute_command(doc, aml_applications[k]->name, &id) != 0 ||
@@ -218,13 +214,13 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
         }
 
         app->id = id;
-        if (engine->inspect(c, &e, &id) != AMLD_COMMAND_RUNNING) {
+        if (amld_command_inspect(&id) != AMLD_COMMAND_RUNNING) {
             continue;
         }
 
         app->running = 1;
         app->adopted = 1;
-        app->watch = engine->watch(&id);
+        app->watch = amld_command_watch(&id);
         app->probe_at = now;
         app->ready_by = now + (int64_t) c->start_timeout * 1000;
         app->up_since = now;
@@ -400,7 +396,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     app->running = 1;
     app->ready = 0;
     app->again_at = AMLD_NEVER;
-    app->watch = i->supervisor->engine->watch(&app->id);
+    app->watch = amld_command_watch(&app->id);
 
     return 0;
 }
@@ -475,11 +471,7 @@ amld_instance_drop_app(amld_app_t *app)
 void
 amld_instance_kill_app(amld_app_t *app)
 {
-    amld_engine_instance_t e;
-
-    amld_instance_engine(app->instance, &e);
-    (void) app->instance->supervisor->engine->stop(
-        app->instance->supervisor->d->config, &e, &app->id, 1);
+    (void) amld_command_stop(&app->id, 1);
 }
 
 
@@ -490,11 +482,9 @@ amld_instance_stop(amld_instance_t *i, int at_once)
     int64_t now;
     amld_app_t *app;
     const amld_config_t *c;
-    amld_engine_instance_t e;
 
     c = i->supervisor->d->config;
     now = amld_now();
-    amld_instance_engine(i, &e);
 
     for (k = 0; k < i->app_count; k++) {
         app = &i->apps[k];
@@ -509,7 +499,7 @@ amld_instance_stop(amld_instance_t *i, int at_once)
         }
 
         if (app->running) {
-            (void) i->supervisor->engine->stop(c, &e, &app->id, at_once);
+            (void) amld_command_stop(&app->id, at_once);
         }
     }
 
@@ -560,20 +550,14 @@ amld_instance_fail(amld_instance_t *i, const char *log, int at_once,
 int
 amld_instance_ended(amld_app_t *app)
 {
-    amld_instance_t *i;
-    amld_engine_instance_t e;
-
     /* To look at each of very many costs more than to be told. */
     if (!app->running || (app->watch != -1 && !app->stirred)) {
         return 0;
     }
 
     app->stirred = 0;
-    i = app->instance;
-    amld_instance_engine(i, &e);
 
-    if (i->supervisor->engine->inspect(i->supervisor->d->config, &e,
-                                       &app->id) == AMLD_COMMAND_RUNNING) {
+    if (amld_command_inspect(&app->id) == AMLD_COMMAND_RUNNING) {
         return 0;
     }
 

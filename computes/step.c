@@ -19,7 +19,6 @@ step_engine(amld_instance_t *i, amld_step_kind_t kind, char *err, size_t size);
 static int step_script(amld_instance_t *i, amld_step_kind_t kind,
                        const json_t *doc, char *err, size_t size);
 static int step_is_script(amld_step_kind_t kind);
-static int step_watch(const amld_instance_t *i);
 static int64_t step_wall(void);
 
 static const step_t steps[AMLD_STEP_COUNT] = {
@@ -74,7 +73,7 @@ amld_step_exec(amld_instance_t *i, amld_step_kind_t kind, const json_t *doc,
     if (rc == 1) {
         i->step.running = 1;
         i->step.began = step_wall();
-        i->step.watch = step_watch(i);
+        i->step.watch = amld_command_watch(&i->step.id);
     } else {
         i->step.hold = -1;
     }
@@ -175,7 +174,7 @@ amld_step_adopt(amld_instance_t *i, const json_t *doc)
 
     /* If it has ended, that is seen soon. */
     i->step.running = 1;
-    i->step.watch = step_watch(i);
+    i->step.watch = amld_command_watch(&i->step.id);
 
     return 1;
 }
@@ -184,21 +183,11 @@ amld_step_adopt(amld_instance_t *i, const json_t *doc)
 int
 amld_step_ended(amld_instance_t *i)
 {
-    amld_engine_instance_t e;
-    amld_command_state_t state;
-
     if (!i->step.running) {
         return 0;
     }
 
-    if (step_is_script(i->step.kind)) {
-        amld_instance_engine(i, &e);
-        state = i->supervisor->engine->inspect(i->supervisor->d->config, &e,
-                                               &i->step.id);
-    } else {
-        state = amld_command_inspect(&i->step.id);
-    }
-    if (state == AMLD_COMMAND_RUNNING) {
+    if (amld_command_inspect(&i->step.id) == AMLD_COMMAND_RUNNING) {
         return 0;
     }
 
@@ -247,8 +236,6 @@ amld_step_fail(amld_instance_t *i, int result)
 void
 amld_step_stop(amld_instance_t *i, int at_once)
 {
-    amld_engine_instance_t e;
-
     if (i->step.hold != -1) {
         close(i->step.hold);
         i->step.hold = -1;
@@ -258,13 +245,7 @@ amld_step_stop(amld_instance_t *i, int at_once)
         return;
     }
 
-    if (step_is_script(i->step.kind)) {
-        amld_instance_engine(i, &e);
-        (void) i->supervisor->engine->stop(i->supervisor->d->config, &e,
-                                           &i->step.id, at_once);
-    } else {
-        (void) amld_command_stop(&i->step.id, at_once);
-    }
+    (void) amld_command_stop(&i->step.id, at_once);
 }
 
 
@@ -272,15 +253,6 @@ static int
 step_is_script(amld_step_kind_t kind)
 {
     return kind == AMLD_STEP_CREATION || kind == AMLD_STEP_STARTUP;
-}
-
-
-static int
-step_watch(const amld_instance_t *i)
-{
-    return step_is_script(i->step.kind)
-               ? i->supervisor->engine->watch(&i->step.id)
-               : amld_command_watch(&i->step.id);
 }
 
 

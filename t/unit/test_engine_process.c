@@ -118,24 +118,10 @@ start(place_t *p, const char *name, const char *script, amld_command_id_t *id)
 }
 
 
-static amld_command_state_t
-inspect(place_t *p, const amld_command_id_t *id)
-{
-    return p->engine->inspect(&p->config, &p->instance, id);
-}
-
-
 static int
-stop(place_t *p, const amld_command_id_t *id, int all)
+ends(const amld_command_id_t *id)
 {
-    return p->engine->stop(&p->config, &p->instance, id, all);
-}
-
-
-static int
-ends(place_t *p, const amld_command_id_t *id)
-{
-    struct pollfd fd = {p->engine->watch(id), POLLIN, 0};
+    struct pollfd fd = {amld_command_watch(id), POLLIN, 0};
     int n = 1;
 
     if (fd.fd != -1) {
@@ -143,7 +129,7 @@ ends(place_t *p, const amld_command_id_t *id)
         close(fd.fd);
     }
 
-    return n == 1 && inspect(p, id) == AMLD_COMMAND_ENDED;
+    return n == 1 && amld_command_inspect(id) == AMLD_COMMAND_ENDED;
 }
 
 
@@ -218,7 +204,7 @@ runs_and_stops(void **state)
           "{ pwd; env; umask; echo $PPID; } > out.tmp; mv out.tmp out; "
           "exec sleep 1000",
           &id);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_RUNNING);
     wrote(p, "out", text, sizeof(text));
 
     assert_memory_equal(text, p->work, strlen(p->work));
@@ -230,11 +216,11 @@ runs_and_stops(void **state)
     assert_null(strstr(text, "forged"));
     assert_null(strstr(text, "SECRET_OF_AMLD"));
 
-    assert_int_equal(stop(p, &id, 0), 0);
-    assert_true(ends(p, &id));
-    assert_int_equal(stop(p, &id, 0), -1);
-    assert_int_equal(stop(p, &id, 1), -1);
-    assert_int_equal(p->engine->watch(&id), -1);
+    assert_int_equal(amld_command_stop(&id, 0), 0);
+    assert_true(ends(&id));
+    assert_int_equal(amld_command_stop(&id, 0), -1);
+    assert_int_equal(amld_command_stop(&id, 1), -1);
+    assert_int_equal(amld_command_watch(&id), -1);
 }
 
 
@@ -247,9 +233,9 @@ called_off(void **state)
     amld_command_id_t id;
 
     assert_int_equal(exec_script(p, "jupyter", "touch ran", &id, &hold), 0);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_RUNNING);
     close(hold);
-    assert_true(ends(p, &id));
+    assert_true(ends(&id));
     snprintf(path, sizeof(path), "%s/ran", p->work);
     assert_int_equal(access(path, F_OK), -1);
 }
@@ -295,20 +281,21 @@ outlives_its_amld(void **state)
     waitpid(amld, NULL, 0);
 
     usleep(200000);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_RUNNING);
-    assert_int_equal(stop(p, &id, 0), 0);
-    assert_true(ends(p, &id));
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_stop(&id, 0), 0);
+    assert_true(ends(&id));
 }
 
 
 static void
 others_are_not_touched(void **state)
 {
-    place_t *p = *state;
     size_t i;
     pid_t bystander = fork();
     amld_proc_t proc;
     amld_command_id_t id, wrong[7];
+
+    (void) state;
 
     if (bystander == 0) {
         pause();
@@ -320,7 +307,7 @@ others_are_not_touched(void **state)
     id.pid = bystander;
     id.started = proc.started;
     assert_int_equal(amld_proc_boot(id.boot), 0);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_RUNNING);
 
     for (i = 0; i < 7; i++) {
         wrong[i] = id;
@@ -334,19 +321,19 @@ others_are_not_touched(void **state)
     wrong[6].pid += 1LL << 32;
 
     for (i = 0; i < 7; i++) {
-        assert_int_equal(inspect(p, &wrong[i]), AMLD_COMMAND_LOST);
-        assert_int_equal(p->engine->watch(&wrong[i]), -1);
-        assert_int_equal(stop(p, &wrong[i], 0), -1);
-        assert_int_equal(stop(p, &wrong[i], 1), -1);
-        assert_int_equal(stop(p, &wrong[i], 2), -1);
+        assert_int_equal(amld_command_inspect(&wrong[i]), AMLD_COMMAND_LOST);
+        assert_int_equal(amld_command_watch(&wrong[i]), -1);
+        assert_int_equal(amld_command_stop(&wrong[i], 0), -1);
+        assert_int_equal(amld_command_stop(&wrong[i], 1), -1);
+        assert_int_equal(amld_command_stop(&wrong[i], 2), -1);
     }
     assert_true(lives(bystander));
 
     kill(bystander, SIGKILL);
     assert_true(gone(bystander));
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_ENDED);
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_ENDED);
     waitpid(bystander, NULL, 0);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_ENDED);
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_ENDED);
 }
 
 
@@ -372,17 +359,17 @@ nothing_is_left(void **state)
 
     start(p, "jupyter", DAEMON, &id);
     daemon = atoi(wrote(p, "daemon", text, sizeof(text)));
-    assert_int_equal(stop(p, &id, 2), 0); /* the shim itself */
-    assert_true(ends(p, &id));
+    assert_int_equal(amld_command_stop(&id, 2), 0); /* the shim itself */
+    assert_true(ends(&id));
     assert_true(lives(daemon));
 
     assert_int_equal(
         p->engine->destroy(&p->config, &p->instance, p->err, sizeof(p->err)),
         0);
     assert_true(gone(daemon));
-    assert_int_equal(inspect(p, &other), AMLD_COMMAND_RUNNING);
-    assert_int_equal(stop(p, &other, 1), 0);
-    assert_true(ends(p, &other));
+    assert_int_equal(amld_command_inspect(&other), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_stop(&other, 1), 0);
+    assert_true(ends(&other));
 }
 
 
@@ -397,15 +384,15 @@ again(void **state)
 
     start(p, "jupyter", DAEMON, &id);
     daemon = atoi(wrote(p, "daemon", text, sizeof(text)));
-    assert_int_equal(stop(p, &id, 2), 0);
-    assert_true(ends(p, &id));
+    assert_int_equal(amld_command_stop(&id, 2), 0);
+    assert_true(ends(&id));
     snprintf(path, sizeof(path), "%s/daemon", p->work);
     unlink(path);
 
     start(p, "jupyter", "exec sleep 1000", &id);
     assert_true(gone(daemon));
-    assert_int_equal(stop(p, &id, 1), 0);
-    assert_true(ends(p, &id));
+    assert_int_equal(amld_command_stop(&id, 1), 0);
+    assert_true(ends(&id));
 }
 
 
@@ -418,11 +405,11 @@ stopped_shim(void **state)
 
     start(p, "jupyter", "exec sleep 1000", &id);
     kill((pid_t) id.pid, SIGSTOP);
-    assert_int_equal(stop(p, &id, 0), 0);
+    assert_int_equal(amld_command_stop(&id, 0), 0);
     usleep(200000);
-    assert_int_equal(inspect(p, &id), AMLD_COMMAND_RUNNING);
-    assert_int_equal(stop(p, &id, 1), 0);
-    assert_true(ends(p, &id));
+    assert_int_equal(amld_command_inspect(&id), AMLD_COMMAND_RUNNING);
+    assert_int_equal(amld_command_stop(&id, 1), 0);
+    assert_true(ends(&id));
 }
 
 
