@@ -13,6 +13,7 @@
 
 #include "computes/computes.h"
 #include "computes/logfile.h"
+#include "computes/step.h"
 
 #define COMPUTE_TAIL 20 /* lines of a log */
 
@@ -25,11 +26,13 @@ static const char compute_usage[] =
     "Compute instances, of all workspaces.  list has a line for each: name,\n"
     "state, size, creator, workspace, what was done last and when, and what "
     "is\n"
-    "wrong.  show has all of one, with the end of its applications' logs.\n"
+    "wrong.  show has all of one but what its set-up scripts say, with the\n"
+    "ends of its logs.\n"
     "\n"
     "  --state STATE   only those in it, such as Running or Unusable\n"
     "  --creator NAME  only those of a person, by name or principal\n"
-    "  --json          one document a line, as the registry has it\n"
+    "  --json          one document a line, as the registry has it, without "
+    "that\n"
     "\n"
     "Instances are changed by the API (docs/computes.md), also while they are\n"
     "shown here.\n";
@@ -156,11 +159,29 @@ compute_wanted(const compute_args_t *args, const json_t *doc)
 }
 
 
+static void
+compute_log(const char *runtime, const char *name)
+{
+    char path[PATH_MAX + 64], tail[8192];
+
+    snprintf(path, sizeof(path), "%s/%s.log", runtime, name);
+    if (amld_logfile_tail(path, COMPUTE_TAIL, tail, sizeof(tail)) == 0) {
+        return;
+    }
+
+    printf("%s\n", path);
+    fputs(tail, stdout);
+    if (tail[strlen(tail) - 1] != '\n') {
+        putchar('\n');
+    }
+}
+
+
 /* The ends of logs, as far as whoever asks may read them. */
 static void
 compute_logs(const compute_args_t *args, const json_t *doc)
 {
-    char runtime[PATH_MAX], path[PATH_MAX + 64], tail[8192];
+    char runtime[PATH_MAX];
     size_t i;
 
     if (amld_compute_runtime(args->config, doc, runtime, sizeof(runtime)) !=
@@ -168,17 +189,30 @@ compute_logs(const compute_args_t *args, const json_t *doc)
         return;
     }
 
+    for (i = 0; i < AMLD_STEP_COUNT; i++) {
+        compute_log(runtime, amld_step_name((amld_step_kind_t) i));
+    }
     for (i = 0; aml_applications[i] != NULL; i++) {
-        snprintf(path, sizeof(path), "%s/%s.log", runtime,
-                 aml_applications[i]->name);
-        if (amld_logfile_tail(path, COMPUTE_TAIL, tail, sizeof(tail)) == 0) {
-            continue;
-        }
-        printf("%s\n", path);
-        fputs(tail, stdout);
-        if (tail[strlen(tail) - 1] != '\n') {
-            putchar('\n');
-        }
+        compute_log(runtime, aml_applications[i]->name);
+    }
+}
+
+
+/* What a person's scripts say, and are told, is theirs. */
+static void
+compute_leave_out(json_t *doc)
+{
+    const char *name;
+    json_t *script;
+
+    json_object_foreach(
+        json_object_get(
+            json_object_get(json_object_get(doc, "requested"), "setupScripts"),
+            "scripts"),
+        name, script)
+    {
+        (void) json_object_del(script, "scriptData");
+        (void) json_object_del(script, "scriptArguments");
     }
 }
 
@@ -214,6 +248,7 @@ compute_each(void *data, aml_str_t key, aml_str_t value)
 
     } else if (compute_wanted(args, doc)) {
         args->found++;
+        compute_leave_out(doc);
         if (args->json) {
             compute_json(doc);
         } else if (args->name != NULL) {

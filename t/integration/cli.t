@@ -5,6 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json);
+use Mojo::Util qw(b64_encode);
 use Test::More;
 use AML::Test;
 
@@ -44,6 +45,25 @@ subtest 'instances' => sub {
         ->child('jupyter.log')->spurt("said last\e[31m\n");
     like $gw->amld_ok('compute', 'show', 'first-lab'),
         qr/jupyter\.log\nsaid last\n/, 'the end of its log, without colours';
+
+    $gw->api(
+        PUT => $gw->compute('third-lab'), 'creator',
+        json => $gw->compute_body(setupScripts => {
+            scripts => {startupScript => {
+                scriptSource    => 'inline',
+                scriptData      => b64_encode("echo said by a step\n", ''),
+                scriptArguments => 'a-secret'
+            }}
+        })
+    );
+    $gw->wait_state('third-lab', 'Running');
+    for my $how ([], ['--json']) {
+        my $out = $gw->amld_ok('compute', 'show', 'third-lab', @$how);
+        like $out, qr/startupScript/, "@$how: there is a script";
+        unlike $out, qr/a-secret|scriptData/, 'what it says is not shown';
+    }
+    like $gw->amld_ok('compute', 'show', 'third-lab'), qr/^said by a step$/m,
+        'the log of a step';
 
     my $r = $gw->amld('compute', 'show', 'second-lab');
     is $r->{status}, 1, 'one that is not there';
