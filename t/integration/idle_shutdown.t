@@ -209,14 +209,24 @@ subtest 'a program in a terminal, with nobody there' => sub {
     my $ws = $me->websocket($gw->app_url('no-limit',
         '/terminals/websocket/' . $res->json('/name')));
     is_deeply idle('no-limit')->json('/keeps'), [], 'that waits is no use';
-    $ws->send({json => ['stdin', "while :; do :; done\r"]});
+
+    # Its own words: what was typed comes back before that.
+    $ws->send(
+        {json => ['stdin', "printf 'wor%s\\n' king; while :; do :; done\r"]});
+    my $shown = '';
+    ok $ws->next_message(60, sub ($m) {
+        my $j = eval { decode_json($m) } or return 0;
+        $shown .= $j->[1] if $j->[0] eq 'stdout';
+        return $shown =~ /working/;
+    }), 'a program begins' or diag $shown;
     $ws->close;
+    my $said;
     ok wait_for(
         sub {
-            (idle('no-limit')->json('/keeps/0') // '')
-                eq 'A program in a terminal is at work.';
+            $said = idle('no-limit')->json;
+            ($said->{keeps}[0] // '') eq 'A program in a terminal is at work.';
         }
-    ), 'one at work is';
+    ), 'one at work is' or diag explain $said;
 };
 
 $gw->done;
