@@ -16,7 +16,7 @@ _aml_dev() {
         --fresh --verbose" -- "$word") ;;
     test)
         mapfile -t COMPREPLY < <(
-            compgen -W "--asan --verbose" -- "$word"
+            compgen -W "--asan --again --verbose" -- "$word"
             compgen -f -- "$word" | grep -E '^\.?/?t(/|$)'
         )
         ;;

@@ -57,11 +57,12 @@ expand_tests() { # VARIANT PATH
 }
 
 test_command() {
-    local variant=release
+    local variant=release again=
     local -a paths=()
     while [ $# -gt 0 ]; do
         case $1 in
         --asan) variant=asan ;;
+        --again) again=1 ;;
         -*) fail "test: unknown option: $1" 2 ;;
         *) paths+=("$1") ;;
         esac
@@ -102,7 +103,13 @@ test_command() {
     build_tests "$variant"
     test_environment "$variant"
     say "Running ${#tests[@]} test programs ($variant)"
-    prove -j2 --timer -It/lib ${VERBOSE:+-v} "${tests[@]}"
+    local state="build/log/prove-$variant"
+    rm -f "$state"
+    prove -j2 --timer -It/lib ${VERBOSE:+-v} --statefile "$state" \
+        --state=save "${tests[@]}" && return
+    [ -n "$again" ] || return 1
+    say "Once more, alone, what failed. What now succeeds is unsteady: mend it."
+    prove --timer -It/lib -v --statefile "$state" --state=failed
 }
 
 # bench/NAME or bench/NAME.*; all of them without a name.
