@@ -31,7 +31,7 @@ LDFLAGS_ALL := $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 
 CORE := $(shell AML_LIST_CORE=1 sh ./config)
 AMLD := $(filter-out $(CORE),$(wildcard registry/*.c auth/*.c tls/*.c \
-          upstreams/*.c computes/*.c))
+          upstreams/*.c computes/*.c computes/*/*.c))
 AMLD_LIB := $(filter-out computes/amld.c,$(AMLD))
 TESTS := $(wildcard t/unit/test_*.c)
 

@@ -11,7 +11,7 @@
 
 #include "auth/principals.h"
 #include "computes/amld.h"
-#include "computes/computes.h"
+#include "computes/instances/computes.h"
 
 #define PRINCIPAL_FAMILY "principal/"
 #define PRINCIPAL_KEY (sizeof(PRINCIPAL_FAMILY) - 1 + AML_UUID_TEXT)

@@ -11,7 +11,7 @@
 #define AMLD_AUDIT_H
 
 #include "auth/principal.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 #define AMLD_SYSLOG_SOCKET "/dev/log"
 

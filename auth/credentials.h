@@ -12,7 +12,7 @@
 #include "auth/accounts.h"
 #include "auth/backoff.h"
 #include "auth/sign_ins.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 #define AMLD_BACKOFF_ENTRIES 65536 /* of each kind; 3 MB */
 

@@ -11,7 +11,7 @@
 #ifndef AMLD_DEVICE_API_H
 #define AMLD_DEVICE_API_H
 
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 extern const amld_http_route_t amld_device_routes[];
 

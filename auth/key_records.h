@@ -7,7 +7,7 @@
 #define AMLD_KEY_RECORDS_H
 
 #include "auth/jwks.h"
-#include "computes/config.h"
+#include "computes/config/config.h"
 #include "registry/registry.h"
 
 /* What is asked of tokens of the section's n-th `iss`; strings are the

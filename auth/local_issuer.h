@@ -13,7 +13,7 @@
 #define AMLD_LOCAL_ISSUER_H
 
 #include "auth/accounts.h"
-#include "computes/config.h"
+#include "computes/config/config.h"
 #include "registry/registry.h"
 
 #define AMLD_KID_SIZE 44

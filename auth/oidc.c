@@ -15,7 +15,7 @@
 #include "auth/oidc_renew.h"
 #include "auth/oidc_strays.h"
 #include "auth/sessions.h"
-#include "computes/files.h"
+#include "computes/files/files.h"
 
 #define KEYS_FILE "sealing-keys"
 #define SWEEP_MOST 32768 /* records of a kind at a time */

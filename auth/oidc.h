@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 #include "auth/sealed.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 #define AMLD_OIDC_CALLBACK "/auth/callback/" /* and the section's name */
 #define AMLD_OIDC_URI_SIZE 512

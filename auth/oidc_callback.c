@@ -23,7 +23,7 @@
 #include "auth/sign_in.h"
 #include "auth/sign_in_secrets.h"
 #include "auth/site.h"
-#include "computes/unix_account.h"
+#include "computes/engines/unix_account.h"
 
 
 /* ---- what is said of it ---- */

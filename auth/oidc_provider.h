@@ -14,7 +14,7 @@
 
 #include "auth/discovery.h"
 #include "auth/reason.h"
-#include "computes/config.h"
+#include "computes/config/config.h"
 
 #define AMLD_OIDC_SECONDS 10
 #define AMLD_OIDC_ANSWER_MAX ((size_t) 128 * 1024) /* bytes */

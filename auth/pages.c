@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "auth/sign_in.h"
-#include "computes/computes.h"
+#include "computes/instances/computes.h"
 #include "upstreams/application.h"
 
 

@@ -9,7 +9,7 @@
 #ifndef AMLD_PAGES_H
 #define AMLD_PAGES_H
 
-#include "computes/http.h"
+#include "computes/http/http.h"
 #include "registry/records.h"
 
 typedef struct {

@@ -7,7 +7,7 @@
 #define AMLD_PAM_H
 
 #include "auth/accounts.h"
-#include "computes/config.h"
+#include "computes/config/config.h"
 
 #define AMLD_PAM_SPACE "urn:aml:pam"
 

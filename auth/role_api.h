@@ -12,7 +12,7 @@
 
 #include "auth/assignments.h"
 #include "auth/role_filter.h"
-#include "computes/arm.h"
+#include "computes/api/arm.h"
 
 extern const amld_http_route_t amld_role_routes[];
 

@@ -14,7 +14,7 @@
 #include "auth/assignments.h"
 #include "auth/roles.h"
 #include "computes/amld.h"
-#include "computes/computes.h"
+#include "computes/instances/computes.h"
 #include "registry/records.h"
 
 

@@ -18,7 +18,7 @@
 #ifndef AMLD_SESSION_API_H
 #define AMLD_SESSION_API_H
 
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 extern const amld_http_route_t amld_session_routes[];
 

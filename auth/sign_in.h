@@ -20,7 +20,7 @@
 #include "auth/accounts.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 extern const amld_http_route_t amld_sign_in_routes[];
 /* Those with passwords, which take their time. */

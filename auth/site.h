@@ -7,7 +7,7 @@
 #define AMLD_SITE_H
 
 #include "auth/pages.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 #define AMLD_COOKIE_FLAGS "Path=/; Secure; HttpOnly; SameSite=Lax"
 

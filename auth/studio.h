@@ -5,7 +5,7 @@
 #ifndef AMLD_STUDIO_H
 #define AMLD_STUDIO_H
 
-#include "computes/http.h"
+#include "computes/http/http.h"
 #include "registry/records.h"
 
 /* A person's own instances, by the lower-case name that hosts have; a return

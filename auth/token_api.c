@@ -16,7 +16,7 @@
 #include "auth/sessions.h"
 #include "auth/site.h"
 #include "auth/studio.h"
-#include "computes/activity.h"
+#include "computes/automatic/activity.h"
 
 #define PAGE "/auth/tokens"
 #define DAY 86400

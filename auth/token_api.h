@@ -16,7 +16,7 @@
 #include <jansson.h>
 
 #include "auth/personal_tokens.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 extern const amld_http_route_t amld_token_routes[];
 

@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "computes/config.h"
+#include "computes/config/config.h"
 #include "registry/registry.h"
 
 #define AMLD_VERSION "0.1.0"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "computes/arm.h"
-#include "computes/sizes.h"
+#include "computes/api/arm.h"
+#include "computes/instances/sizes.h"
 
 #define W                                                                      \
     "/subscriptions/s/resourceGroups/r/providers/"                             \

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "computes/cron.h"
+#include "computes/time/cron.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -18,7 +18,7 @@
 #include "auth/issuer_kinds.h"
 #include "auth/json.h"
 #include "auth/oidc_token.h"
-#include "computes/http_internal.h"
+#include "computes/http/http_internal.h"
 #include "registry/records.h"
 
 #define NOW 1700000000

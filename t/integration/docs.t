@@ -15,7 +15,7 @@ sub text (@files) {
 
 sub sources ($dir) {
     return map { $_->to_rel($root) }
-        $root->child($dir)->list->grep(qr/\.[ch]$/)->each;
+        $root->child($dir)->list_tree->grep(qr/\.[ch]$/)->each;
 }
 
 sub same ($code, $doc, $name) {
@@ -97,7 +97,7 @@ subtest 'options of amld' => sub {
 };
 
 subtest 'calls of the control API' => sub {
-    my ($table) = text('computes/arm.c')
+    my ($table) = text('computes/api/arm.c')
         =~ /amld_arm_routes\[\] = \{(.*?)\{NULL/s;
     my @code;
     while (($table // '') =~ /\{"(\w+)",\s*ARM_(\w)(?:\s*"(.*?)")?,\s*\w+\}/g) {
@@ -109,7 +109,7 @@ subtest 'calls of the control API' => sub {
 
 subtest 'errors of the control API' => sub {
     my $source = text((grep {/\barm(?:_\w+)?\.c$/} sources('computes')),
-        'computes/operations.c');
+        'computes/instances/operations.c');
     my %code;
     $code{$_} = 1 for $source
         =~ /amld_response_error\(\s*[^,]+,\s*\d+,\s*"(\w+)"/g,
@@ -121,8 +121,9 @@ subtest 'errors of the control API' => sub {
 };
 
 subtest 'sizes' => sub {
-    my ($table) = text('computes/sizes.c') =~ /sizes_built_in\[\] = \{(.*?)^\};/ms;
-    my %family = text('computes/sizes.c') =~ /^#define (\w+) .*"(\w+)"$/mg;
+    my $source  = text('computes/instances/sizes.c');
+    my ($table) = $source =~ /sizes_built_in\[\] = \{(.*?)^\};/ms;
+    my %family  = $source =~ /^#define (\w+) .*"(\w+)"$/mg;
     my @code;
     while ($table =~ /"(\w+)", (\w+), (\d+), (\d+), (\d+)\}/g) {
         push @code, join ' ', $1, $family{$2}, $3, $4 / 1024, $5;

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "computes/computes.h"
+#include "computes/instances/computes.h"
 
 #define BATCH 1000
 

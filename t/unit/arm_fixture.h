@@ -12,8 +12,8 @@
 
 #include "auth/action.h"
 #include "auth/principals.h"
-#include "computes/arm.h"
-#include "computes/operations.h"
+#include "computes/api/arm.h"
+#include "computes/instances/operations.h"
 
 #define M "Microsoft.MachineLearningServices/workspaces"
 #define W "/subscriptions/s-1/resourceGroups/rg/providers/" M "/demo"

@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-#include "computes/config.h"
+#include "computes/config/config.h"
 
 #define WORKSPACE                                                              \
     "workspace \"demo\" {\n"                                                   \

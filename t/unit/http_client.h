@@ -13,7 +13,7 @@
 
 #include "auth/credentials.h"
 #include "auth/polls.h"
-#include "computes/http.h"
+#include "computes/http/http.h"
 
 #define STUDIO "aml.localhost:8443"
 #define INSTANCE "lab1.instances.aml.localhost:8443"

@@ -20,12 +20,12 @@
 #include <time.h>
 
 #include "computes/amld.h"
-#include "computes/computes.h"
-#include "computes/engine.h"
-#include "computes/operations.h"
-#include "computes/procfs.h"
-#include "computes/shim.h"
-#include "computes/supervisor.h"
+#include "computes/engines/engine.h"
+#include "computes/engines/procfs.h"
+#include "computes/engines/shim.h"
+#include "computes/instances/computes.h"
+#include "computes/instances/operations.h"
+#include "computes/instances/supervisor.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define ID                                                                     \

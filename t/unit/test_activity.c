@@ -16,7 +16,7 @@
 #include "auth/activity.h"
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
-#include "computes/activity.h"
+#include "computes/automatic/activity.h"
 
 #define EXPIRES INT64_C(4000000000)
 

@@ -4,7 +4,7 @@
 
 #include "t/unit/arm_fixture.h"
 
-#include "computes/operations.h"
+#include "computes/instances/operations.h"
 
 
 static void

@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-#include "computes/arm_settings.h"
+#include "computes/api/arm_settings.h"
 #include "t/unit/ssh_keys.h"
 
 #define ROOT "properties."

@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "computes/command.h"
-#include "computes/engine.h"
-#include "computes/shim.h"
+#include "computes/engines/command.h"
+#include "computes/engines/engine.h"
+#include "computes/engines/shim.h"
 
 typedef struct {
     char dir[64];

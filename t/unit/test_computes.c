@@ -10,10 +10,10 @@
 
 #include "auth/assignments.h"
 #include "auth/principals.h"
-#include "computes/computes.h"
-#include "computes/files.h"
-#include "computes/operations.h"
-#include "computes/paths.h"
+#include "computes/files/files.h"
+#include "computes/files/paths.h"
+#include "computes/instances/computes.h"
+#include "computes/instances/operations.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define OTHER "11111111-1111-8111-8111-111111111111"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "computes/civil.h"
-#include "computes/cron.h"
+#include "computes/time/civil.h"
+#include "computes/time/cron.h"
 
 /* "2026-03-29 02:30" in UTC. */
 static int64_t

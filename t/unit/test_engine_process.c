@@ -23,10 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "computes/engine.h"
-#include "computes/files.h"
-#include "computes/procfs.h"
-#include "computes/shim.h"
+#include "computes/engines/engine.h"
+#include "computes/engines/procfs.h"
+#include "computes/engines/shim.h"
+#include "computes/files/files.h"
 
 typedef struct {
     char dir[64];

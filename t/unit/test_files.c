@@ -22,10 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "computes/files.h"
-#include "computes/private_files.h"
-#include "computes/samples.h"
-#include "computes/tree.h"
+#include "computes/files/files.h"
+#include "computes/files/private_files.h"
+#include "computes/files/samples.h"
+#include "computes/files/tree.h"
 
 #define SOMEBODY 65534
 #define OTHER 1234

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "computes/base64.h"
-#include "computes/duration.h"
-#include "computes/ssh_key.h"
+#include "computes/instances/base64.h"
+#include "computes/instances/ssh_key.h"
+#include "computes/time/duration.h"
 #include "t/unit/ssh_keys.h"
 
 

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "computes/http_slow.h"
+#include "computes/http/http_slow.h"
 
 #define PRINCIPAL "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 

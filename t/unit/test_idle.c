@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "computes/due.h"
-#include "computes/idle.h"
-#include "computes/procfs.h"
+#include "computes/automatic/due.h"
+#include "computes/automatic/idle.h"
+#include "computes/engines/procfs.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define NOW INT64_C(1795780800) /* 2026-11-27 12:00 UTC */

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "computes/listener.h"
+#include "computes/http/listener.h"
 #include "t/unit/scratch.h"
 
 

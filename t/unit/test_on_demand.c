@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
-#include "computes/on_demand.h"
+#include "computes/instances/on_demand.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define OTHER "11111111-1111-8111-8111-111111111111"

@@ -6,7 +6,7 @@
 
 #include "t/unit/supervisor_fixture.h"
 
-#include "computes/on_demand.h"
+#include "computes/instances/on_demand.h"
 
 #define PATIENCE 3000 /* of 10 ms */
 

@@ -14,7 +14,7 @@
 #include "auth/assets.h"
 #include "auth/pages.h"
 #include "auth/sign_in.h"
-#include "computes/http_internal.h"
+#include "computes/http/http_internal.h"
 
 #define EVIL "\"><script>alert('x')</script>&amp;\x01%s%n"
 #define EVIL_ESCAPED                                                           \

@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "computes/podman.h"
-#include "computes/podman_run.h"
-#include "computes/procfs.h"
+#include "computes/engines/podman.h"
+#include "computes/engines/podman_run.h"
+#include "computes/engines/procfs.h"
 
 
 static int

@@ -4,9 +4,9 @@
 
 #include "t/unit/config_fixture.h"
 
-#include "computes/compute_index.h"
-#include "computes/quota.h"
-#include "computes/sizes.h"
+#include "computes/instances/compute_index.h"
+#include "computes/instances/quota.h"
+#include "computes/instances/sizes.h"
 #include "t/unit/log_capture.h"
 
 #define ANN "11111111-1111-8111-8111-111111111111"

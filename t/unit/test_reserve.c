@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "computes/amld.h"
-#include "computes/reserve.h"
+#include "computes/files/reserve.h"
 
 typedef struct {
     scratch_t *scratch;

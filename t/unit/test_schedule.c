@@ -9,13 +9,13 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#include "computes/automatic.h"
-#include "computes/civil.h"
-#include "computes/due.h"
-#include "computes/operations.h"
-#include "computes/plan.h"
-#include "computes/schedule.h"
-#include "computes/schedule_run.h"
+#include "computes/automatic/automatic.h"
+#include "computes/automatic/due.h"
+#include "computes/automatic/schedule.h"
+#include "computes/automatic/schedule_run.h"
+#include "computes/instances/operations.h"
+#include "computes/instances/plan.h"
+#include "computes/time/civil.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define HOUR 3600

@@ -9,7 +9,7 @@
 
 #include <openssl/evp.h>
 
-#include "computes/setup_script.h"
+#include "computes/instances/setup_script.h"
 
 
 static void

@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "computes/logfile.h"
-#include "computes/procfs.h"
-#include "computes/shim.h"
+#include "computes/engines/procfs.h"
+#include "computes/engines/shim.h"
+#include "computes/files/logfile.h"
 
 typedef struct {
     char dir[64];

@@ -5,7 +5,7 @@
 
 #include "t/unit/supervisor_fixture.h"
 
-#include "computes/files.h"
+#include "computes/files/files.h"
 
 extern const amld_engine_t amld_engine_process;
 

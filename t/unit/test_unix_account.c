@@ -9,7 +9,7 @@
 
 #include "auth/accounts.h"
 #include "auth/pam.h"
-#include "computes/unix_account.h"
+#include "computes/engines/unix_account.h"
 
 #define STRANGER "11111111-1111-8111-8111-111111111111"
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "computes/zone.h"
+#include "computes/time/zone.h"
 
 extern char *tzname[];
 

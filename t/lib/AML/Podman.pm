@@ -82,7 +82,7 @@ sub start ($class, %o) {
     return $self;
 }
 
-# In the names of all that is of this gateway, see computes/engine_podman.c.
+# In the names of all that is of this gateway, see computes/engines/engine_podman.c.
 sub key_of ($dir) { substr sha256_hex("$dir/state"), 0, 8 }
 sub key ($self) { key_of($self->dir) }
 

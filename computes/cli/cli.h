@@ -1,0 +1,119 @@
+/*
+ * amld's sub-commands for people: accounts, roles, principals, keys, the
+ * registry.  They
+ * work while the daemon runs; the registry takes one writer after the other.
+ *
+ * Each takes the configuration file and its own arguments, argv[0] being the
+ * command, and returns an exit status.
+ */
+
+#ifndef AMLD_CLI_H
+#define AMLD_CLI_H
+
+#include "auth/audit.h"
+#include "auth/principal.h"
+#include "computes/config/config.h"
+#include "registry/registry.h"
+
+#define AMLD_EXIT_OK 0
+#define AMLD_EXIT_FAILED 1
+#define AMLD_EXIT_USAGE 2
+
+int amld_cli_account(const char *file, int argc, char **argv);
+int amld_cli_role(const char *file, int argc, char **argv);
+int amld_cli_principal(const char *file, int argc, char **argv);
+int amld_cli_compute(const char *file, int argc, char **argv);
+int amld_cli_session(const char *file, int argc, char **argv);
+int amld_cli_token(const char *file, int argc, char **argv);
+int amld_cli_key(const char *file, int argc, char **argv);
+int amld_cli_registry(const char *file, int argc, char **argv);
+
+
+/* ---- what they share ---- */
+
+typedef struct {
+    amld_config_t *config;
+    aml_registry_t *registry;
+} amld_cli_t;
+
+/* 0, or an exit status after the reason was printed. */
+int amld_cli_open(amld_cli_t *cli, const char *file, int write);
+void amld_cli_close(amld_cli_t *cli);
+
+/* The registry as the configuration says; the reason is printed by the log. */
+aml_registry_t *amld_registry_open(const amld_config_t *config);
+
+typedef struct {
+    const char *name;
+    int (*run)(const char *file, int argc, char **argv);
+} amld_cli_command_t;
+
+/* Runs the command that argv[1] names; `usage` on --help or a wrong name. */
+int amld_cli_dispatch(const amld_cli_command_t *commands, const char *usage,
+                      const char *file, int argc, char **argv);
+
+/* A line of the audit log, by whoever runs the command. */
+void amld_cli_audit(const amld_cli_t *cli, const amld_audit_event_t *event);
+
+/* Prints "amld: …" and, on standard error, nothing else. */
+int amld_cli_fail(int status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints `usage` to standard output or, as an error, to standard error. */
+int amld_cli_usage(const char *usage, int error);
+
+/* "2026-11-23 09:07:44Z", or "-" for 0. */
+#define AMLD_CLI_TIME_SIZE 32
+const char *amld_cli_time(int64_t seconds, char text[AMLD_CLI_TIME_SIZE]);
+
+
+/* ---- who is meant (cli_who.c) ---- */
+
+typedef struct {
+    const char *account;   /* --account NAME */
+    const char *principal; /* --principal UUID */
+    const char *subject;   /* --subject TEXT, with a space or an issuer */
+    const char *group;     /* --group NAME, likewise */
+    const char *app_role;  /* --app-role NAME, likewise */
+    const char *space;     /* --space TEXT */
+    const char *issuer;    /* --issuer NAME, of a section */
+} amld_cli_who_t;
+
+/* getopt's, to be put first; each returns its letter. */
+#define AMLD_CLI_WHO_OPTIONS                                                   \
+    {"account", required_argument, NULL, 'a'},                                 \
+        {"principal", required_argument, NULL, 'p'},                           \
+        {"subject", required_argument, NULL, 'S'},                             \
+        {"group", required_argument, NULL, 'g'},                               \
+        {"app-role", required_argument, NULL, 'R'},                            \
+        {"space", required_argument, NULL, 'n'},                               \
+    {                                                                          \
+        "issuer", required_argument, NULL, 'I'                                 \
+    }
+
+/* 1 when `letter` was one of these and was taken. */
+int amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value);
+
+/* Is exactly one principal named?  0 none, 1 one, -1 something else. */
+int amld_cli_who_named(const amld_cli_who_t *who);
+
+/*
+ * Whom the options name: `id`, and `label` for messages, which is one of the
+ * arguments.  `space` and `group` say what a record of theirs has; `space` is
+ * one of the arguments or of `config`.  `txn` may be NULL unless it is an
+ * account.  0, or an exit status after saying what is wrong.
+ */
+typedef struct {
+    aml_principal_id_t id;
+    const char *label;
+    const char *space; /* "" when it is not known */
+    int group;
+} amld_cli_whom_t;
+
+int amld_cli_who_find(const amld_config_t *config, aml_registry_txn_t *txn,
+                      const amld_cli_who_t *who, amld_cli_whom_t *whom);
+
+/* Prints `text`, or what can be printed of it: no control characters. */
+void amld_cli_print(const char *text, size_t n);
+
+#endif /* AMLD_CLI_H */

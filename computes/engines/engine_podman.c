@@ -1,0 +1,391 @@
+/*
+ * The engine podman: one container an instance.  What takes time is done by
+ * `amld engine-podman` (podman.h); here it is written down what it is to do,
+ * and commands are started below it.  Commands are host processes under a shim
+ * like those of the engine process: the one that is waited for is the
+ * application's own, in the container.
+ */
+
+#include <errno.h>
+#include <grp.h>
+#include <openssl/sha.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "computes/engines/engine.h"
+#include "computes/engines/podman.h"
+#include "computes/files/files.h"
+
+/* Behind an amld that was replaced by a newer one it is still ours. */
+#define PODMAN_SELF "/proc/self/exe"
+#define PODMAN_PATH                                                            \
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PODMAN_MEMORY 2048 /* MB, where a size says nothing */
+
+static int
+podman_create(const amld_config_t *c, const amld_engine_instance_t *i,
+              char *err, size_t size);
+static int podman_start(const amld_config_t *c, const amld_engine_instance_t *i,
+                        char *err, size_t size);
+static int podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
+                       const amld_command_t *command, amld_command_id_t *id,
+                       int *hold, char *err, size_t size);
+static int
+podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
+            amld_step_kind_t step, const char **argv, const char **envp,
+            char *room, size_t room_size, char *err, size_t size);
+static int podman_lost(const amld_config_t *c, const amld_engine_instance_t *i);
+static int
+podman_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
+               char *err, size_t size);
+static void
+podman_inside(const amld_config_t *c, const amld_engine_instance_t *i,
+              amld_engine_inside_t *inside);
+
+static int podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
+                       const char *path, char *err, size_t size);
+static json_t *
+podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
+                 int64_t uid, int64_t group);
+static const char *podman_folder(const amld_engine_instance_t *i);
+static const char *podman_base(const char *path);
+static int
+podman_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
+                   const amld_command_t *command);
+
+const amld_engine_t amld_engine_podman = {
+    .name = "podman",
+    .isolation = "each instance is a container of its own: root inside, and "
+                 "an account of its creator's own outside",
+    .sockets = "/" AMLD_PODMAN_SOCKETS_DIR,
+    .ranges = 1,
+    .inside = podman_inside,
+    .create = podman_create,
+    .start = podman_start,
+    .exec = podman_exec,
+    .lost = podman_lost,
+    .step = podman_step,
+    .destroy = podman_destroy,
+};
+
+
+static int
+podman_create(const amld_config_t *c, const amld_engine_instance_t *i,
+              char *err, size_t size)
+{
+    (void) c;
+
+    if (amld_files_mkdir(i->runtime, 0700) != 0) {
+        snprintf(err, size, "cannot make %s: %s", i->runtime, strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* The container is PREPARE's. */
+static int
+podman_start(const amld_config_t *c, const amld_engine_instance_t *i, char *err,
+             size_t size)
+{
+    if (podman_destroy(c, i, err, size) != 0) {
+        return -1;
+    }
+
+    return podman_create(c, i, err, size);
+}
+
+
+static int
+podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
+            const amld_command_t *command, amld_command_id_t *id, int *hold,
+            char *err, size_t size)
+{
+    char spec[PATH_MAX];
+    const char *argv[AMLD_COMMAND_ARGS];
+    size_t k, n;
+    amld_command_env_t env;
+    amld_command_spawn_t spawn;
+
+    (void) c;
+
+    snprintf(spec, sizeof(spec), "%s/" AMLD_PODMAN_SPEC, i->runtime);
+
+    n = 0;
+    argv[n++] = PODMAN_SELF;
+    argv[n++] = "engine-podman";
+    argv[n++] = "exec";
+    argv[n++] = spec;
+    argv[n++] = "--";
+    for (k = 0; command->argv[k] != NULL; k++) {
+        if (n + 1 == AMLD_COMMAND_ARGS) {
+            snprintf(err, size, "%s: the command line is too long",
+                     command->name);
+            return -1;
+        }
+        argv[n++] = command->argv[k];
+    }
+    argv[n] = NULL;
+
+    if (podman_environment(&env, i, command) != 0) {
+        snprintf(err, size, "%s: the environment is too long", command->name);
+        return -1;
+    }
+
+    amld_engine_spawn(&spawn, i, command, &env);
+    spawn.directory = i->runtime;
+    spawn.argv = argv;
+
+    return amld_command_spawn(&spawn, id, hold, err, size);
+}
+
+
+static int
+podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
+            amld_step_kind_t step, const char **argv, const char **envp,
+            char *room, size_t room_size, char *err, size_t size)
+{
+    const char *verb;
+    size_t n;
+
+    if ((size_t) snprintf(room, room_size, "%s/" AMLD_PODMAN_SPEC,
+                          i->runtime) >= room_size) {
+        snprintf(err, size, "%s: too long", i->runtime);
+        return -1;
+    }
+
+    switch (step) {
+
+    case AMLD_STEP_PREPARE:
+        verb = "prepare";
+        if (podman_spec(c, i, room, err, size) != 0) {
+            return -1;
+        }
+        break;
+
+    case AMLD_STEP_CLEAR:
+    case AMLD_STEP_REMOVE:
+        verb = step == AMLD_STEP_CLEAR ? "clear" : "remove";
+        /* As it was made, whatever the configuration says now. */
+        if (access(room, F_OK) != 0) {
+            return 0;
+        }
+        break;
+
+    default:
+        return 0;
+    }
+
+    n = 0;
+    argv[n++] = PODMAN_SELF;
+    argv[n++] = "engine-podman";
+    argv[n++] = verb;
+    argv[n++] = room;
+    argv[n] = NULL;
+    envp[0] = NULL;
+
+    return 1;
+}
+
+
+static int
+podman_lost(const amld_config_t *c, const amld_engine_instance_t *i)
+{
+    amld_podman_container_t container;
+    amld_podman_spec_t s;
+
+    (void) c;
+
+    memset(&s, 0, sizeof(s));
+    s.directory = i->runtime;
+
+    return !amld_podman_running(&s, &container);
+}
+
+
+/* Processes in the container have the mark, too. */
+static int
+podman_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
+               char *err, size_t size)
+{
+    (void) c;
+    (void) err;
+    (void) size;
+
+    amld_command_sweep(i->runtime, NULL);
+
+    return 0;
+}
+
+
+static void
+podman_inside(const amld_config_t *c, const amld_engine_instance_t *i,
+              amld_engine_inside_t *inside)
+{
+    (void) c;
+
+    snprintf(inside->share, sizeof(inside->share), AMLD_PODMAN_SHARE);
+    snprintf(inside->directory, sizeof(inside->directory),
+             AMLD_PODMAN_SHARE "/%.4000s", podman_folder(i));
+    snprintf(inside->runtime, sizeof(inside->runtime), AMLD_PODMAN_PRIVATE);
+    snprintf(inside->kept, sizeof(inside->kept), "%.4000s/%s", i->runtime,
+             "home" AMLD_PODMAN_KEPT);
+    snprintf(inside->sockets, sizeof(inside->sockets), AMLD_PODMAN_SOCKETS);
+    inside->user = "root";
+    inside->as_root = 1;
+}
+
+
+static int
+podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
+            const char *path, char *err, size_t size)
+{
+    char next[PATH_MAX];
+    int64_t uid, group;
+    json_t *doc;
+    int rc;
+    const struct group *gr;
+
+    group = -1;
+    if (c->registry_group != NULL) {
+        gr = getgrnam(c->registry_group);
+        if (gr == NULL) {
+            snprintf(err, size, "there is no group %s any more",
+                     c->registry_group);
+            return -1;
+        }
+        group = gr->gr_gid;
+    }
+
+    uid = (int64_t) c->podman->uid_base +
+          (int64_t) (i->range - 1) * AMLD_PODMAN_RANGE;
+    if (i->range == 0 || uid + AMLD_PODMAN_RANGE > UINT32_MAX) {
+        snprintf(err, size,
+                 "there are no more uids for another person: uid_base %u is "
+                 "too high for number %u",
+                 c->podman->uid_base, i->range);
+        return -1;
+    }
+
+    doc = podman_spec_json(c, i, uid, group);
+    rc = -1;
+    if (doc != NULL &&
+        (size_t) snprintf(next, sizeof(next), "%s.new", path) < sizeof(next)) {
+        rc = json_dump_file(doc, next, JSON_INDENT(2)) == 0 &&
+                     rename(next, path) == 0
+                 ? 0
+                 : -1;
+    }
+    json_decref(doc);
+
+    if (rc != 0) {
+        snprintf(err, size, "%s: %s", path, strerror(errno));
+    }
+
+    return rc;
+}
+
+
+static json_t *
+podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
+                 int64_t uid, int64_t group)
+{
+    char key[AMLD_PODMAN_KEY + 1], container[NAME_MAX];
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    size_t k;
+    json_t *ports, *gateway;
+    const amld_podman_config_t *p = c->podman;
+
+    SHA256((const unsigned char *) c->state, strlen(c->state), hash);
+    for (k = 0; k < AMLD_PODMAN_KEY / 2; k++) {
+        snprintf(key + 2 * k, 3, "%02x", hash[k]);
+    }
+    snprintf(container, sizeof(container), "aml-%s-%.200s", key,
+             podman_base(i->runtime));
+
+    ports = json_array();
+    for (k = 0; k < p->host_port_count; k++) {
+        json_array_append_new(ports, json_integer(p->host_ports[k]));
+    }
+    gateway = json_array();
+    for (k = 0; k < c->gateway_uid_count; k++) {
+        json_array_append_new(gateway,
+                              json_integer((json_int_t) c->gateway_uids[k]));
+    }
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o,"
+        " s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "podman", p->program, "ociRuntime", p->runtime, "image", p->image,
+        "gpu", p->gpu, "state", c->state, "key", key, "name", i->name,
+        "container", container, "directory", i->runtime, "share", i->share,
+        "folder", podman_folder(i), "subnet", i->subnet, "hostPorts", ports,
+        "gateway", gateway, "timeout", (json_int_t) p->timeout, "uid",
+        (json_int_t) uid, "group", (json_int_t) group, "cores",
+        (json_int_t) (i->cores > 0 ? i->cores : 1), "memory",
+        (json_int_t) (i->memory_mb > 0 ? i->memory_mb : PODMAN_MEMORY), "gpus",
+        (json_int_t) i->gpus, "pids", (json_int_t) p->pids);
+}
+
+
+/* Of the creator, below the share. */
+static const char *
+podman_folder(const amld_engine_instance_t *i)
+{
+    size_t n = strlen(i->share);
+
+    return strncmp(i->directory, i->share, n) == 0 && i->directory[n] == '/'
+               ? i->directory + n + 1
+               : ".";
+}
+
+
+static const char *
+podman_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+
+static int
+podman_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
+                   const amld_command_t *command)
+{
+    char *end, bin[PATH_MAX];
+    size_t k;
+
+    /* A terminal's `python` is then the one that the notebooks have. */
+    snprintf(bin, sizeof(bin), "%s", command->argv[0]);
+    end = strrchr(bin, '/');
+    if (end != NULL) {
+        *end = '\0';
+    }
+
+    amld_command_env_init(e);
+
+    if (amld_command_env_set(e, "PATH", "%s%s" PODMAN_PATH,
+                             end != NULL && end != bin ? bin : "",
+                             end != NULL && end != bin ? ":" : "") != 0 ||
+        amld_command_env_set(e, "HOME", AMLD_PODMAN_HOME) != 0 ||
+        amld_command_env_set(e, "USER", "root") != 0 ||
+        amld_command_env_set(e, "LOGNAME", "root") != 0 ||
+        amld_command_env_set(e, "SHELL", "/bin/bash") != 0 ||
+        amld_command_env_set(e, "LANG", "C.UTF-8") != 0 ||
+        amld_command_env_set(e, "AML_INSTANCE", "%s", i->name) != 0) {
+        return -1;
+    }
+
+    for (k = 0; command->envp != NULL && command->envp[k] != NULL; k++) {
+        if (amld_command_env_add(e, command->envp[k]) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
