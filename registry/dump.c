@@ -402,10 +402,19 @@ issuer_value(const entry_t *e)
 static int
 secret_name(const char *name)
 {
-    static const char *const parts[] = {
-        "password",   "passwd",  "secret",     "hash",
-        "private",    "pem",     "token",      "cookie",
-        "credential", "browser", "scriptData", "scriptArguments"};
+    static const char *const parts[] = {"password",
+                                        "passwd",
+                                        "secret",
+                                        "hash",
+                                        "private",
+                                        "pem",
+                                        "token",
+                                        "cookie",
+                                        "credential",
+                                        "browser",
+                                        "scriptData",
+                                        "scriptArguments",
+                                        "environmentVariables"};
     size_t i;
 
     for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -415,6 +424,14 @@ secret_name(const char *name)
     }
 
     return 0;
+}
+
+
+/* What a job or service is to run: people put secrets there. */
+static int
+is_command(const char *name, const json_t *value)
+{
+    return strcmp(name, "command") == 0 && json_is_string(value);
 }
 
 
@@ -496,7 +513,7 @@ without_secrets(const json_t *json)
         json_object_foreach((json_t *) json, name, v)
         {
             (void) json_object_set_new(copy, name,
-                                       secret_name(name)
+                                       secret_name(name) || is_command(name, v)
                                            ? json_string(NOT_SHOWN)
                                            : without_secrets(v));
         }
@@ -581,6 +598,12 @@ static const family_t families[] = {{"account", 0, document_value},
                                     {"grant", 0, grant_value},
                                     {"issuer", 0, issuer_value},
                                     {"job", 0, document_value},
+                                    {"jobactive", 0, document_value},
+                                    {"jobarchived", 0, document_value},
+                                    {"jobqueue", 0, document_value},
+                                    {"jobrun", 0, document_value},
+                                    {"jobtime", 0, document_value},
+                                    {"jobuse", 0, document_value},
                                     {"key", 0, key_value},
                                     {"keyset", 0, document_value},
                                     {"meta", 0, document_value},

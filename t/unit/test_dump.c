@@ -186,6 +186,10 @@ fill_secrets(scratch_t *s)
              "\"requested\":{\"setupScripts\":{\"scripts\":{"
              "\"startupScript\":{\"scriptData\":\"b3Blbg==\","
              "\"scriptArguments\":\"--key t0p\",\"timeout\":\"PT1M\"}}}}}");
+    put_text(s, "job/w/train",
+             "{\"name\":\"train\",\"status\":\"Finalizing\",\"command\":{"
+             "\"pid\":4711},\"requested\":{\"command\":\"curl -u k3y\","
+             "\"environmentVariables\":{\"KEY\":\"h1dden\"}}}");
     put_text(s, "operation/" UUID, "{\"status\":\"Succeeded\"}");
     put_text(s, "name/west/first-lab", "/subscriptions/s/first-lab");
     put_text(s, "novelty/" HASH, "MIIBVQIBADANBgkqhkiG");
@@ -206,6 +210,8 @@ test_secrets(void **state)
                                           "0123456789abcdef0123",
                                           "0123456789abc",
                                           "b3Blbg",
+                                          "k3y",
+                                          "h1dden",
                                           "t0p"};
     scratch_t *s = *state;
     size_t i;
@@ -232,6 +238,8 @@ test_secrets(void **state)
         assert_non_null(strstr(text, "signing-key/local/kid2"));
         assert_non_null(strstr(text, "1790000060"));
         assert_non_null(strstr(text, "Running"));
+        assert_non_null(strstr(text, "Finalizing"));
+        assert_non_null(strstr(text, "4711"));
         assert_non_null(strstr(text, "/subscriptions/s/first-lab"));
         free(text);
     }

@@ -1,0 +1,420 @@
+/*
+ * Documents of jobs and what follows from them, in a real registry.
+ */
+
+#include "t/unit/scratch.h"
+
+#include "computes/jobs/job.h"
+
+#define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
+#define LIST_MAX 64
+
+static amld_workspace_t workspaces[] = {
+    {(char *) "Demo", (char *) "S-1", (char *) "RG", (char *) "local",
+     (char *) "/srv/share",
+     (char *) "/subscriptions/S-1/resourceGroups/RG/providers/"
+              "Microsoft.MachineLearningServices/workspaces/Demo"},
+    {(char *) "two", (char *) "S-1", (char *) "RG", (char *) "local",
+     (char *) "/srv/two",
+     (char *) "/subscriptions/S-1/resourceGroups/RG/providers/"
+              "Microsoft.MachineLearningServices/workspaces/two"},
+};
+
+typedef struct {
+    size_t n;
+    size_t most;
+    uint64_t seq[LIST_MAX];
+    char keys[LIST_MAX][AML_REGISTRY_KEY_MAX + 1];
+} seen_t;
+
+
+static json_t *
+document(const char *id, const char *compute, uint64_t seq)
+{
+    amld_key_t key;
+    json_t *doc;
+
+    assert_int_equal(amld_compute_key(&key, &workspaces[0], compute), 0);
+    doc = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:{s:s},s:{s:I}}", "name", id,
+                    "workspace", workspaces[0].id, "compute", key.p, "creator",
+                    CREATOR, "status", "Queued", "seq", (json_int_t) seq,
+                    "requested", "command", "true", "times", "submitted",
+                    (json_int_t) 1);
+    assert_non_null(doc);
+
+    return doc;
+}
+
+
+static aml_registry_txn_t *
+begin(scratch_t *s, int write)
+{
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(write ? aml_registry_write(s->registry, &txn)
+                           : aml_registry_read(s->registry, &txn),
+                     AML_REGISTRY_OK);
+
+    return txn;
+}
+
+
+static void
+store(scratch_t *s, const json_t *doc)
+{
+    amld_key_t key;
+    aml_registry_txn_t *txn = begin(s, 1);
+
+    assert_int_equal(
+        amld_job_key(&key, &workspaces[0], amld_compute_str(doc, "name")), 0);
+    assert_int_equal(amld_job_store(txn, &key, doc), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+}
+
+
+static void
+put(scratch_t *s, const char *id, const char *compute, uint64_t seq)
+{
+    json_t *doc = document(id, compute, seq);
+
+    store(s, doc);
+    json_decref(doc);
+}
+
+
+static int
+see(void *data, uint64_t seq, const amld_key_t *job)
+{
+    seen_t *seen = data;
+
+    assert_true(seen->n < LIST_MAX);
+    seen->seq[seen->n] = seq;
+    snprintf(seen->keys[seen->n], sizeof(seen->keys[0]), "%s", job->p);
+
+    return ++seen->n == seen->most;
+}
+
+
+static seen_t
+queue(scratch_t *s, const char *compute, uint64_t from)
+{
+    seen_t seen;
+    amld_key_t key;
+    aml_registry_txn_t *txn = begin(s, 0);
+
+    memset(&seen, 0, sizeof(seen));
+    assert_int_equal(amld_compute_key(&key, &workspaces[0], compute), 0);
+    assert_int_equal(amld_job_queue_each(txn, &key, from, see, &seen),
+                     AML_REGISTRY_OK);
+    aml_registry_end(txn);
+
+    return seen;
+}
+
+
+static seen_t
+list(scratch_t *s, amld_job_view_t view, uint64_t from, size_t most)
+{
+    seen_t seen;
+    aml_registry_txn_t *txn = begin(s, 0);
+
+    memset(&seen, 0, sizeof(seen));
+    seen.most = most;
+    assert_int_equal(
+        amld_job_list_each(txn, &workspaces[0], view, from, see, &seen),
+        AML_REGISTRY_OK);
+    aml_registry_end(txn);
+
+    return seen;
+}
+
+
+static amld_job_use_t
+use(scratch_t *s)
+{
+    amld_job_use_t u;
+    aml_registry_txn_t *txn = begin(s, 0);
+
+    assert_int_equal(amld_job_use(txn, CREATOR, &u), AML_REGISTRY_OK);
+    aml_registry_end(txn);
+
+    return u;
+}
+
+
+static void
+names(void **state)
+{
+    char text[AMLD_JOB_NAME_MAX + 2];
+    amld_key_t key;
+    (void) state;
+
+    assert_int_equal(amld_job_key(&key, &workspaces[0], "Train_1-a"), 0);
+    assert_string_equal(key.p, "job/s-1/rg/demo/train_1-a");
+    assert_int_equal(key.n, strlen(key.p));
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(amld_job_name_check(text), -1);
+    text[sizeof(text) - 2] = '\0';
+    assert_int_equal(amld_job_name_check(text), 0);
+
+    assert_int_equal(amld_job_name_check(""), -1);
+    assert_int_equal(amld_job_name_check("-a"), -1);
+    assert_int_equal(amld_job_name_check("_a"), -1);
+    assert_int_equal(amld_job_name_check("a/b"), -1);
+    assert_int_equal(amld_job_name_check("a.b"), -1);
+    assert_int_equal(amld_job_name_check("a b"), -1);
+    assert_int_equal(amld_job_name_check(".."), -1);
+    assert_int_equal(amld_job_name_check("\xc3\xa4"), -1);
+}
+
+
+static void
+statuses(void **state)
+{
+    json_t *doc = document("a", "lab", 1);
+    (void) state;
+
+    assert_int_equal(amld_job_status(doc), AMLD_JOB_QUEUED);
+    assert_false(amld_job_has_ended(doc));
+    assert_false(amld_job_runs(doc));
+
+    /* it never began, and then it did */
+    amld_job_set_status(doc, AMLD_JOB_CANCEL_REQUESTED);
+    assert_false(amld_job_runs(doc));
+    assert_int_equal(amld_job_set_time(doc, "started", 5), 0);
+    assert_true(amld_job_runs(doc));
+    assert_int_equal(amld_job_time(doc, "started"), 5);
+    assert_int_equal(amld_job_time(doc, "submitted"), 1);
+    assert_int_equal(amld_job_time(doc, "ended"), 0);
+
+    amld_job_set_status(doc, AMLD_JOB_CANCELED);
+    assert_true(amld_job_has_ended(doc));
+    assert_false(amld_job_runs(doc));
+    assert_string_equal(amld_job_status_name(AMLD_JOB_COMPLETED), "Completed");
+    json_decref(doc);
+}
+
+
+static void
+what_is_no_document(void **state)
+{
+    static const char *const cases[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"name\":\"a\",\"status\":\"Queued\",\"workspace\":\"w\",\"creator\":"
+        "\"c\",\"compute\":\"compute/a\",\"requested\":{}}",
+        "{\"name\":\"a\",\"status\":\"Odd\",\"workspace\":\"w\",\"creator\":"
+        "\"c\",\"compute\":\"compute/a\",\"requested\":{},\"seq\":1}",
+        "{\"name\":\"../a\",\"status\":\"Queued\",\"workspace\":\"w\","
+        "\"creator\":\"c\",\"compute\":\"compute/a\",\"requested\":{},\"seq\":"
+        "1}",
+        "{\"name\":\"a\",\"status\":\"Queued\",\"workspace\":\"w\",\"creator\":"
+        "\"c\",\"compute\":\"session/a\",\"requested\":{},\"seq\":1}",
+    };
+    size_t i;
+    json_t *doc;
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(amld_job_parse(aml_str_of(cases[i]), &doc),
+                         AML_REGISTRY_CORRUPT);
+        assert_null(doc);
+    }
+}
+
+
+static void
+queue_in_order(void **state)
+{
+    scratch_t *s = *state;
+    size_t n;
+    json_t *doc;
+    seen_t seen;
+    amld_key_t key;
+    aml_registry_txn_t *txn;
+
+    /* submitted in another order than their names have */
+    put(s, "c", "lab", 1);
+    put(s, "a", "lab", 2);
+    put(s, "b", "lab", 3);
+    put(s, "other", "lab2", 4);
+
+    seen = queue(s, "lab", 0);
+    assert_int_equal(seen.n, 3);
+    assert_string_equal(seen.keys[0], "job/s-1/rg/demo/c");
+    assert_string_equal(seen.keys[1], "job/s-1/rg/demo/a");
+    assert_string_equal(seen.keys[2], "job/s-1/rg/demo/b");
+    assert_int_equal(seen.seq[2], 3);
+
+    seen = queue(s, "LAB", 2);
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.seq[0], 2);
+
+    /* one runs, one has ended */
+    doc = document("c", "lab", 1);
+    amld_job_set_status(doc, AMLD_JOB_RUNNING);
+    store(s, doc);
+    assert_int_equal(queue(s, "lab", 0).n, 3);
+
+    assert_int_equal(amld_compute_key(&key, &workspaces[0], "lab"), 0);
+    txn = begin(s, 0);
+    assert_int_equal(amld_job_any_runs(txn, &key), 1);
+    assert_int_equal(amld_job_queue_count(txn, &key, 2, &n), AML_REGISTRY_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(amld_job_queue_count(txn, &key, 9, &n), AML_REGISTRY_OK);
+    assert_int_equal(n, 3);
+    aml_registry_end(txn);
+
+    amld_job_set_status(doc, AMLD_JOB_FAILED);
+    store(s, doc);
+    json_decref(doc);
+    seen = queue(s, "lab", 0);
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.seq[0], 2);
+    assert_int_equal(list(s, AMLD_JOBS_ALL, UINT64_MAX, 0).n, 4);
+
+    assert_int_equal(amld_compute_key(&key, &workspaces[0], "lab"), 0);
+    txn = begin(s, 0);
+    assert_int_equal(amld_job_any_runs(txn, &key), 0);
+    aml_registry_end(txn);
+}
+
+
+static void
+lists_newest_first(void **state)
+{
+    scratch_t *s = *state;
+    char id[8];
+    int i;
+    json_t *doc;
+    seen_t seen;
+
+    for (i = 1; i <= 20; i++) {
+        snprintf(id, sizeof(id), "j%d", i);
+        put(s, id, "lab", (uint64_t) i << 50);
+    }
+
+    seen = list(s, AMLD_JOBS_ALL, UINT64_MAX, 5);
+    assert_int_equal(seen.n, 5);
+    assert_string_equal(seen.keys[0], "job/s-1/rg/demo/j20");
+    assert_string_equal(seen.keys[4], "job/s-1/rg/demo/j16");
+
+    seen = list(s, AMLD_JOBS_ALL, seen.seq[4] - 1, 5);
+    assert_string_equal(seen.keys[0], "job/s-1/rg/demo/j15");
+    assert_int_equal(list(s, AMLD_JOBS_ARCHIVED, UINT64_MAX, 0).n, 0);
+
+    doc = document("j20", "lab", (uint64_t) 20 << 50);
+    json_object_set_new(doc, "archived", json_true());
+    store(s, doc);
+    seen = list(s, AMLD_JOBS_ARCHIVED, UINT64_MAX, 0);
+    assert_int_equal(seen.n, 1);
+    assert_string_equal(seen.keys[0], "job/s-1/rg/demo/j20");
+    seen = list(s, AMLD_JOBS_ACTIVE, UINT64_MAX, 0);
+    assert_int_equal(seen.n, 19);
+    assert_string_equal(seen.keys[0], "job/s-1/rg/demo/j19");
+    assert_int_equal(list(s, AMLD_JOBS_ALL, UINT64_MAX, 0).n, 20);
+
+    json_object_set_new(doc, "archived", json_false());
+    store(s, doc);
+    json_decref(doc);
+    assert_int_equal(list(s, AMLD_JOBS_ARCHIVED, UINT64_MAX, 0).n, 0);
+    assert_int_equal(list(s, AMLD_JOBS_ACTIVE, UINT64_MAX, 0).n, 20);
+}
+
+
+static void
+removed_with_all_that_follows(void **state)
+{
+    scratch_t *s = *state;
+    int i;
+    char id[8];
+    json_t *doc = NULL;
+    amld_key_t key;
+    amld_job_use_t u;
+    aml_registry_txn_t *txn;
+
+    for (i = 1; i <= 4; i++) {
+        snprintf(id, sizeof(id), "j%d", i);
+        doc = document(id, "lab", (uint64_t) i);
+        if (i == 2) {
+            amld_job_set_status(doc, AMLD_JOB_RUNNING);
+        }
+        if (i == 3) {
+            json_object_set_new(doc, "archived", json_true());
+        }
+        store(s, doc);
+        json_decref(doc);
+    }
+
+    u = use(s);
+    assert_int_equal(u.count, 4);
+    assert_in_range(u.bytes, 4 * 200, 4 * 400);
+
+    for (i = 1; i <= 4; i++) {
+        snprintf(id, sizeof(id), "j%d", i);
+        assert_int_equal(amld_job_key(&key, &workspaces[0], id), 0);
+        txn = begin(s, 1);
+        assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_OK);
+        assert_int_equal(amld_job_remove(txn, &key, doc), AML_REGISTRY_OK);
+        assert_int_equal(amld_job_remove(txn, &key, doc), AML_REGISTRY_OK);
+        assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_NOTFOUND);
+        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+        json_decref(doc);
+    }
+
+    assert_int_equal(scratch_count(s, "job"), 0);
+    u = use(s);
+    assert_int_equal(u.count, 0);
+    assert_int_equal(u.bytes, 0);
+}
+
+
+/* What a document grows and shrinks by is counted. */
+static void
+use_follows_documents(void **state)
+{
+    scratch_t *s = *state;
+    json_t *doc = document("a", "lab", 1);
+    uint64_t before, longer;
+
+    store(s, doc);
+    before = use(s).bytes;
+
+    json_object_set_new(doc, "message", json_string("it did not work"));
+    store(s, doc);
+    store(s, doc);
+    longer = use(s).bytes;
+    assert_int_equal(longer - before,
+                     strlen("\"message\":\"it did not work\","));
+    assert_int_equal(use(s).count, 1);
+
+    json_object_del(doc, "message");
+    store(s, doc);
+    assert_int_equal(use(s).bytes, before);
+    json_decref(doc);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),
+        cmocka_unit_test(statuses),
+        cmocka_unit_test(what_is_no_document),
+        cmocka_unit_test_setup_teardown(queue_in_order, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(lists_newest_first, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(removed_with_all_that_follows,
+                                        scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(use_follows_documents, scratch_setup,
+                                        scratch_teardown),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
