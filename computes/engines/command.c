@@ -27,7 +27,10 @@ typedef struct {
     char user[128];
     char hold[16];
     char input[16];
+    char log_fd[16];
+    char log_max[32];
     int input_fd; /* or -1 */
+    int output;   /* the log, or 0 */
     const char *argv[AMLD_COMMAND_ARGS];
     const char *envp[AMLD_COMMAND_ENV + 2];
 } command_line_t;
@@ -55,10 +58,13 @@ amld_command_spawn(const amld_command_spawn_t *spawn, amld_command_id_t *id,
         return -1;
     }
 
-    command_kill_marked(l.mark, 0);
+    /* That takes a look at every process there is. */
+    if (!spawn->once) {
+        command_kill_marked(l.mark, 0);
+    }
 
     /* What is run to an end has a log of each run. */
-    if (spawn->status) {
+    if (spawn->status && spawn->log == 0) {
         snprintf(before, sizeof(before), "%s.1", l.log);
         (void) rename(l.log, before);
     }
@@ -345,8 +351,20 @@ command_line(command_line_t *l, const amld_command_spawn_t *spawn)
     n = 0;
     l->argv[n++] = "amld";
     l->argv[n++] = "shim";
-    l->argv[n++] = "--log";
-    l->argv[n++] = l->log;
+
+    l->output = spawn->log;
+    if (spawn->log != 0) {
+        snprintf(l->log_fd, sizeof(l->log_fd), "%d", spawn->log);
+        snprintf(l->log_max, sizeof(l->log_max), "%zu", spawn->log_max);
+        l->argv[n++] = "--log-fd";
+        l->argv[n++] = l->log_fd;
+        l->argv[n++] = "--log-max";
+        l->argv[n++] = l->log_max;
+    } else {
+        l->argv[n++] = "--log";
+        l->argv[n++] = l->log;
+    }
+
     l->argv[n++] = "--hold";
     l->argv[n++] = l->hold;
 
@@ -363,6 +381,15 @@ command_line(command_line_t *l, const amld_command_spawn_t *spawn)
 
     if (spawn->leave) {
         l->argv[n++] = "--leave";
+    }
+
+    if (spawn->group) {
+        l->argv[n++] = "--group";
+    }
+
+    if (spawn->enter != NULL) {
+        l->argv[n++] = "--directory";
+        l->argv[n++] = spawn->enter;
     }
 
     if (spawn->user != NULL) {
@@ -512,7 +539,8 @@ command_child(const command_line_t *l, const char *directory, int hold,
 
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     if (fcntl(hold, F_SETFD, 0) != 0 ||
-        (l->input_fd != -1 && fcntl(l->input_fd, F_SETFD, 0) != 0)) {
+        (l->input_fd != -1 && fcntl(l->input_fd, F_SETFD, 0) != 0) ||
+        (l->output != 0 && fcntl(l->output, F_SETFD, 0) != 0)) {
         goto failed;
     }
 

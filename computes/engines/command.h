@@ -55,7 +55,14 @@ typedef struct {
     /* Its standard input; NULL: nothing.  Not an argument and no file, so that
      * nobody else of the machine can read it. */
     const char *input;
-    int leave; /* what it has started goes on when it has ended */
+    int leave;         /* what it has started goes on when it has ended */
+    int once;          /* no other has its name, ever: none has left anything */
+    int group;         /* SIGTERM is for all of its process group */
+    const char *enter; /* its directory, entered as `user`; or NULL */
+    /* Where its log goes in place of the private directory: a descriptor that
+     * appends; 0: none.  Beyond `log_max` bytes see cutlog.h. */
+    int log;
+    size_t log_max;
 } amld_command_spawn_t;
 
 /*

@@ -52,6 +52,16 @@ typedef struct {
     const char *const *envp; /* additions to the engine's own */
     int status;              /* its result is asked for, see command.h */
     const char *input;       /* what it reads, see command.h */
+    const char *directory;   /* where it runs, inside; NULL: the creator's */
+    const char *bin;         /* first in PATH; NULL: where argv[0] is */
+    /* Of the engine's host, never fetched: in a container of its own beside
+     * the instance, with its share, its network and limits like its own, and
+     * ended with it.  NULL: in the instance.  Not for engines without images.
+     */
+    const char *image;
+    int once;       /* these are as in command.h: runs under its name once */
+    int log;        /* a descriptor; 0: none */
+    size_t log_max; /* bytes */
 } amld_command_t;
 
 /*
@@ -78,6 +88,7 @@ typedef struct {
     const char *isolation; /* one sentence for logs and people */
     const char *sockets;   /* their place in the private directory: "", "/s" */
     int ranges;            /* each creator needs a number, see ranges.h */
+    int images;            /* commands may have one of their own */
 
     /* NULL: all is called inside what it is called outside. */
     void (*inside)(const amld_config_t *c, const amld_engine_instance_t *i,
@@ -126,6 +137,12 @@ const char *amld_engine_sockets(const amld_config_t *c);
 void amld_engine_inside(const amld_engine_t *engine, const amld_config_t *c,
                         const amld_engine_instance_t *i,
                         amld_engine_inside_t *inside);
+
+/* First in the PATH of a command; "" where there is nothing. */
+void amld_engine_bin(const amld_command_t *command, char *bin, size_t size);
+
+/* What an engine without images says to one: -1, or 0. */
+int amld_engine_no_image(const amld_command_t *command, char *err, size_t size);
 
 /* What every engine's exec begins with: the instance's directories, what the
  * command is, and `env` (with the command's own additions in it). */

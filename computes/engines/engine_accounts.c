@@ -168,7 +168,8 @@ accounts_exec(const amld_config_t *c, const amld_engine_instance_t *i,
     amld_command_user_t user;
     amld_unix_account_t account;
 
-    if (accounts_whose(c, i, &account, err, size) != 0) {
+    if (amld_engine_no_image(command, err, size) != 0 ||
+        accounts_whose(c, i, &account, err, size) != 0) {
         return -1;
     }
 
@@ -332,20 +333,14 @@ accounts_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
                      const amld_unix_account_t *account,
                      const amld_command_t *command)
 {
-    char *end, bin[PATH_MAX];
+    char bin[PATH_MAX];
     size_t k;
 
-    /* A terminal's `python` is then the one that the notebooks have. */
-    snprintf(bin, sizeof(bin), "%s", command->argv[0]);
-    end = strrchr(bin, '/');
-    if (end != NULL) {
-        *end = '\0';
-    }
-
+    amld_engine_bin(command, bin, sizeof(bin));
     amld_command_env_init(e);
 
     if (amld_command_env_account(e, account->uid,
-                                 end != NULL && end != bin ? bin : NULL) != 0 ||
+                                 bin[0] != '\0' ? bin : NULL) != 0 ||
         amld_command_env_set(e, "AML_INSTANCE", "%s", i->name) != 0 ||
         amld_command_env_set(e, "TMPDIR", "%s/" ACCOUNTS_OWN "/tmp",
                              i->runtime) != 0) {

@@ -357,21 +357,14 @@ static int
 podman_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
                    const amld_command_t *command)
 {
-    char *end, bin[PATH_MAX];
+    char bin[PATH_MAX];
     size_t k;
 
-    /* A terminal's `python` is then the one that the notebooks have. */
-    snprintf(bin, sizeof(bin), "%s", command->argv[0]);
-    end = strrchr(bin, '/');
-    if (end != NULL) {
-        *end = '\0';
-    }
-
+    amld_engine_bin(command, bin, sizeof(bin));
     amld_command_env_init(e);
 
-    if (amld_command_env_set(e, "PATH", "%s%s" PODMAN_PATH,
-                             end != NULL && end != bin ? bin : "",
-                             end != NULL && end != bin ? ":" : "") != 0 ||
+    if (amld_command_env_set(e, "PATH", "%s%s" PODMAN_PATH, bin,
+                             bin[0] != '\0' ? ":" : "") != 0 ||
         amld_command_env_set(e, "HOME", AMLD_PODMAN_HOME) != 0 ||
         amld_command_env_set(e, "USER", "root") != 0 ||
         amld_command_env_set(e, "LOGNAME", "root") != 0 ||

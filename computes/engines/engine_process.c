@@ -92,6 +92,10 @@ process_exec(const amld_config_t *c, const amld_engine_instance_t *i,
 
     (void) c;
 
+    if (amld_engine_no_image(command, err, size) != 0) {
+        return -1;
+    }
+
     if (process_environment(&env, i, command) != 0) {
         snprintf(err, size, "%s: the environment is too long", command->name);
         return -1;
@@ -126,20 +130,14 @@ static int
 process_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
                     const amld_command_t *command)
 {
-    char *end, bin[PATH_MAX];
+    char bin[PATH_MAX];
     size_t k;
 
-    /* A terminal's `python` is then the one that the notebooks have. */
-    snprintf(bin, sizeof(bin), "%s", command->argv[0]);
-    end = strrchr(bin, '/');
-    if (end != NULL) {
-        *end = '\0';
-    }
-
+    amld_engine_bin(command, bin, sizeof(bin));
     amld_command_env_init(e);
 
-    if (amld_command_env_account(e, geteuid(),
-                                 end != NULL && end != bin ? bin : NULL) != 0 ||
+    if (amld_command_env_account(e, geteuid(), bin[0] != '\0' ? bin : NULL) !=
+            0 ||
         amld_command_env_set(e, "AML_INSTANCE", "%s", i->name) != 0 ||
         amld_command_env_set(e, "TMPDIR", "%s/tmp", i->runtime) != 0) {
         return -1;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "computes/engines/procfs.h"
+#include "computes/files/cutlog.h"
 #include "computes/files/logfile.h"
 
 /* A process that even SIGKILL does not end hangs in the kernel; waiting for
@@ -26,11 +27,14 @@
 
 typedef struct {
     const char *log_path;
+    int log_fd; /* or -1 */
     size_t log_max;
     int hold;
     int input; /* of the command, or -1 */
     const char *status_path;
     int status_fd;
+    const char *directory; /* NULL: as it is */
+    int group;             /* SIGTERM is for all of it */
     int leave; /* what the command leaves behind is not ours to end */
     uid_t uid;
     gid_t gid;
@@ -38,6 +42,7 @@ typedef struct {
     char **command;
 
     amld_logfile_t log;
+    amld_cutlog_t cut; /* in its place where there is a log_fd */
     int signals;
     int output; /* read end of the command's output, -1 at its end */
     pid_t pid;
@@ -49,7 +54,8 @@ static int shim_arguments(shim_t *s, int argc, char **argv);
 static int shim_signals(shim_t *s);
 static int shim_wait(shim_t *s);
 static int shim_user(shim_t *s, const char *text);
-static void shim_status(shim_t *s, const char *format, ...)
+static int shim_number(const char *text, int *number);
+static int shim_status(shim_t *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static int shim_spawn(shim_t *s);
 static void shim_child(shim_t *s, int output) __attribute__((noreturn));
@@ -59,8 +65,14 @@ static void shim_signal(shim_t *s);
 static void shim_reap(shim_t *s);
 static void shim_copy(shim_t *s);
 static void shim_kill_all(shim_t *s);
+static void shim_end(shim_t *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void shim_say(shim_t *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+static void shim_say_args(shim_t *s, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static void shim_log(shim_t *s, const char *data, size_t n);
+static void shim_log_close(shim_t *s);
 
 
 int
@@ -70,10 +82,11 @@ amld_shim_main(int argc, char **argv)
     shim_t s;
 
     if (shim_arguments(&s, argc, argv) != 0) {
-        fprintf(stderr, "usage: amld shim --log FILE [--log-max BYTES] "
-                        "[--hold FD] [--input FD] [--status FILE] "
-                        "[--user UID:GID:NAME] "
-                        "[--leave] -- command...\n");
+        fprintf(stderr, "usage: amld shim --log FILE|--log-fd FD "
+                        "[--log-max BYTES] [--hold FD] [--input FD] "
+                        "[--status FILE] [--user UID:GID:NAME] "
+                        "[--directory DIR] [--group] [--leave] -- "
+                        "command...\n");
         return 2;
     }
 
@@ -88,19 +101,28 @@ amld_shim_main(int argc, char **argv)
         return 126;
     }
 
-    amld_logfile_open(&s.log, s.log_path, s.log_max);
+    if (s.log_fd != -1) {
+        amld_cutlog_open(&s.cut, s.log_fd, s.log_max);
+    } else {
+        amld_logfile_open(&s.log, s.log_path, s.log_max);
+    }
 
     if (!shim_wait(&s)) {
-        amld_logfile_close(&s.log);
+        shim_log_close(&s);
         return 0;
     }
 
-    shim_status(&s, "began   \n");
+    /* Whoever finds no status takes it for one that was not run, and may run
+     * it again. */
+    if (shim_status(&s, "began   \n") != 0) {
+        shim_log_close(&s);
+        return 126;
+    }
 
     if (shim_spawn(&s) != 0) {
         shim_say(&s, "cannot start %s: %s", s.command[0], strerror(errno));
-        shim_status(&s, "exit %03d\n", 126);
-        amld_logfile_close(&s.log);
+        (void) shim_status(&s, "exit %03d\n", 126);
+        shim_log_close(&s);
         return 126;
     }
 
@@ -112,16 +134,16 @@ amld_shim_main(int argc, char **argv)
 
     if (WIFSIGNALED(s.status)) {
         rc = 128 + WTERMSIG(s.status);
-        shim_say(&s, "%s was ended by signal %d (%s)", s.command[0],
+        shim_end(&s, "%s was ended by signal %d (%s)", s.command[0],
                  WTERMSIG(s.status), strsignal(WTERMSIG(s.status)));
     } else {
         rc = WEXITSTATUS(s.status);
-        shim_say(&s, "%s ended with exit status %d", s.command[0], rc);
+        shim_end(&s, "%s ended with exit status %d", s.command[0], rc);
     }
 
-    shim_status(&s, "exit %03d\n", rc);
-
-    amld_logfile_close(&s.log);
+    /* Before the status: whoever reads that finds all of the log. */
+    shim_log_close(&s);
+    (void) shim_status(&s, "exit %03d\n", rc);
 
     return rc;
 }
@@ -139,6 +161,8 @@ shim_arguments(shim_t *s, int argc, char **argv)
     s->output = -1;
     s->status_fd = -1;
     s->log.fd = -1;
+    s->log_fd = -1;
+    s->cut.fd = -1;
     s->log_max = AMLD_LOGFILE_MAX;
 
     for (i = 1; i < argc; i++) {
@@ -149,6 +173,11 @@ shim_arguments(shim_t *s, int argc, char **argv)
 
         if (strcmp(argv[i], "--leave") == 0) {
             s->leave = 1;
+            continue;
+        }
+
+        if (strcmp(argv[i], "--group") == 0) {
+            s->group = 1;
             continue;
         }
 
@@ -173,15 +202,21 @@ shim_arguments(shim_t *s, int argc, char **argv)
                 return -1;
             }
 
+        } else if (strcmp(argv[i], "--directory") == 0) {
+            s->directory = argv[++i];
+
+        } else if (strcmp(argv[i], "--log-fd") == 0) {
+            if (shim_number(argv[++i], &s->log_fd) != 0) {
+                return -1;
+            }
+
         } else if (strcmp(argv[i], "--hold") == 0) {
-            s->hold = (int) strtol(argv[++i], &end, 10);
-            if (*end != '\0' || s->hold < 0) {
+            if (shim_number(argv[++i], &s->hold) != 0) {
                 return -1;
             }
 
         } else if (strcmp(argv[i], "--input") == 0) {
-            s->input = (int) strtol(argv[++i], &end, 10);
-            if (*end != '\0' || s->input < 0) {
+            if (shim_number(argv[++i], &s->input) != 0) {
                 return -1;
             }
 
@@ -190,9 +225,21 @@ shim_arguments(shim_t *s, int argc, char **argv)
         }
     }
 
-    return s->log_path != NULL && s->command != NULL && s->command[0] != NULL
+    return (s->log_path != NULL) != (s->log_fd != -1) && s->command != NULL &&
+                   s->command[0] != NULL
                ? 0
                : -1;
+}
+
+
+static int
+shim_number(const char *text, int *number)
+{
+    char *end;
+
+    *number = (int) strtol(text, &end, 10);
+
+    return end != text && *end == '\0' && *number >= 0 ? 0 : -1;
 }
 
 
@@ -291,14 +338,14 @@ shim_user(shim_t *s, const char *text)
 
 
 /* Nine bytes, over those that were there. */
-static void
+static int
 shim_status(shim_t *s, const char *format, ...)
 {
     char text[32];
     va_list args;
 
     if (s->status_path == NULL) {
-        return;
+        return 0;
     }
 
     va_start(args, format);
@@ -313,7 +360,10 @@ shim_status(shim_t *s, const char *format, ...)
     if (s->status_fd == -1 ||
         pwrite(s->status_fd, text, strlen(text), 0) != (ssize_t) strlen(text)) {
         shim_say(s, "%s: %s", s->status_path, strerror(errno));
+        return -1;
     }
+
+    return 0;
 }
 
 
@@ -392,6 +442,12 @@ shim_child(shim_t *s, int output)
         _exit(126);
     }
 
+    if (s->directory != NULL && chdir(s->directory) != 0) {
+        dprintf(2, "amld shim: cannot enter %s: %s\n", s->directory,
+                strerror(errno));
+        _exit(126);
+    }
+
     /* The kernel forgets this when the account changes. */
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != shim || shim == 1) {
@@ -456,7 +512,7 @@ shim_signal(shim_t *s)
 
         case SIGTERM:
         case SIGINT:
-            if (!s->ended) {
+            if (!s->ended && (!s->group || kill(-s->pid, SIGTERM) != 0)) {
                 kill(s->pid, SIGTERM);
             }
             break;
@@ -500,7 +556,7 @@ shim_copy(shim_t *s)
     for (int i = 0; s->output != -1 && i < 64; i++) {
         n = read(s->output, buf, sizeof(buf));
         if (n > 0) {
-            amld_logfile_write(&s->log, buf, (size_t) n);
+            shim_log(s, buf, (size_t) n);
             continue;
         }
         if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
@@ -544,12 +600,38 @@ shim_kill_all(shim_t *s)
 }
 
 
+/* How the command ended: nobody else says so in an application's log. */
+static void
+shim_end(shim_t *s, const char *format, ...)
+{
+    va_list args;
+
+    if (s->log_fd != -1) {
+        return;
+    }
+
+    va_start(args, format);
+    shim_say_args(s, format, args);
+    va_end(args);
+}
+
+
 static void
 shim_say(shim_t *s, const char *format, ...)
 {
+    va_list args;
+
+    va_start(args, format);
+    shim_say_args(s, format, args);
+    va_end(args);
+}
+
+
+static void
+shim_say_args(shim_t *s, const char *format, va_list args)
+{
     int n, head;
     char line[1024];
-    va_list args;
     time_t now;
     struct tm tm;
 
@@ -558,9 +640,7 @@ shim_say(shim_t *s, const char *format, ...)
     head = (int) strftime(line, sizeof(line),
                           "%Y-%m-%dT%H:%M:%SZ amld shim: ", &tm);
 
-    va_start(args, format);
     n = vsnprintf(line + head, sizeof(line) - (size_t) head - 1, format, args);
-    va_end(args);
 
     n += head;
     if (n >= (int) sizeof(line) - 1) {
@@ -568,5 +648,27 @@ shim_say(shim_t *s, const char *format, ...)
     }
     line[n++] = '\n';
 
-    amld_logfile_write(&s->log, line, (size_t) n);
+    shim_log(s, line, (size_t) n);
+}
+
+
+static void
+shim_log(shim_t *s, const char *data, size_t n)
+{
+    if (s->log_fd != -1) {
+        amld_cutlog_write(&s->cut, data, n);
+    } else {
+        amld_logfile_write(&s->log, data, n);
+    }
+}
+
+
+static void
+shim_log_close(shim_t *s)
+{
+    if (s->log_fd != -1) {
+        amld_cutlog_close(&s->cut);
+    } else {
+        amld_logfile_close(&s->log);
+    }
 }

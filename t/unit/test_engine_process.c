@@ -99,7 +99,7 @@ exec_script(place_t *p, const char *name, const char *script,
     static const char *const env[] = {"GREETING=hello", "LANG=de_DE.UTF-8",
                                       "AML_COMMAND=forged", NULL};
     const char *argv[] = {"/bin/sh", "-c", script, NULL};
-    amld_command_t command = {name, argv, env, 0, NULL};
+    amld_command_t command = {.name = name, .argv = argv, .envp = env};
 
     return p->engine->exec(&p->config, &p->instance, &command, id, hold, p->err,
                            sizeof(p->err));
