@@ -3,12 +3,14 @@
 
 extern const aml_application_t aml_application_jupyter;
 extern const aml_application_t aml_application_rstudio;
+extern const aml_application_t aml_application_ssh;
 extern const aml_application_t aml_application_vscode;
 
 const aml_application_t *const aml_applications[] = {
     &aml_application_jupyter,
     &aml_application_rstudio,
     &aml_application_vscode,
+    &aml_application_ssh,
     NULL,
 };
 

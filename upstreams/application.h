@@ -23,16 +23,18 @@ typedef struct {
 
 /* What a command line may name; all strings outlive the call. */
 typedef struct {
-    const char *program;   /* configured path of the executable */
-    const char *socket;    /* unix socket to listen on */
-    const char *directory; /* the workspace's share: what it may show */
-    const char *folder;    /* the user's own in it: where it begins */
-    const char *runtime;   /* private directory of the instance; "tmp" and
-                              "run" in it are emptied at each start */
-    const char *origin;    /* public origin, "https://name.apps:port" */
-    const char *user;      /* account that the command will run as; NULL:
-                              its number has no name */
-    int as_root;           /* the command will run as uid 0 */
+    const char *program;    /* configured path of the executable */
+    const char *socket;     /* unix socket to listen on */
+    const char *directory;  /* the workspace's share: what it may show */
+    const char *folder;     /* the user's own in it: where it begins */
+    const char *runtime;    /* private directory of the instance; "tmp" and
+                               "run" in it are emptied at each start */
+    const char *origin;     /* public origin, "https://name.apps:port" */
+    const char *user;       /* account that the command will run as; NULL:
+                               its number has no name */
+    int as_root;            /* the command will run as uid 0 */
+    const char *bin;        /* where the notebooks' programs are; or NULL */
+    const char *public_key; /* that the instance was created with; or NULL */
 } aml_application_vars_t;
 
 /* What has to be there before the command runs. */
@@ -45,10 +47,17 @@ typedef struct {
     const char *name; /* key of its section in amld's configuration */
     unsigned port;    /* how hosts name it */
     int on_demand;    /* started on first request, not with the instance */
-    const char *ready_path; /* GET on the socket answers 200 when it is up */
+    int by_key; /* only of instances that were created with a public key */
+
+    /* When it is up, on its socket: GET of the path is answered by 200, or what
+     * it says by itself begins with the banner.  One of them. */
+    const char *ready_path;
+    const char *ready_banner;
     aml_application_link_t links[AML_APPLICATION_LINKS];
 
     /* What the gateway does for it. */
+    int tunnel; /* it speaks no HTTP: bytes as they are, in a tunnel; nothing
+                   else is passed on to it */
     const char *url_header; /* request header that has the whole public
                                address; NULL: none */
     int own_location;       /* its redirects may name itself by http or by the

@@ -563,9 +563,27 @@ amld_compute_socket(const amld_config_t *c, const json_t *doc,
 
 
 int
-amld_compute_has(const amld_config_t *c, const aml_application_t *a)
+amld_compute_has(const amld_config_t *c, const aml_application_t *a,
+                 const char *public_key)
 {
-    return !a->on_demand && amld_compute_program(c, a) != NULL;
+    return !a->on_demand && (!a->by_key || public_key != NULL) &&
+           amld_compute_program(c, a) != NULL;
+}
+
+
+const char *
+amld_compute_public_key(const json_t *doc)
+{
+    const char *key;
+    const json_t *ssh;
+
+    ssh = json_object_get(json_object_get(doc, "requested"), "sshSettings");
+    key = amld_compute_str(ssh, "adminPublicKey");
+
+    return strcmp(amld_compute_str(ssh, "sshPublicAccess"), "Enabled") == 0 &&
+                   key[0] != '\0'
+               ? key
+               : NULL;
 }
 
 

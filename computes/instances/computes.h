@@ -135,6 +135,9 @@ int amld_compute_command(const json_t *doc, const char *application,
 int amld_compute_set_command(json_t *doc, const char *application,
                              const amld_command_id_t *id); /* NULL: none */
 
+/* The key that SSH was asked for with; NULL: it was not. */
+const char *amld_compute_public_key(const json_t *doc);
+
 /* "https://name.apps:port", of an application's port. */
 int amld_compute_origin(const amld_config_t *c, const char *name, unsigned port,
                         char *origin, size_t size);
@@ -151,8 +154,10 @@ aml_instance_state_t
 amld_compute_application(const amld_config_t *c, const json_t *doc,
                          const aml_application_t *a);
 
-/* 1 when the application is configured and started with an instance. */
-int amld_compute_has(const amld_config_t *c, const aml_application_t *a);
+/* 1 when the application is configured and started with an instance, which was
+ * created with this key, or NULL. */
+int amld_compute_has(const amld_config_t *c, const aml_application_t *a,
+                     const char *public_key);
 
 /* Path of the program, NULL when it is not configured. */
 const char *

@@ -38,6 +38,7 @@ instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
 static const char *
 instance_account(const amld_engine_instance_t *e, char user[256]);
 static void instance_find_account(amld_instance_t *i);
+static const char *instance_bin(const amld_config_t *c, char *bin, size_t size);
 static void instance_probed(void *data, int ok);
 
 
@@ -159,6 +160,7 @@ amld_instance_free(amld_instance_t *i)
     free(i->creator);
     free(i->creator_name);
     free(i->account);
+    free(i->public_key);
     free(i->subnet);
     free(i->failure);
     free(i);
@@ -295,7 +297,7 @@ amld_instance_exec(amld_instance_t *i)
     amld_samples_give(i->supervisor->d, &i->key, i->creator, i->directory);
 
     for (k = 0; aml_applications[k] != NULL; k++) {
-        if (!amld_compute_has(c, aml_applications[k])) {
+        if (!amld_compute_has(c, aml_applications[k], i->public_key)) {
             continue;
         }
 
@@ -327,6 +329,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
 {
     char socket[PATH_MAX], origin[512], room[INSTANCE_ROOM], user[256];
     char seen[2 * PATH_MAX]; /* the socket, inside */
+    char bin[PATH_MAX];
     const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
     amld_command_t command;
     amld_instance_t *i;
@@ -358,6 +361,8 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     vars.origin = origin;
     vars.user = inside.user != NULL ? inside.user : instance_account(&e, user);
     vars.as_root = inside.as_root;
+    vars.bin = instance_bin(c, bin, sizeof(bin));
+    vars.public_key = i->public_key;
 
     if (vars.program == NULL) {
         snprintf(err, size, "%s is configured no more", app->application->name);
@@ -624,9 +629,9 @@ amld_instance_probe(amld_app_t *app, int64_t now)
 
     if (instance_socket(app, socket, sizeof(socket)) == 0 &&
         access(socket, F_OK) == 0) {
-        app->probe =
-            amld_probe_new(i->supervisor->probes, socket,
-                           app->application->ready_path, instance_probed, app);
+        app->probe = amld_probe_new(
+            i->supervisor->probes, socket, app->application->ready_path,
+            app->application->ready_banner, instance_probed, app);
     }
 }
 
@@ -650,8 +655,10 @@ instance_strings(amld_instance_t *i, const json_t *doc,
                  const amld_workspace_t *workspace)
 {
     char path[PATH_MAX];
+    const char *key;
     const json_t *size, *subnet;
 
+    key = amld_compute_public_key(doc);
     size = json_object_get(doc, "size");
     subnet = json_object_get(json_object_get(doc, "requested"), "subnet");
 
@@ -671,7 +678,8 @@ instance_strings(amld_instance_t *i, const json_t *doc,
                    instance_copy(&i->creator_name,
                                  amld_compute_str(doc, "creatorName")) != 0 ||
                    instance_copy(&i->subnet, amld_compute_str(subnet, "id")) !=
-                       0
+                       0 ||
+                   (key != NULL && instance_copy(&i->public_key, key) != 0)
                ? -1
                : 0;
 }
@@ -770,6 +778,31 @@ instance_account(const amld_engine_instance_t *e, char user[256])
     }
 
     return user;
+}
+
+
+/* Where the notebooks' programs are; NULL where there are none. */
+static const char *
+instance_bin(const amld_config_t *c, char *bin, size_t size)
+{
+    char *end;
+    const char *program;
+    const aml_application_t *notebooks;
+
+    notebooks = aml_application_by_name(aml_str("jupyter"));
+    program = notebooks != NULL ? amld_compute_program(c, notebooks) : NULL;
+    if (program == NULL ||
+        (size_t) snprintf(bin, size, "%s", program) >= size) {
+        return NULL;
+    }
+
+    end = strrchr(bin, '/');
+    if (end == NULL || end == bin) {
+        return NULL;
+    }
+    *end = '\0';
+
+    return bin;
 }
 
 

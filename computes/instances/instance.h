@@ -90,7 +90,8 @@ typedef struct amld_instance {
     char *directory;   /* the creator's folder in the share */
     char *creator;     /* principal */
     char *creator_name;
-    char *account; /* theirs on this machine, or NULL */
+    char *account;    /* theirs on this machine, or NULL */
+    char *public_key; /* that it was created with, or NULL */
     char *subnet;
     unsigned cores;
     unsigned long memory_mb;

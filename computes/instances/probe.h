@@ -1,6 +1,7 @@
 /*
  * Is an application up?  GET of its ready_path on its unix socket, answered by
- * 200.  Nothing waits: requests go on while the supervisor polls.
+ * 200; or its ready_banner, which is what it says first.  Nothing waits: this
+ * goes on while the supervisor polls.
  */
 
 #ifndef AMLD_PROBE_H
@@ -8,7 +9,8 @@
 
 #include <curl/curl.h>
 
-#define AMLD_PROBE_TIMEOUT 5000 /* ms for one request */
+#define AMLD_PROBE_TIMEOUT 5000 /* ms for one */
+#define AMLD_PROBE_BANNER 64    /* characters at most */
 
 typedef struct amld_probes amld_probes_t;
 typedef struct amld_probe amld_probe_t;
@@ -17,11 +19,12 @@ typedef struct amld_probe amld_probe_t;
 amld_probes_t *amld_probes_new(void);
 void amld_probes_free(amld_probes_t *probes); /* of no probe */
 
-/* One request; `ok` is called from amld_probes_wait() unless it is freed
- * before.  NULL without memory. */
-amld_probe_t *
-amld_probe_new(amld_probes_t *probes, const char *socket, const char *path,
-               void (*done)(void *data, int ok), void *data);
+/* One, by `path`, or where that is NULL by `banner`, which outlives it; `done`
+ * is called from amld_probes_wait() unless it is freed before.  NULL without
+ * memory. */
+amld_probe_t *amld_probe_new(amld_probes_t *probes, const char *socket,
+                             const char *path, const char *banner,
+                             void (*done)(void *data, int ok), void *data);
 void amld_probe_free(amld_probe_t *probe); /* NULL is allowed */
 
 /*

@@ -55,7 +55,9 @@ descriptors(void **state)
     for (i = 0; aml_applications[i] != NULL; i++) {
         a = aml_applications[i];
         assert_true(a->port > 0 && a->port < 65536);
-        assert_int_equal(a->ready_path[0], '/');
+        assert_true((a->ready_path != NULL) != (a->ready_banner != NULL));
+        assert_true(a->ready_path == NULL || a->ready_path[0] == '/');
+        assert_true(!a->tunnel || a->ready_path == NULL);
         assert_non_null(a->command);
         assert_ptr_equal(aml_application_by_port(a->port), a);
         assert_ptr_equal(aml_application_by_name(aml_str_of(a->name)), a);
