@@ -33,16 +33,22 @@ CORE := $(shell AML_LIST_CORE=1 sh ./config)
 AMLD := $(filter-out $(CORE),$(wildcard registry/*.c auth/*.c tls/*.c \
           upstreams/*.c computes/*.c computes/*/*.c))
 AMLD_LIB := $(filter-out computes/amld.c,$(AMLD))
+CLI := $(wildcard cli/*.c)
+CLI_LIB := $(filter-out cli/aml.c,$(CLI))
+CLI_PKGS := jansson libcurl libcrypto
 TESTS := $(wildcard t/unit/test_*.c)
 
 CORE_O := $(CORE:%.c=$(OUT)/obj/%.o)
 AMLD_O := $(AMLD:%.c=$(OUT)/obj/%.o)
 AMLD_LIB_O := $(AMLD_LIB:%.c=$(OUT)/obj/%.o)
+CLI_O := $(CLI:%.c=$(OUT)/obj/%.o)
+CLI_LIB_O := $(CLI_LIB:%.c=$(OUT)/obj/%.o)
 TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 
-.PHONY: all amld module tests fuzzers clean
-all: amld module tests
+.PHONY: all amld aml module tests fuzzers clean
+all: amld aml module tests
 amld: $(OUT)/amld
+aml: $(OUT)/aml
 tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/computes_fill \
     $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so
 
@@ -65,11 +71,19 @@ $(OUT)/amld: $(OUT)/obj/computes/amld.o $(OUT)/libamld.a $(OUT)/libaml.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs $(AMLD_PKGS)) \
 	    -lpthread
 
-# One program a test file; those of amld's parts link libamld.a as well.
-$(OUT)/t/%: t/unit/%.c $(OUT)/libamld.a $(OUT)/libaml.a
+$(OUT)/libcli.a: $(CLI_LIB_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# The command line; of the cores it takes a few that know nothing of LMDB.
+$(OUT)/aml: $(OUT)/obj/cli/aml.o $(OUT)/libcli.a $(OUT)/libaml.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs $(CLI_PKGS))
+
+# One program a test file; those of aml's and amld's parts link these as well.
+$(OUT)/t/%: t/unit/%.c $(OUT)/libcli.a $(OUT)/libamld.a $(OUT)/libaml.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
-	    $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
+	    $(OUT)/libcli.a $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
 # What the integration tests write records with, crafted or very many.
@@ -144,4 +158,4 @@ $(MODULE): $(NGINX_OUT)/Makefile $(MODULE_SRC)
 clean:
 	rm -rf $(OUT)
 
--include $(CORE_O:.o=.d) $(AMLD_O:.o=.d) $(TEST_BIN:%=%.d)
+-include $(CORE_O:.o=.d) $(AMLD_O:.o=.d) $(CLI_O:.o=.d) $(TEST_BIN:%=%.d)

@@ -3,8 +3,8 @@
 
 # The gateway, amld and the module: what ./dev run needs.
 build_release() {
-    step build "Building amld and the module" \
-        make -s -j "$(nproc)" amld module
+    step build "Building amld, aml and the module" \
+        make -s -j "$(nproc)" amld aml module
 }
 
 build_tests() { # VARIANT
@@ -13,10 +13,10 @@ build_tests() { # VARIANT
             packaging/nginx-source.sh
         step build-asan "Building nginx, the module, amld and tests with sanitizers" \
             make -s -j "$(nproc)" VARIANT=asan \
-            amld module tests
+            amld aml module tests
     else
-        step build "Building amld, the module and the tests" \
-            make -s -j "$(nproc)" amld module tests
+        step build "Building amld, aml, the module and the tests" \
+            make -s -j "$(nproc)" amld aml module tests
     fi
 }
 

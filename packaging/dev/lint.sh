@@ -13,10 +13,10 @@ lint_command() {
     lint_step shellcheck "Checking shell scripts" lint_shell
     lint_step perl "Checking that Perl compiles" lint_perl
     lint_step gcc "Building all with gcc" \
-        make -s -k -j "$(nproc)" amld module tests
+        make -s -k -j "$(nproc)" amld aml module tests
     lint_step clang "Building all with clang" \
         make -s -k -j "$(nproc)" VARIANT=clang CC=clang \
-        amld tests
+        amld aml tests
     lint_step tidy "Running clang-tidy" lint_tidy
     lint_step cppcheck "Running cppcheck" lint_cppcheck
     [ ${#failed[@]} -eq 0 ] || fail "lint: failed: ${failed[*]}"

@@ -1,0 +1,87 @@
+/*
+ * The commands of aml, what they take, and what their help says.  docs/cli.md
+ * and the manual page have the same; t/integration/aml_docs.t compares them.
+ */
+
+#include "cli/cli.h"
+
+static const cli_option_t login_options[] = {
+    {"server", 's', "URL", "the studio's address, https://aml.example.org", 0},
+    {"account", 'a', "NAME", "a local account; the password is asked for", 0},
+    {"token-stdin", 0, NULL, "a personal access token, from standard input", 0},
+    {"ca", 0, "FILE", "certificates of authorities, PEM, for this server", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t wait_options[] = {
+    {"no-wait", 0, NULL, "come back as soon as it has begun", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t list_options[] = {
+    {"mine", 'm', NULL, "one's own only", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t delete_options[] = {
+    {"yes", 'y', NULL, "do not ask", 0},
+    {"no-wait", 0, NULL, "come back as soon as it has begun", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t create_options[] = {
+    {"size", 's', "SIZE", "such as STANDARD_DS3_V2", 0},
+    {"idle", 'i', "TIME", "stop it when unused for so long: 30m, 2h", 0},
+    {"ssh-key", 'k', "FILE", "let this public key in by SSH", 0},
+    {"creation-script", 0, "FILE", "run once, when it is created", 0},
+    {"startup-script", 0, "FILE", "run at each start", 0},
+    {"start-at", 0, "CRON", "start it at these times", 0},
+    {"stop-at", 0, "CRON", "stop it at these times", 0},
+    {"time-zone", 0, "ZONE", "of these times; UTC", 0},
+    {"tag", 't', "NAME=VALUE", "a tag; may come more than once", 1},
+    {"description", 'd', "TEXT", "for people", 0},
+    {"for", 0, "ID", "the principal whose it will be", 0},
+    {"subnet", 0, "ID", "what it means is the engine's", 0},
+    {"no-wait", 0, NULL, "come back as soon as it has begun", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+const cli_command_t cli_commands[] = {
+    {"login", "", "sign in",
+     "Shows an address and a code; open the address in any browser, sign in "
+     "there,\nand approve.  With --account it asks for a password.  What was "
+     "given before\nis kept for a profile: \"aml login\" alone signs in anew.",
+     login_options, cli_login, 0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"logout", "", "sign out, there and here", NULL, NULL, cli_logout, 0, 0, 0,
+     CLI_COMPLETE_NOTHING, NULL},
+    {"whoami", "", "who you are, and where", NULL, NULL, cli_status, 0, 0, 0,
+     CLI_COMPLETE_NOTHING, NULL},
+    {"profiles", "", "servers you are signed in to", NULL, NULL, cli_profiles,
+     0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"token", "", "print an access token, for other programs",
+     "Give it to nobody: it is you.  It is renewed first where little of its "
+     "time is\nleft.",
+     NULL, cli_print_token, 0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"instance list", "", "instances of the workspace", NULL, list_options,
+     cli_instance_list, 0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"instance show", "NAME", "one of them", NULL, NULL, cli_instance_show, 1,
+     1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"instance create", "NAME", "make one",
+     "Names have 3 to 24 letters, digits and \"-\".  Without --size it has the "
+     "first of the\nserver's sizes.  A private key stays where it is.",
+     create_options, cli_instance_create, 1, 1, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"instance start", "NAME", "start it", NULL, wait_options,
+     cli_instance_start, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"instance stop", "NAME", "stop it; files are kept", NULL, wait_options,
+     cli_instance_stop, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"instance restart", "NAME", "stop it and start it", NULL, wait_options,
+     cli_instance_restart, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"instance delete", "NAME", "delete it; files of the share are kept", NULL,
+     delete_options, cli_instance_delete, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"completion", "bash|zsh", "what a shell needs to complete aml's words",
+     "bash:  . <(aml completion bash)\nzsh:   . <(aml completion zsh)", NULL,
+     cli_completion, 1, 1, 0, CLI_COMPLETE_WORDS, "bash zsh"},
+    {"complete", "WORD...", NULL, NULL, NULL, cli_complete, 0, -1, 1,
+     CLI_COMPLETE_NOTHING, NULL},
+    {NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+};

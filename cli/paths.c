@@ -1,0 +1,226 @@
+/*
+ * Where aml keeps what.
+ */
+
+#include "cli/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+
+
+const char *
+cli_path_home(void)
+{
+    const char *home = getenv("HOME");
+    struct passwd *account;
+
+    if (home == NULL || home[0] != '/') {
+        account = getpwuid(getuid());
+        home = account != NULL ? account->pw_dir : NULL;
+    }
+
+    return home != NULL && home[0] == '/' ? home : NULL;
+}
+
+
+static char *
+path_of(const char *variable, const char *below, const char *name)
+{
+    const char *base = getenv(variable), *home;
+
+    if (base == NULL || base[0] != '/') {
+        home = cli_path_home();
+        if (home == NULL) {
+            return NULL;
+        }
+        return cli_format("%s/%s/aml%s%s", home, below, name ? "/" : "",
+                          name ? name : "");
+    }
+
+    return cli_format("%s/aml%s%s", base, name ? "/" : "", name ? name : "");
+}
+
+
+char *
+cli_path_config(const char *name)
+{
+    return path_of("XDG_CONFIG_HOME", ".config", name);
+}
+
+
+char *
+cli_path_state(const char *name)
+{
+    return path_of("XDG_STATE_HOME", ".local/state", name);
+}
+
+
+int
+cli_path_make(const char *directory)
+{
+    char path[PATH_MAX];
+    char *p;
+    size_t n = strlen(directory);
+
+    if (n == 0 || n >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(path, directory, n + 1);
+
+    for (p = path + 1; *p != '\0'; p++) {
+        if (*p != '/') {
+            continue;
+        }
+        *p = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+            return -1;
+        }
+        *p = '/';
+    }
+
+    return mkdir(path, 0700) != 0 && errno != EEXIST ? -1 : 0;
+}
+
+
+int
+cli_path_private(const char *path, int directory, char *error,
+                 unsigned long size)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0) {
+        snprintf(error, size, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)) {
+        snprintf(error, size, "%s is no %s", path,
+                 directory ? "directory" : "regular file");
+        return -1;
+    }
+    if (st.st_uid != geteuid()) {
+        snprintf(error, size, "%s is not yours", path);
+        return -1;
+    }
+    if ((st.st_mode & 077) != 0) {
+        snprintf(error, size, "others may read %s: chmod %s %s", path,
+                 directory ? "700" : "600", path);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+path_write(int fd, const char *text, size_t n)
+{
+    ssize_t wrote;
+
+    while (n > 0) {
+        wrote = write(fd, text, n);
+        if (wrote < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -1;
+        }
+        text += wrote;
+        n -= (size_t) wrote;
+    }
+
+    return fsync(fd);
+}
+
+
+int
+cli_path_replace(const char *path, const char *text, unsigned long n,
+                 unsigned mode)
+{
+    char real[PATH_MAX], temporary[PATH_MAX];
+    struct stat st;
+    int fd, saved;
+
+    if (realpath(path, real) == NULL) {
+        if (errno != ENOENT || strlen(path) >= sizeof(real)) {
+            return -1;
+        }
+        strcpy(real, path);
+    } else if (stat(real, &st) == 0) {
+        mode = st.st_mode & 07777;
+    }
+
+    if ((size_t) snprintf(temporary, sizeof(temporary), "%s.XXXXXX", real) >=
+        sizeof(temporary)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+
+    if (path_write(fd, text, n) != 0 || fchmod(fd, mode) != 0) {
+        saved = errno;
+        (void) close(fd);
+        (void) unlink(temporary);
+        errno = saved;
+        return -1;
+    }
+    if (close(fd) != 0 || rename(temporary, real) != 0) {
+        saved = errno;
+        (void) unlink(temporary);
+        errno = saved;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+char *
+cli_path_read(const char *path, unsigned long most, unsigned long *n)
+{
+    char *text;
+    ssize_t got;
+    int fd, saved;
+
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return NULL;
+    }
+    text = malloc(most + 2);
+    if (text == NULL) {
+        (void) close(fd);
+        errno = ENOMEM;
+        return NULL;
+    }
+
+    *n = 0;
+    do {
+        got = read(fd, text + *n, most + 1 - *n);
+        if (got > 0) {
+            *n += (unsigned long) got;
+        }
+    } while ((got > 0 && *n <= most) || (got < 0 && errno == EINTR));
+
+    saved = got < 0 ? errno : *n > most ? EFBIG : 0;
+    (void) close(fd);
+    if (saved != 0) {
+        free(text);
+        errno = saved;
+        return NULL;
+    }
+    text[*n] = '\0';
+
+    return text;
+}
