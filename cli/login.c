@@ -23,11 +23,18 @@
 typedef struct {
     cli_t *cli;
     char *server;
-    char *ca;
+    char ca[PATH_MAX]; /* empty: the system's */
     char *workspace;
     char client[CLIENT_MOST + 1];
     json_t *profile; /* as it will be kept */
 } login_t;
+
+
+static const char *
+login_ca(const login_t *l)
+{
+    return l->ca[0] != '\0' ? l->ca : NULL;
+}
 
 
 /* ---- what is asked ---- */
@@ -109,7 +116,7 @@ login_account(login_t *l, const char *account)
     status = cli_token_ask(l->cli->curl,
                            &(cli_request_t){.method = "POST",
                                             .url = url,
-                                            .ca = l->ca,
+                                            .ca = login_ca(l),
                                             .user = account,
                                             .password = secret,
                                             .type = FORM,
@@ -177,7 +184,7 @@ login_poll(login_t *l, const char *code, json_int_t interval,
         status = cli_token_ask(l->cli->curl,
                                &(cli_request_t){.method = "POST",
                                                 .url = url,
-                                                .ca = l->ca,
+                                                .ca = login_ca(l),
                                                 .type = FORM,
                                                 .body = form,
                                                 .body_n = strlen(form)},
@@ -229,7 +236,7 @@ login_device(login_t *l)
         status = cli_token_ask(l->cli->curl,
                                &(cli_request_t){.method = "POST",
                                                 .url = url,
-                                                .ca = l->ca,
+                                                .ca = login_ca(l),
                                                 .type = FORM,
                                                 .body = form,
                                                 .body_n = strlen(form)},
@@ -339,7 +346,6 @@ login_where(login_t *l, const char *name)
     const char *server = cli_option(&l->cli->args, "server");
     const char *ca = cli_option(&l->cli->args, "ca");
     const char *workspace = cli_option(&l->cli->args, "workspace");
-    char path[PATH_MAX];
     cli_store_t store;
     json_t *old;
     int rc;
@@ -366,12 +372,8 @@ login_where(login_t *l, const char *name)
         cli_str(old, "ca")[0] != '\0') {
         ca = cli_str(old, "ca");
     }
-    if (rc == 0 && ca != NULL) {
-        if (realpath(ca, path) == NULL) {
-            rc = cli_fail(CLI_EXIT_USAGE, "%s: %s", ca, strerror(errno));
-        } else {
-            l->ca = strdup(path);
-        }
+    if (rc == 0 && ca != NULL && realpath(ca, l->ca) == NULL) {
+        rc = cli_fail(CLI_EXIT_USAGE, "%s: %s", ca, strerror(errno));
     }
     if (rc == 0 && workspace != NULL) {
         l->workspace = cli_workspace_path(workspace);
@@ -430,7 +432,6 @@ cli_login(cli_t *cli)
     cli_profile_cleanse(l.profile);
     json_decref(l.profile);
     free(l.server);
-    free(l.ca);
     free(l.workspace);
 
     return rc;
