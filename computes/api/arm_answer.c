@@ -17,7 +17,7 @@ arm_errors(const amld_config_t *c, const json_t *doc, const char *asker);
 static json_t *arm_error(const char *code, const char *message);
 static json_t *arm_applications(const amld_config_t *c, const json_t *doc);
 static json_t *arm_schedules(const json_t *requested);
-static json_t *arm_ssh(const json_t *requested);
+static json_t *arm_ssh(const amld_config_t *c, const json_t *doc);
 static json_t *
 arm_instance(const amld_config_t *c, const json_t *doc, const char *asker);
 
@@ -270,19 +270,26 @@ arm_schedules(const json_t *requested)
 }
 
 
-/* As it was asked for; that anything listens is not said before it does. */
+/* As it was asked for; and whom to sign in as, which is not known before the
+ * first start. */
 static json_t *
-arm_ssh(const json_t *requested)
+arm_ssh(const amld_config_t *c, const json_t *doc)
 {
+    int on;
+    const char *account, *key;
     const json_t *ssh;
-    const char *access;
+    const aml_application_t *a;
 
-    ssh = json_object_get(requested, "sshSettings");
-    access = amld_compute_str(ssh, "sshPublicAccess");
+    ssh = json_object_get(json_object_get(doc, "requested"), "sshSettings");
+    account = amld_compute_str(doc, "account");
+    key = amld_compute_public_key(doc);
+    a = aml_application_by_name(aml_str("ssh"));
+    on = a != NULL && key != NULL && amld_compute_has(c, a, key);
 
-    return json_pack("{s:s,s:n,s:n,s:O?}", "sshPublicAccess",
-                     strcmp(access, "Enabled") == 0 ? access : "Disabled",
-                     "adminUserName", "sshPort", "adminPublicKey",
+    return json_pack("{s:s,s:s?,s:o,s:O?}", "sshPublicAccess",
+                     key != NULL ? "Enabled" : "Disabled", "adminUserName",
+                     on && account[0] != '\0' ? account : NULL, "sshPort",
+                     on ? json_integer(a->port) : json_null(), "adminPublicKey",
                      json_object_get(ssh, "adminPublicKey"));
 }
 
@@ -309,7 +316,7 @@ arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
         json_object_get(requested, "subnet"), "applicationSharingPolicy",
         "Personal", "computeInstanceAuthorizationType", "personal",
         "personalComputeInstanceSettings", "assignedUser", "objectId", creator,
-        "tenantId", organisation, "sshSettings", arm_ssh(requested),
+        "tenantId", organisation, "sshSettings", arm_ssh(c, doc),
         "connectivityEndpoints", "publicIpAddress", "privateIpAddress",
         "applications", arm_applications(c, doc), "createdBy", "userId",
         by != NULL ? amld_compute_str(by, "principal") : creator, "userOrgId",

@@ -43,6 +43,7 @@ static void arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
 static int arm_changes(amld_arm_t *arm, const amld_arm_put_t *put,
                        const arm_people_t *people);
 static const amld_size_t *arm_size(amld_arm_t *arm, const amld_arm_put_t *put);
+static int arm_ssh_offered(amld_arm_t *arm, const amld_arm_put_t *put);
 static int arm_quota(amld_arm_t *arm, const amld_size_t *size);
 static int arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
                         const arm_people_t *people, const amld_size_t *size);
@@ -268,7 +269,8 @@ arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
     }
 
     size = arm_size(arm, put);
-    if (size == NULL || arm_quota(arm, size) != 0 ||
+    if (size == NULL || arm_ssh_offered(arm, put) != 0 ||
+        arm_quota(arm, size) != 0 ||
         arm_document(arm, put, people, size) != 0) {
         return;
     }
@@ -404,6 +406,27 @@ arm_size(amld_arm_t *arm, const amld_arm_put_t *put)
     }
 
     return size;
+}
+
+
+static int
+arm_ssh_offered(amld_arm_t *arm, const amld_arm_put_t *put)
+{
+    const aml_application_t *a;
+
+    a = aml_application_by_name(aml_str("ssh"));
+
+    if (strcmp(amld_compute_str(put->ssh, "sshPublicAccess"), "Enabled") != 0 ||
+        (a != NULL && amld_compute_program(arm->d->config, a) != NULL)) {
+        return 0;
+    }
+
+    amld_response_error(arm->response, 400, "UserError",
+                        "properties.properties.sshSettings",
+                        "There is no SSH here: whoever runs this gateway has "
+                        "not configured the application 'ssh'.");
+
+    return -1;
 }
 
 

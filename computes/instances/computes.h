@@ -22,6 +22,7 @@
  *   runtime (name of the private directory), generation,
  *   operation (id of the one under way, or absent),
  *   schedule, idle, due (schedule.h, idle.h, due.h),
+ *   account (that its commands ran as, the last time),
  *   begun (commands are those of the start under way, not of the one before),
  *   created (its creation script has succeeded), progress, see progress.h,
  *   commands {<application>: {pid, started, boot}},

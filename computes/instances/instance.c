@@ -37,6 +37,7 @@ instance_files(const amld_app_t *app, const aml_application_vars_t *vars,
                const char *kept, char *err, size_t size);
 static const char *
 instance_account(const amld_engine_instance_t *e, char user[256]);
+static void instance_user(amld_instance_t *i, const char *user);
 static void instance_find_account(amld_instance_t *i);
 static const char *instance_bin(const amld_config_t *c, char *bin, size_t size);
 static void instance_probed(void *data, int ok);
@@ -161,6 +162,7 @@ amld_instance_free(amld_instance_t *i)
     free(i->creator_name);
     free(i->account);
     free(i->public_key);
+    free(i->user);
     free(i->subnet);
     free(i->failure);
     free(i);
@@ -361,6 +363,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     vars.origin = origin;
     vars.user = inside.user != NULL ? inside.user : instance_account(&e, user);
     vars.as_root = inside.as_root;
+    instance_user(i, vars.user);
     vars.bin = instance_bin(c, bin, sizeof(bin));
     vars.public_key = i->public_key;
 
@@ -778,6 +781,19 @@ instance_account(const amld_engine_instance_t *e, char user[256])
     }
 
     return user;
+}
+
+
+/* For people who sign in: a name that there is no memory for is not told. */
+static void
+instance_user(amld_instance_t *i, const char *user)
+{
+    if (i->user != NULL && user != NULL && strcmp(i->user, user) == 0) {
+        return;
+    }
+
+    free(i->user);
+    i->user = user != NULL ? strdup(user) : NULL;
 }
 
 

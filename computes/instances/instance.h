@@ -92,6 +92,7 @@ typedef struct amld_instance {
     char *creator_name;
     char *account;    /* theirs on this machine, or NULL */
     char *public_key; /* that it was created with, or NULL */
+    char *user;       /* that its commands run as, or NULL */
     char *subnet;
     unsigned cores;
     unsigned long memory_mb;

@@ -171,7 +171,9 @@ amld_change_begun(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
         amld_compute_generation(txn, &generation) != AML_REGISTRY_OK ||
         json_object_set_new(doc, "generation",
                             json_integer((json_int_t) generation)) != 0 ||
-        json_object_set_new(doc, "begun", json_true()) != 0) {
+        json_object_set_new(doc, "begun", json_true()) != 0 ||
+        (i->user != NULL &&
+         amld_compute_set_str(doc, "account", i->user) != 0)) {
         return AMLD_RECORD_FAILED;
     }
 

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # Packages whose services must not run because a test wanted the program.
-SERVICES="nginx apache2 apache-htcacheclean haproxy glewlwyd tinyproxy"
+SERVICES="nginx apache2 apache-htcacheclean haproxy glewlwyd ssh tinyproxy"
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then

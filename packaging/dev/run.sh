@@ -62,11 +62,11 @@ running() { # PROGRAM…
     done
 }
 
-# Instances: Python, and amld as their shim, with a path of our state directory
-# on the command line.
+# Instances: Python, SSH's listener, and amld as their shim, with a path of our
+# state directory on the command line.
 instance_processes() {
     local directory line
-    for directory in $(running 'python*' amld); do
+    for directory in $(running 'python*' socat amld); do
         line=$(tr '\0' ' ' 2> /dev/null < "$directory/cmdline") || continue
         [[ $line != *"$RUN/state/"* ]] || printf '%s\n' "${directory#/proc/}"
     done

@@ -32,9 +32,9 @@ static amld_workspace_t workspace = {
     (char *) "local", (char *) "/srv/share", (char *) W,
 };
 
-static amld_application_config_t application = {
-    (char *) "jupyter",
-    (char *) "/opt/jupyter",
+static amld_application_config_t applications[] = {
+    {(char *) "jupyter", (char *) "/opt/jupyter"},
+    {(char *) "ssh", (char *) "/usr/sbin/sshd"},
 };
 
 
@@ -49,8 +49,8 @@ arm_setup(void **state)
     /* No request has been made yet. */
     s->config.workspaces = &workspace;
     s->config.workspace_count = 1;
-    s->config.applications = &application;
-    s->config.application_count = 1;
+    s->config.applications = applications;
+    s->config.application_count = 2;
     s->config.state = (char *) "/run/aml";
     s->amld.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
