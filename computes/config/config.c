@@ -72,6 +72,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("backoff_most", "5m", CFGF_NONE),
     CFG_STR("start_timeout", "60s", CFGF_NONE),
     CFG_STR("stop_timeout", "10s", CFGF_NONE),
+    CFG_STR("job_log_max", "64m", CFGF_NONE),
     CFG_SEC("workspace", workspace_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("application", application_options,
@@ -445,6 +446,7 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     c->backoff_most = amld_config_duration(r, cfg, "backoff_most", 1, 86400);
     c->start_timeout = amld_config_duration(r, cfg, "start_timeout", 1, 3600);
     c->stop_timeout = amld_config_duration(r, cfg, "stop_timeout", 1, 3600);
+    c->job_log_max = amld_config_size(r, cfg, "job_log_max");
 }
 
 

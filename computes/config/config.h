@@ -134,6 +134,7 @@ typedef struct {
     unsigned backoff_most;            /* of the longest */
     unsigned start_timeout;           /* seconds until a start has failed */
     unsigned stop_timeout;            /* seconds from SIGTERM to SIGKILL */
+    size_t job_log_max;               /* bytes of a job's log */
     amld_workspace_t *workspaces;
     size_t workspace_count;
     _Atomic char *share_full; /* of each: no room, see room.h; or NULL */

@@ -18,6 +18,7 @@
 #include "computes/files/samples.h"
 #include "computes/instances/gone.h"
 #include "computes/instances/step.h"
+#include "computes/jobs/job_run.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
 #define INSTANCE_TAIL 12    /* lines of a log */
@@ -155,6 +156,7 @@ amld_instance_free(amld_instance_t *i)
         free(i->apps[k].demand.failure);
     }
 
+    amld_jobs_free(i);
     amld_progress_leave(i->progress);
     free(i->runtime);
     free(i->directory);
@@ -512,6 +514,7 @@ amld_instance_stop(amld_instance_t *i, int at_once)
     }
 
     amld_step_stop(i, at_once);
+    amld_jobs_stop(i, at_once);
 
     if (i->phase != AMLD_PHASE_STOPPING) {
         i->begun_at = now;
@@ -591,7 +594,7 @@ amld_instance_running(const amld_instance_t *i)
         n += i->apps[k].running != 0;
     }
 
-    return n + (i->step.running != 0);
+    return n + (i->step.running != 0) + i->job_count;
 }
 
 

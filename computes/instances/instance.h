@@ -30,6 +30,7 @@ typedef struct {
     const amld_engine_t *engine;
     amld_probes_t *probes;
     struct amld_instance *first;
+    size_t jobs_first; /* whose jobs are looked at first; see job_run.h */
 } amld_supervisor_t;
 
 typedef struct {
@@ -118,6 +119,13 @@ typedef struct amld_instance {
     int64_t started_at;         /* when it was up last */
     unsigned clear_tries;       /* that failed */
 
+    struct amld_job_run *jobs; /* see job_run.h */
+    size_t job_count;
+    uint64_t jobs_next;  /* seq of the first that may wait */
+    int jobs_wait;       /* some may */
+    int64_t jobs_at;     /* not before then */
+    unsigned jobs_tries; /* to begin one, in a row */
+
     size_t app_count;
     amld_app_t apps[AMLD_INSTANCE_APPS];
 } amld_instance_t;
@@ -174,7 +182,8 @@ void amld_instance_drop_app(amld_app_t *app);
 /* Has it ended?  1 the first time that it is seen. */
 int amld_instance_ended(amld_app_t *app);
 
-/* Applications and steps that have not been seen to end. */
+/* Applications and steps that have not been seen to end, and jobs whose end has
+ * not been written down. */
 size_t amld_instance_running(const amld_instance_t *i);
 
 /* Asks whether it is up where that is not known and it is time to; the answer

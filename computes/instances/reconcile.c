@@ -11,6 +11,7 @@
 #include "computes/instances/on_demand_run.h"
 #include "computes/instances/record.h"
 #include "computes/instances/step.h"
+#include "computes/jobs/job_run.h"
 
 #define RECONCILE_CLEAR_TRIES 3
 
@@ -68,6 +69,7 @@ amld_reconcile(amld_instance_t *i)
     }
 
     json_decref(doc);
+    amld_jobs_look(i);
 
     switch (state) {
 
@@ -110,6 +112,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
 
     state = amld_compute_state(doc);
     running = amld_instance_adopt(i, doc);
+    amld_jobs_adopt(i);
 
     if (amld_step_adopt(i, doc)) {
         if (amld_record_is_start(doc) && i->app_count == 0) {
@@ -136,6 +139,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
                 }
             }
             amld_log(AMLD_LOG_INFO, "%s: still runs", i->name);
+            amld_jobs_up(i);
             amld_on_demand_adopt(i, doc);
             amld_on_demand_look(i, doc);
             return 0;
@@ -163,7 +167,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
     }
 
     /* What runs now is not what is wanted, or only a part of it. */
-    if (running != 0) {
+    if (running != 0 || i->job_count != 0) {
         amld_instance_stop(i, state != AMLD_STATE_STOPPING &&
                                   state != AMLD_STATE_DELETING &&
                                   state != AMLD_STATE_RESTARTING);
@@ -223,7 +227,10 @@ amld_instance_next(const amld_instance_t *i)
     int64_t next;
     const amld_app_t *app;
 
-    next = i->look_at;
+    next = amld_jobs_next(i);
+    if (i->look_at < next) {
+        next = i->look_at;
+    }
 
     if (i->phase == AMLD_PHASE_STOPPING && i->kill_at < next) {
         next = amld_instance_running(i) != 0 ? i->kill_at : 0;
@@ -308,6 +315,10 @@ reconcile_idle(amld_instance_t *i, amld_state_t state)
     case AMLD_STATE_DELETING:
         if (i->failed) {
             return reconcile_settle_failure(i);
+        }
+        if (amld_jobs_cancel(i) != 0) {
+            i->look_at = amld_now() + AMLD_RETRY_PAUSE;
+            return 0;
         }
         amld_instance_clean(i, 1);
         return amld_record_remove(i);
@@ -595,6 +606,7 @@ tick_starting(amld_instance_t *i, int64_t now)
     if (rc == AMLD_RECORD_OK) {
         i->phase = AMLD_PHASE_UP;
         i->started_at = now;
+        amld_jobs_up(i);
         amld_log(AMLD_LOG_INFO, "%s: Running after %lld ms", i->name,
                  (long long) (now - i->begun_at));
     }

@@ -16,6 +16,7 @@
 #include "computes/files/files.h"
 #include "computes/instances/gone.h"
 #include "computes/instances/instance.h"
+#include "computes/jobs/job_run.h"
 
 #define SUPERVISOR_WAIT 60000 /* ms, at most */
 #define SUPERVISOR_FDS 2      /* signals, wake */
@@ -475,6 +476,8 @@ supervisor_tick(amld_supervisor_t *s)
             supervisor_remove(s, i);
         }
     }
+
+    amld_jobs_turn(s);
 }
 
 
@@ -487,12 +490,13 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
     int64_t next, now;
     uint64_t count;
     amld_instance_t *i;
+    const amld_job_run_t *run;
     struct curl_waitfd *fds;
     struct signalfd_siginfo info;
 
     n = SUPERVISOR_FDS;
     for (i = s->first; i != NULL; i = i->next) {
-        n += i->app_count + 1;
+        n += i->app_count + 1 + i->job_count;
         next = amld_instance_next(i);
         if (next < until) {
             until = next;
@@ -525,6 +529,12 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
                     fds[n++].events = CURL_WAIT_POLLIN;
                 }
             }
+            for (run = i->jobs; run != NULL; run = run->next) {
+                if (run->watch != -1) {
+                    fds[n].fd = run->watch;
+                    fds[n++].events = CURL_WAIT_POLLIN;
+                }
+            }
         }
     }
 
@@ -554,6 +564,7 @@ supervisor_stirred(amld_supervisor_t *s, const struct curl_waitfd *fds)
 {
     size_t k, n;
     amld_instance_t *i;
+    amld_job_run_t *run;
 
     n = SUPERVISOR_FDS;
 
@@ -562,6 +573,12 @@ supervisor_stirred(amld_supervisor_t *s, const struct curl_waitfd *fds)
         for (k = 0; k < i->app_count; k++) {
             if (i->apps[k].watch != -1) {
                 i->apps[k].stirred |= fds == NULL || fds[n].revents != 0;
+                n++;
+            }
+        }
+        for (run = i->jobs; run != NULL; run = run->next) {
+            if (run->watch != -1) {
+                run->stirred |= fds == NULL || fds[n].revents != 0;
                 n++;
             }
         }

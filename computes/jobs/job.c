@@ -318,6 +318,27 @@ amld_job_queue_each(aml_registry_txn_t *txn, const amld_key_t *compute,
 
 
 aml_registry_rc_t
+amld_job_run_each(aml_registry_txn_t *txn, const amld_key_t *compute,
+                  amld_job_each_pt each, void *data)
+{
+    amld_key_t prefix = {.n = 0};
+    job_walk_t walk;
+
+    if (job_prefix(&prefix, "jobrun/", compute) != 0) {
+        return AML_REGISTRY_TOOLONG;
+    }
+
+    walk.prefix = &prefix;
+    walk.workspace = NULL;
+    walk.each = each;
+    walk.data = data;
+
+    return aml_registry_each(txn, (aml_str_t){prefix.p, prefix.n}, aml_str(""),
+                             job_each, &walk);
+}
+
+
+aml_registry_rc_t
 amld_job_queue_count(aml_registry_txn_t *txn, const amld_key_t *compute,
                      size_t most, size_t *count)
 {
@@ -337,23 +358,9 @@ amld_job_queue_count(aml_registry_txn_t *txn, const amld_key_t *compute,
 int
 amld_job_any_runs(aml_registry_txn_t *txn, const amld_key_t *compute)
 {
-    amld_key_t prefix = {.n = 0};
-    job_walk_t walk;
-    job_count_t c;
+    job_count_t c = {.n = 0, .most = 1};
 
-    if (job_prefix(&prefix, "jobrun/", compute) != 0) {
-        return 0;
-    }
-
-    c.n = 0;
-    c.most = 1;
-    walk.prefix = &prefix;
-    walk.workspace = NULL;
-    walk.each = job_count;
-    walk.data = &c;
-
-    return aml_registry_each(txn, (aml_str_t){prefix.p, prefix.n}, aml_str(""),
-                             job_each, &walk) == AML_REGISTRY_OK &&
+    return amld_job_run_each(txn, compute, job_count, &c) == AML_REGISTRY_OK &&
            c.n != 0;
 }
 

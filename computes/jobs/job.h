@@ -104,7 +104,12 @@ aml_registry_rc_t
 amld_job_queue_each(aml_registry_txn_t *txn, const amld_key_t *compute,
                     uint64_t from, amld_job_each_pt each, void *data);
 
-/* How many those are; stops counting at `most`. */
+/* Of these, the ones that run. */
+aml_registry_rc_t
+amld_job_run_each(aml_registry_txn_t *txn, const amld_key_t *compute,
+                  amld_job_each_pt each, void *data);
+
+/* How many have not ended; stops counting at `most`. */
 aml_registry_rc_t
 amld_job_queue_count(aml_registry_txn_t *txn, const amld_key_t *compute,
                      size_t most, size_t *count);

@@ -1,0 +1,840 @@
+#include "computes/jobs/job_run.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "computes/files/logfile.h"
+#include "computes/files/reserve.h"
+#include "computes/jobs/job.h"
+#include "computes/jobs/job_command.h"
+#include "computes/jobs/job_files.h"
+
+#define JOBS_AT_ONCE 64  /* jobs of an instance that are begun in a turn */
+#define JOBS_PATIENCE 20 /* ms of a turn that begin jobs */
+#define JOBS_TRIES 30    /* to begin one, AMLD_RETRY_PAUSE apart */
+#define JOBS_COMMAND "job-%016llx"
+
+/* What may be begun in a turn. */
+typedef struct {
+    const amld_instance_t *instance;
+    size_t count;
+    size_t most;
+    struct {
+        amld_key_t key;
+        uint64_t seq;
+        json_t *doc;
+    } found[JOBS_AT_ONCE];
+} jobs_found_t;
+
+static void jobs_see(amld_instance_t *i, int64_t now);
+static void jobs_seen(amld_job_run_t *run);
+static void jobs_ask(amld_instance_t *i);
+static void jobs_begin(amld_instance_t *i, int64_t until);
+static int jobs_find(amld_instance_t *i, size_t most, jobs_found_t *found);
+static int jobs_found(void *data, uint64_t seq, const amld_key_t *key);
+static aml_registry_rc_t
+jobs_cancel(amld_instance_t *i, const jobs_found_t *found);
+static void jobs_exec(amld_job_run_t *run, const json_t *doc);
+static int
+jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
+              int *log, char *err, size_t size);
+static void jobs_settle(amld_supervisor_t *s);
+static void jobs_release(amld_job_run_t *run);
+static void jobs_forget(amld_instance_t *i);
+static size_t jobs_room(const amld_instance_t *i);
+static amld_job_run_t *
+jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq);
+static void jobs_drop(amld_job_run_t *run);
+static void jobs_end(amld_job_run_t *run, amld_job_why_t why, int64_t now);
+static void jobs_left_over(const amld_instance_t *i);
+static int jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key);
+static void jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64]);
+
+
+void
+amld_jobs_adopt(amld_instance_t *i)
+{
+    json_t *doc;
+    int64_t left;
+    const json_t *command;
+    amld_job_run_t *run;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    amld_engine_inside_t inside = {.share = ""};
+    amld_job_command_t *job;
+
+    rc = aml_registry_read(i->supervisor->d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
+                 aml_registry_strerror(rc));
+        return;
+    }
+
+    (void) amld_job_run_each(txn, &i->key, jobs_adopt_one, i);
+    job = malloc(sizeof(*job));
+
+    for (run = i->jobs; run != NULL; run = run->next) {
+        run->state = AMLD_JOB_RUN_GOES;
+        run->adopted = 1;
+        run->asked = 1;
+
+        if (amld_job_load(txn, &run->key, &doc) != AML_REGISTRY_OK) {
+            continue; /* what becomes of it is seen when it is written down */
+        }
+
+        command = json_object_get(doc, "command");
+        run->id.pid = json_integer_value(json_object_get(command, "pid"));
+        run->id.started =
+            (uint64_t) json_integer_value(json_object_get(command, "started"));
+        snprintf(run->id.boot, sizeof(run->id.boot), "%s",
+                 amld_compute_str(command, "boot"));
+
+        if (job != NULL && amld_job_command(i->supervisor->d->config, doc,
+                                            &inside, job) == 0) {
+            run->timeout = job->timeout;
+            amld_job_command_free(job);
+        }
+        if (run->timeout > 0) {
+            left = run->timeout * 1000 -
+                   (amld_jobs_wall() - amld_job_time(doc, "started"));
+            run->by = amld_now() + (left > 0 ? left : 0);
+        }
+        json_decref(doc);
+
+        /* If it has ended, that is seen soon. */
+        run->watch = amld_command_watch(&run->id);
+    }
+
+    free(job);
+    aml_registry_end(txn);
+    jobs_left_over(i);
+}
+
+
+void
+amld_jobs_look(amld_instance_t *i)
+{
+    amld_job_run_t *run;
+
+    i->jobs_wait = 1;
+    for (run = i->jobs; run != NULL; run = run->next) {
+        run->asked = 1;
+    }
+}
+
+
+void
+amld_jobs_up(amld_instance_t *i)
+{
+    i->jobs_next = 0;
+    i->jobs_at = 0;
+    amld_jobs_look(i);
+}
+
+
+void
+amld_jobs_stop(amld_instance_t *i, int at_once)
+{
+    int64_t now;
+    amld_job_run_t *run;
+
+    now = amld_now();
+
+    for (run = i->jobs; run != NULL; run = run->next) {
+        if (run->state != AMLD_JOB_RUN_GOES) {
+            continue;
+        }
+        jobs_end(run, AMLD_JOB_WHY_STOP, now);
+        if (at_once) {
+            (void) amld_command_stop(&run->id, at_once);
+        }
+    }
+}
+
+
+void
+amld_jobs_turn(amld_supervisor_t *s)
+{
+    size_t count, k, skip;
+    int64_t now, until;
+    amld_instance_t *i;
+
+    now = amld_now();
+    for (i = s->first, count = 0; i != NULL; i = i->next, count++) {
+        if (i->jobs != NULL) {
+            jobs_see(i, now);
+            jobs_ask(i);
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+
+    /* Whose turn it was not the last time is first now. */
+    until = now + JOBS_PATIENCE;
+    skip = s->jobs_first % count;
+    for (k = 0, i = s->first; k < count + skip; k++) {
+        if (k >= skip && i->jobs_wait && jobs_room(i) != 0 &&
+            now >= i->jobs_at) {
+            if (amld_now() >= until) {
+                s->jobs_first = k % count;
+                break;
+            }
+            jobs_begin(i, until);
+        }
+        i = i->next != NULL ? i->next : s->first;
+    }
+
+    jobs_settle(s);
+}
+
+
+int
+amld_jobs_cancel(amld_instance_t *i)
+{
+    size_t k;
+    jobs_found_t found;
+    aml_registry_rc_t rc;
+
+    do {
+        i->jobs_next = 0;
+        if (jobs_find(i, JOBS_AT_ONCE, &found) != 0) {
+            return -1;
+        }
+
+        rc = jobs_cancel(i, &found);
+        if (amld_reserve_is_full(rc) &&
+            amld_reserve_spend(i->supervisor->d->registry) == 0) {
+            rc = jobs_cancel(i, &found);
+        }
+
+        for (k = 0; k < found.count; k++) {
+            json_decref(found.found[k].doc);
+        }
+        if (rc != AML_REGISTRY_OK) {
+            amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
+                     aml_registry_strerror(rc));
+            return -1;
+        }
+    } while (found.count > 0);
+
+    return 0;
+}
+
+
+int64_t
+amld_jobs_next(const amld_instance_t *i)
+{
+    int64_t next;
+    const amld_job_run_t *run;
+
+    next = i->jobs_wait && jobs_room(i) != 0 ? i->jobs_at : AMLD_NEVER;
+
+    for (run = i->jobs; run != NULL; run = run->next) {
+        if (run->state == AMLD_JOB_RUN_ENDED) {
+            next = i->jobs_at < next ? i->jobs_at : next;
+        } else if (run->state == AMLD_JOB_RUN_GOES) {
+            if (run->watch == -1) {
+                next = 0;
+            }
+            next = run->by < next ? run->by : next;
+            next = run->kill_at < next ? run->kill_at : next;
+        }
+    }
+
+    return next;
+}
+
+
+void
+amld_jobs_free(amld_instance_t *i)
+{
+    amld_job_run_t *run;
+
+    while ((run = i->jobs) != NULL) {
+        i->jobs = run->next;
+        jobs_drop(run);
+    }
+    i->job_count = 0;
+}
+
+
+static void
+jobs_see(amld_instance_t *i, int64_t now)
+{
+    amld_job_run_t *run;
+
+    for (run = i->jobs; run != NULL; run = run->next) {
+        if (run->state != AMLD_JOB_RUN_GOES) {
+            continue;
+        }
+
+        if ((run->watch == -1 || run->stirred) &&
+            amld_command_inspect(&run->id) != AMLD_COMMAND_RUNNING) {
+            jobs_seen(run);
+
+        } else if (now >= run->by) {
+            run->by = AMLD_NEVER;
+            jobs_end(run, AMLD_JOB_WHY_LATE, now);
+
+        } else if (now >= run->kill_at) {
+            (void) amld_command_stop(&run->id, 1 + (run->kills > 0));
+            run->kills++;
+            run->kill_at = now + AMLD_KILL_PAUSE;
+        }
+        run->stirred = 0;
+    }
+}
+
+
+/* It has ended. */
+static void
+jobs_seen(amld_job_run_t *run)
+{
+    char path[PATH_MAX + 64];
+    struct stat st;
+
+    run->state = AMLD_JOB_RUN_ENDED;
+    run->result = amld_command_result(run->instance->runtime, run->command);
+    run->ended = amld_jobs_wall();
+
+    /* Nobody may have looked since. */
+    jobs_status(run, path);
+    if (run->adopted && run->result >= 0 && stat(path, &st) == 0) {
+        run->ended =
+            (int64_t) st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    }
+
+    if (run->watch != -1) {
+        close(run->watch);
+        run->watch = -1;
+    }
+
+    /* A shim leaves nothing behind, unless it was killed itself. */
+    if (run->result < 0) {
+        amld_command_sweep(run->instance->runtime, run->command);
+    }
+}
+
+
+/* Those that run and whose document may say that they are to end. */
+static void
+jobs_ask(amld_instance_t *i)
+{
+    json_t *doc;
+    amld_job_run_t *run;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+
+    txn = NULL;
+
+    for (run = i->jobs; run != NULL; run = run->next) {
+        if (!run->asked || run->state != AMLD_JOB_RUN_GOES) {
+            continue;
+        }
+        if (txn == NULL && aml_registry_read(i->supervisor->d->registry,
+                                             &txn) != AML_REGISTRY_OK) {
+            return;
+        }
+
+        rc = amld_job_load(txn, &run->key, &doc);
+        if (rc == AML_REGISTRY_NOTFOUND) {
+            jobs_end(run, AMLD_JOB_WHY_GONE, amld_now());
+        } else if (rc == AML_REGISTRY_OK &&
+                   json_is_true(json_object_get(doc, "cancel"))) {
+            jobs_end(run, AMLD_JOB_WHY_CANCEL, amld_now());
+        }
+        json_decref(doc);
+        run->asked = 0;
+    }
+
+    aml_registry_end(txn);
+}
+
+
+/* The next of one instance, held back until that is written down. */
+static void
+jobs_begin(amld_instance_t *i, int64_t until)
+{
+    size_t k, most;
+    jobs_found_t found;
+    amld_job_run_t *run;
+    amld_engine_instance_t e;
+    const amld_engine_t *engine = i->supervisor->engine;
+
+    amld_instance_engine(i, &e);
+    if (engine->lost != NULL && engine->lost(i->supervisor->d->config, &e)) {
+        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+        return;
+    }
+
+    most = jobs_room(i);
+    if (most > JOBS_AT_ONCE) {
+        most = JOBS_AT_ONCE;
+    }
+    if (jobs_find(i, most, &found) != 0) {
+        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+        return;
+    }
+    if (found.count < most) {
+        i->jobs_wait = 0;
+    }
+
+    for (k = 0; k < found.count; k++) {
+        /* One at least, so that all comes to its end. */
+        if (k > 0 && amld_now() >= until) {
+            i->jobs_wait = 1;
+        } else {
+            run = jobs_add(i, &found.found[k].key, found.found[k].seq);
+            if (run != NULL) {
+                i->jobs_next = run->seq + 1;
+                jobs_exec(run, found.found[k].doc);
+            } else {
+                i->jobs_wait = 1;
+                i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+                until = 0;
+            }
+        }
+        json_decref(found.found[k].doc);
+    }
+}
+
+
+static int
+jobs_find(amld_instance_t *i, size_t most, jobs_found_t *found)
+{
+    size_t k, n;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+
+    found->instance = i;
+    found->count = 0;
+    found->most = most;
+
+    rc = aml_registry_read(i->supervisor->d->registry, &txn);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_job_queue_each(txn, &i->key, i->jobs_next, jobs_found, found);
+        n = found->count;
+        found->count = 0;
+        for (k = 0; k < n && rc == AML_REGISTRY_OK; k++) {
+            found->found[found->count] = found->found[k];
+            rc = amld_job_load(txn, &found->found[k].key,
+                               &found->found[found->count].doc);
+            if (rc == AML_REGISTRY_OK) {
+                found->count++;
+            } else if (rc == AML_REGISTRY_CORRUPT ||
+                       rc == AML_REGISTRY_NOTFOUND) {
+                amld_log(AMLD_LOG_ERROR, "%s: %s: %s", i->name,
+                         found->found[k].key.p, aml_registry_strerror(rc));
+                rc = AML_REGISTRY_OK;
+            }
+        }
+        aml_registry_end(txn);
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
+                 aml_registry_strerror(rc));
+        while (found->count > 0) {
+            json_decref(found->found[--found->count].doc);
+        }
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+jobs_found(void *data, uint64_t seq, const amld_key_t *key)
+{
+    const amld_job_run_t *run;
+    jobs_found_t *found = data;
+
+    for (run = found->instance->jobs; run != NULL; run = run->next) {
+        if (run->seq == seq) {
+            return 0;
+        }
+    }
+
+    found->found[found->count].key = *key;
+    found->found[found->count++].seq = seq;
+
+    return found->count == found->most;
+}
+
+
+/* In one commit; nobody else changes what waits for one that is deleted, but
+ * its creator may have removed some. */
+static aml_registry_rc_t
+jobs_cancel(amld_instance_t *i, const jobs_found_t *found)
+{
+    size_t k;
+    json_t *doc;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+
+    if (found->count == 0) {
+        return AML_REGISTRY_OK;
+    }
+
+    rc = aml_registry_write(i->supervisor->d->registry, &txn);
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    for (k = 0; k < found->count && rc == AML_REGISTRY_OK; k++) {
+        rc = amld_job_load(txn, &found->found[k].key, &doc);
+        if (rc == AML_REGISTRY_OK) {
+            rc = amld_job_set_status(doc, AMLD_JOB_CANCELED) == 0 &&
+                         amld_job_set_time(doc, "ended", amld_jobs_wall()) ==
+                             0 &&
+                         amld_compute_set_str(doc, "message",
+                                              "The instance was deleted.") == 0
+                     ? amld_job_store(txn, &found->found[k].key, doc)
+                     : AML_REGISTRY_FAILED;
+        } else if (rc == AML_REGISTRY_NOTFOUND) {
+            rc = AML_REGISTRY_OK;
+        }
+        json_decref(doc);
+    }
+
+    if (rc == AML_REGISTRY_OK) {
+        return aml_registry_commit(txn);
+    }
+    aml_registry_end(txn);
+
+    return rc;
+}
+
+
+/* Held back; or with the reason why it has failed, or to be tried again. */
+static void
+jobs_exec(amld_job_run_t *run, const json_t *doc)
+{
+    int log, rc;
+    char err[PATH_MAX + 512];
+    amld_instance_t *i;
+    amld_job_command_t *job;
+
+    i = run->instance;
+
+    /* That is written down without it. */
+    if (json_is_true(json_object_get(doc, "cancel"))) {
+        return;
+    }
+
+    log = -1;
+    err[0] = '\0';
+    job = calloc(1, sizeof(*job));
+    rc =
+        job != NULL ? jobs_exec_try(run, doc, job, &log, err, sizeof(err)) : -1;
+
+    if (rc == -1 && ++i->jobs_tries >= JOBS_TRIES && err[0] != '\0') {
+        rc = 1;
+    }
+    if (rc != -1) {
+        i->jobs_tries = 0;
+    }
+
+    if (rc == 1) {
+        run->fault = strdup(err);
+    } else if (rc == -1) {
+        amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
+                 err[0] != '\0' ? err : "no memory");
+        run->state = AMLD_JOB_RUN_OVER;
+        i->jobs_next = run->seq;
+        i->jobs_wait = 1;
+        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+    }
+
+    if (log != -1) {
+        close(log);
+    }
+    if (job != NULL) {
+        amld_job_command_free(job);
+    }
+    free(job);
+}
+
+
+/* 0; 1 when it can't be run, -1 when it can't be run now: and why. */
+static int
+jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
+              int *log, char *err, size_t size)
+{
+    amld_command_t command;
+    amld_engine_inside_t inside;
+    amld_engine_instance_t e;
+    const amld_config_t *c;
+    const amld_engine_t *engine;
+    const amld_instance_t *i = run->instance;
+
+    c = i->supervisor->d->config;
+    engine = i->supervisor->engine;
+    amld_instance_engine(i, &e);
+    amld_engine_inside(engine, c, &e, &inside);
+
+    if (amld_job_command(c, doc, &inside, job) != 0) {
+        return -1;
+    }
+    run->timeout = job->timeout;
+
+    memset(&command, 0, sizeof(command));
+    command.name = run->command;
+    command.argv = job->argv;
+    command.envp = job->envp;
+    command.status = 1;
+    command.input = job->text;
+    command.directory = job->directory;
+    command.bin = job->bin[0] != '\0' ? job->bin : NULL;
+    command.image = job->image;
+    command.once = 1;
+    command.log_max =
+        c->job_log_max > 0 ? c->job_log_max : (size_t) AMLD_LOGFILE_MAX;
+
+    if (!engine->images && amld_engine_no_image(&command, err, size) != 0) {
+        return 1;
+    }
+
+    *log = amld_job_files_make(i->share, amld_compute_str(doc, "folder"), err,
+                               size);
+    if (*log == -1) {
+        return 1;
+    }
+    command.log = *log;
+
+    if (engine->exec(c, &e, &command, &run->id, &run->hold, err, size) != 0) {
+        run->hold = -1;
+        return -1;
+    }
+    run->watch = amld_command_watch(&run->id);
+
+    return 0;
+}
+
+
+static void
+jobs_settle(amld_supervisor_t *s)
+{
+    int rc;
+    size_t count, room;
+    int64_t now;
+    amld_instance_t *i;
+    amld_job_run_t *run, **runs;
+
+    for (i = s->first, room = 0; i != NULL; i = i->next) {
+        room += i->job_count;
+    }
+    if (room == 0) {
+        return;
+    }
+
+    now = amld_now();
+    runs = malloc(room * sizeof(*runs));
+    for (i = s->first, count = 0; i != NULL && runs != NULL; i = i->next) {
+        for (run = i->jobs; run != NULL; run = run->next) {
+            if (run->state == AMLD_JOB_RUN_NEW ||
+                (run->state == AMLD_JOB_RUN_ENDED && now >= i->jobs_at)) {
+                runs[count++] = run;
+            }
+        }
+    }
+
+    rc = runs == NULL ? -1 : count != 0 ? amld_jobs_record(s, runs, count) : 0;
+    free(runs);
+
+    for (i = s->first; i != NULL; i = i->next) {
+        for (run = i->jobs; run != NULL && rc == 0; run = run->next) {
+            if (run->state == AMLD_JOB_RUN_GOES) {
+                jobs_release(run);
+            }
+        }
+        if (rc != 0 && i->jobs != NULL) {
+            i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+        }
+        jobs_forget(i);
+    }
+}
+
+
+static void
+jobs_release(amld_job_run_t *run)
+{
+    if (run->hold == -1) {
+        return;
+    }
+
+    /* If it is gone already, that is seen like any other end. */
+    (void) amld_engine_release(run->hold);
+    run->hold = -1;
+
+    if (run->timeout > 0) {
+        run->by = amld_now() + run->timeout * 1000;
+    }
+}
+
+
+/* Those that are over; those that were not written down are called off, and
+ * wait. */
+static void
+jobs_forget(amld_instance_t *i)
+{
+    char path[PATH_MAX + 64];
+    amld_job_run_t *run, **at;
+
+    for (at = &i->jobs; (run = *at) != NULL;) {
+        if (run->state == AMLD_JOB_RUN_NEW) {
+            if (run->seq < i->jobs_next) {
+                i->jobs_next = run->seq;
+            }
+            i->jobs_wait = 1;
+            i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+        } else if (run->state != AMLD_JOB_RUN_OVER) {
+            at = &run->next;
+            continue;
+        }
+
+        jobs_status(run, path);
+        (void) unlink(path);
+        *at = run->next;
+        jobs_drop(run);
+        i->job_count--;
+    }
+}
+
+
+/* How many more may run. */
+static size_t
+jobs_room(const amld_instance_t *i)
+{
+    size_t slots, used;
+    const amld_job_run_t *run;
+
+    if (i->phase != AMLD_PHASE_UP) {
+        return 0;
+    }
+
+    slots = (size_t) AMLD_JOBS_A_CORE * (i->cores > 0 ? i->cores : 1);
+    for (run = i->jobs, used = 0; run != NULL; run = run->next) {
+        used +=
+            run->state == AMLD_JOB_RUN_GOES || run->state == AMLD_JOB_RUN_NEW;
+    }
+
+    return used < slots ? slots - used : 0;
+}
+
+
+static amld_job_run_t *
+jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq)
+{
+    amld_job_run_t *run;
+
+    run = calloc(1, sizeof(*run));
+    if (run == NULL) {
+        amld_log(AMLD_LOG_ERROR, "%s: no memory", i->name);
+        return NULL;
+    }
+
+    run->instance = i;
+    run->key = *key;
+    run->seq = seq;
+    run->hold = -1;
+    run->watch = -1;
+    run->by = AMLD_NEVER;
+    run->kill_at = AMLD_NEVER;
+    snprintf(run->command, sizeof(run->command), JOBS_COMMAND,
+             (unsigned long long) seq);
+
+    run->next = i->jobs;
+    i->jobs = run;
+    i->job_count++;
+
+    return run;
+}
+
+
+/* Called off, where it was held back. */
+static void
+jobs_drop(amld_job_run_t *run)
+{
+    if (run->hold != -1) {
+        close(run->hold);
+    }
+    if (run->watch != -1) {
+        close(run->watch);
+    }
+    free(run->fault);
+    free(run);
+}
+
+
+static void
+jobs_end(amld_job_run_t *run, amld_job_why_t why, int64_t now)
+{
+    if (run->why != AMLD_JOB_WHY_NONE) {
+        return;
+    }
+
+    run->why = why;
+    (void) amld_command_stop(&run->id, 0);
+    run->kill_at =
+        now +
+        (int64_t) run->instance->supervisor->d->config->stop_timeout * 1000;
+}
+
+
+/* Status files whose results were written down right before amld was killed. */
+static void
+jobs_left_over(const amld_instance_t *i)
+{
+    DIR *dir;
+    char path[PATH_MAX + 64];
+    struct dirent *entry;
+    const amld_job_run_t *run;
+    unsigned long long seq;
+
+    dir = opendir(i->runtime);
+    if (dir == NULL) {
+        return;
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (sscanf(entry->d_name, JOBS_COMMAND ".status", &seq) != 1) {
+            continue;
+        }
+        for (run = i->jobs; run != NULL && run->seq != seq; run = run->next) {
+            /* void */
+        }
+        if (run == NULL &&
+            (size_t) snprintf(path, sizeof(path), "%s/%s", i->runtime,
+                              entry->d_name) < sizeof(path)) {
+            (void) unlink(path);
+        }
+    }
+
+    closedir(dir);
+}
+
+
+static int
+jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key)
+{
+    (void) jobs_add(data, key, seq);
+
+    return 0;
+}
+
+
+static void
+jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64])
+{
+    snprintf(path, PATH_MAX + 64, "%s/%s.status", run->instance->runtime,
+             run->command);
+}
