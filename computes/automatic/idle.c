@@ -10,6 +10,7 @@
 #include "computes/automatic/automatic.h"
 #include "computes/automatic/due.h"
 #include "computes/engines/procfs.h"
+#include "computes/jobs/job.h"
 #include "computes/time/duration.h"
 #include "computes/time/timestamp.h"
 
@@ -17,11 +18,7 @@
 #define IDLE_KEEPER 60
 #define IDLE_TICKS 5 /* hundredths of a second, of one second */
 
-/* What keeps an instance beside the gateway and Jupyter. */
-static const amld_idle_keeper_pt idle_keepers[] = {
-    NULL,
-};
-
+static int idle_jobs(amld_t *d, const json_t *doc, char *why, size_t size);
 static void idle_turn(void *data, const amld_key_t *key, int64_t at);
 static int
 idle_load(amld_t *d, const amld_key_t *key, int64_t at, json_t **doc);
@@ -36,6 +33,12 @@ idle_next(amld_t *d, const json_t *doc, const amld_idle_facts_t *facts,
           const amld_idle_verdict_t *verdict);
 static void idle_name(const json_t *doc, char name[64]);
 static void idle_say_use(const amld_use_t *use, char *text, size_t size);
+
+/* What keeps an instance beside the gateway and Jupyter. */
+static const amld_idle_keeper_pt idle_keepers[] = {
+    idle_jobs,
+    NULL,
+};
 
 
 void
@@ -287,6 +290,33 @@ amld_idle_turn(amld_t *d, const amld_key_t *key, int64_t at, int64_t now)
     }
 
     json_decref(doc);
+}
+
+
+/* Also one that waits: it runs as soon as another has ended. */
+static int
+idle_jobs(amld_t *d, const json_t *doc, char *why, size_t size)
+{
+    size_t n;
+    amld_key_t key = {.n = 0};
+    aml_registry_txn_t *txn;
+    const amld_workspace_t *workspace;
+
+    workspace = amld_compute_workspace(d->config, doc);
+    if (workspace == NULL ||
+        amld_compute_key(&key, workspace, amld_compute_str(doc, "name")) != 0 ||
+        aml_registry_read(d->registry, &txn) != AML_REGISTRY_OK) {
+        return 0;
+    }
+
+    if (amld_job_queue_count(txn, &key, 1, &n) != AML_REGISTRY_OK) {
+        n = 0;
+    }
+    aml_registry_end(txn);
+
+    (void) snprintf(why, size, "A job runs or waits.");
+
+    return n != 0;
 }
 
 

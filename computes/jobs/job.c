@@ -110,6 +110,28 @@ amld_job_runs(const json_t *doc)
 }
 
 
+int
+amld_job_cancel(json_t *doc, int64_t now)
+{
+    if (amld_job_has_ended(doc)) {
+        return 0;
+    }
+
+    if (json_object_set_new(doc, "cancel", json_true()) != 0) {
+        return -1;
+    }
+
+    if (amld_job_runs(doc)) {
+        return amld_job_set_status(doc, AMLD_JOB_CANCEL_REQUESTED);
+    }
+
+    return amld_job_set_status(doc, AMLD_JOB_CANCELED) == 0 &&
+                   amld_job_set_time(doc, "ended", now) == 0
+               ? 0
+               : -1;
+}
+
+
 uint64_t
 amld_job_seq(const json_t *doc)
 {

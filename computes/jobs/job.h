@@ -60,6 +60,10 @@ int amld_job_has_ended(const json_t *doc);
 /* 1 when it has been started and has not ended. */
 int amld_job_runs(const json_t *doc);
 
+/* Writes down that it is to end: one that waits is Canceled by that, one that
+ * runs is ended by the runner.  0, or -1 without memory. */
+int amld_job_cancel(json_t *doc, int64_t now);
+
 uint64_t amld_job_seq(const json_t *doc);
 int64_t amld_job_time(const json_t *doc, const char *name); /* ms; 0: not yet */
 int amld_job_set_time(json_t *doc, const char *name, int64_t ms);

@@ -39,7 +39,7 @@ amld_job_command(const amld_config_t *c, const json_t *doc,
     char folder[2 * PATH_MAX], *slash;
     size_t count, used;
     const char *program, *timeout, *where;
-    const json_t *requested;
+    const json_t *requested, *value;
 
     memset(job, 0, offsetof(amld_job_command_t, directory));
     job->bin[0] = '\0';
@@ -74,7 +74,16 @@ amld_job_command(const amld_config_t *c, const json_t *doc,
                           amld_compute_str(doc, "folder")) >= sizeof(folder)) {
         return -1;
     }
-    snprintf(job->directory, sizeof(job->directory), "%s", folder);
+
+    /* Below the share, as it was asked for; its own else. */
+    value = json_object_get(requested, "workingDirectory");
+    if ((size_t) snprintf(
+            job->directory, sizeof(job->directory), "%s/%s", inside->share,
+            json_is_string(value)
+                ? json_string_value(value)
+                : amld_compute_str(doc, "folder")) >= sizeof(job->directory)) {
+        return -1;
+    }
 
     count = 0;
     used = 0;

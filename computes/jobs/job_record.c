@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "computes/automatic/usage.h"
 #include "computes/files/reserve.h"
 #include "computes/jobs/job.h"
 #include "computes/jobs/job_run.h"
@@ -29,6 +30,7 @@ static int record_over(record_t *r, json_t *doc, amld_job_status_t status,
                        const char *message);
 static amld_state_t
 record_state(aml_registry_txn_t *txn, const amld_job_run_t *run);
+static void record_use(const amld_job_run_t *run);
 static int record_is_lost(const amld_job_run_t *run);
 
 
@@ -78,11 +80,12 @@ amld_jobs_record(amld_supervisor_t *s, amld_job_run_t **runs, size_t count)
     }
 
     for (k = 0; k < count && rc == AML_REGISTRY_OK; k++) {
-        runs[k]->state = records[k].next;
         if (records[k].says[0] != '\0') {
+            record_use(runs[k]);
             amld_log(AMLD_LOG_INFO, "%s: job %s %s", runs[k]->instance->name,
                      strrchr(runs[k]->key.p, '/') + 1, records[k].says);
         }
+        runs[k]->state = records[k].next;
     }
 
     free(records);
@@ -338,6 +341,20 @@ record_state(aml_registry_txn_t *txn, const amld_job_run_t *run)
     json_decref(doc);
 
     return state;
+}
+
+
+/* What has run since the last look keeps the instance, too; see idle.h. */
+static void
+record_use(const amld_job_run_t *run)
+{
+    amld_use_t use = {.when = amld_jobs_wall() / 1000};
+    const amld_instance_t *i = run->instance;
+
+    if (i->supervisor->d->usage != NULL &&
+        (run->state == AMLD_JOB_RUN_ENDED || run->hold != -1)) {
+        amld_usage_note(i->supervisor->d->usage, aml_str_of(i->lower), &use);
+    }
 }
 
 

@@ -97,8 +97,7 @@ cancel(world_t *w, const char *name)
 {
     json_t *doc = job_load(w, name);
 
-    json_object_set_new(doc, "cancel", json_true());
-    amld_job_set_status(doc, AMLD_JOB_CANCEL_REQUESTED);
+    assert_int_equal(amld_job_cancel(doc, amld_jobs_wall()), 0);
     job_store(w, name, doc);
 }
 

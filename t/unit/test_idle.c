@@ -15,6 +15,7 @@
 #include "computes/automatic/due.h"
 #include "computes/automatic/idle.h"
 #include "computes/engines/procfs.h"
+#include "computes/jobs/job.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define NOW INT64_C(1795780800) /* 2026-11-27 12:00 UTC */
@@ -469,6 +470,50 @@ stops_when_idle(void **state)
 
 
 /* An amld that has just come knows nothing of what was before. */
+/* A job of it that has not ended, or none. */
+static void
+job(place_t *p, const char *status)
+{
+    json_t *doc =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:{}}", "name", "j", "workspace",
+                  workspace.id, "compute", p->key.p, "creator", CREATOR,
+                  "status", status, "seq", 7, "requested");
+    amld_key_t key = {.n = 0};
+    aml_registry_txn_t *txn;
+
+    assert_non_null(doc);
+    assert_int_equal(amld_job_key(&key, &workspace, "j"), 0);
+    assert_int_equal(aml_registry_write(p->d.registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_job_store(txn, &key, doc), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    json_decref(doc);
+}
+
+
+static void
+jobs_keep(void **state)
+{
+    place_t *p = *state;
+    int64_t now;
+
+    instance(p, AMLD_STATE_RUNNING, "PT15M");
+    now = due(p);
+
+    job(p, "Running");
+    turn(p, now, AMLD_STATE_RUNNING);
+    now = due(p);
+    job(p, "Queued");
+    turn(p, now, AMLD_STATE_RUNNING);
+
+    /* from its end on, as it is noticed */
+    job(p, "Failed");
+    now = due(p);
+    turn(p, now, AMLD_STATE_RUNNING);
+    now = due(p);
+    turn(p, now, AMLD_STATE_STOPPING);
+}
+
+
 static void
 after_a_restart(void **state)
 {
@@ -513,6 +558,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(jobs_keep, setup, teardown),
         cmocka_unit_test(judge_uses),
         cmocka_unit_test(judge_keepers),
         cmocka_unit_test(jupyter_says),

@@ -58,6 +58,10 @@ ends(void **state)
     submit(w, "none", "no-such-program-here", NULL);
     submit(w, "image", "true",
            json_pack("{s:s}", "environmentId", "image:docker.io/library/x"));
+    submit(w, "where", "pwd | grep -c '/share/Users$'",
+           json_pack("{s:s}", "workingDirectory", "Users"));
+    submit(w, "nowhere", "true",
+           json_pack("{s:s}", "workingDirectory", "Users/none"));
     submit(w, "curated", "true",
            json_pack("{s:s}", "environmentId", "AzureML-sklearn"));
 
@@ -67,6 +71,8 @@ ends(void **state)
     job_is(w, "syntax", "Failed");
     job_ends(w, "none", "Failed", 127, "exit status 127.");
     job_ends(w, "image", "Failed", 0, "no images");
+    job_ends(w, "where", "Completed", 0, "");
+    job_ends(w, "nowhere", "Failed", 126, "exit status 126.");
     job_ends(w, "curated", "Completed", 0, "");
 }
 
@@ -150,6 +156,7 @@ canceled(void **state)
     /* that waits: never run */
     assert_string_equal(status(w, "w5"), "Queued");
     cancel(w, "w5");
+    assert_string_equal(status(w, "w5"), "Canceled");
     cancel(w, "polite");
     job_is(w, "polite", "Canceled");
     job_is(w, "w5", "Canceled");
