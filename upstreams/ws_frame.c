@@ -9,17 +9,16 @@
 #define LENGTH 0x7fu
 
 
-/* Of the header that has begun: what is known of it tells. */
-static size_t
-header_size(const aml_ws_stream_t *s)
+size_t
+aml_ws_header_size(const uint8_t *head, size_t have)
 {
     size_t n = 2;
 
-    if (s->have < 2) {
+    if (have < 2) {
         return n;
     }
 
-    switch (s->head[1] & LENGTH) {
+    switch (head[1] & LENGTH) {
     case 126:
         n += 2;
         break;
@@ -30,7 +29,7 @@ header_size(const aml_ws_stream_t *s)
         break;
     }
 
-    return s->head[1] & MASK ? n + 4 : n;
+    return head[1] & MASK ? n + 4 : n;
 }
 
 
@@ -50,14 +49,13 @@ is_frame(const aml_ws_stream_t *s)
 }
 
 
-/* 0, or -1 when the length is not written in the shortest way. */
-static int
-payload_size(const aml_ws_stream_t *s, uint64_t *size)
+int
+aml_ws_payload_size(const uint8_t *head, uint64_t *size)
 {
     size_t i, bytes;
     uint64_t n = 0, least;
 
-    switch (s->head[1] & LENGTH) {
+    switch (head[1] & LENGTH) {
     case 126:
         bytes = 2;
         least = 126;
@@ -67,12 +65,12 @@ payload_size(const aml_ws_stream_t *s, uint64_t *size)
         least = 65536;
         break;
     default:
-        *size = s->head[1] & LENGTH;
+        *size = head[1] & LENGTH;
         return 0;
     }
 
     for (i = 0; i < bytes; i++) {
-        n = n << 8 | s->head[2 + i];
+        n = n << 8 | head[2 + i];
     }
 
     *size = n;
@@ -96,7 +94,7 @@ begin_frame(aml_ws_stream_t *s)
 
     s->have = 0;
 
-    if (payload_size(s, &s->left) != 0) {
+    if (aml_ws_payload_size(s->head, &s->left) != 0) {
         s->lost = 1;
         return;
     }
@@ -128,7 +126,7 @@ step(aml_ws_stream_t *s, const uint8_t *p, size_t n)
 
     if (s->have == 2 && !is_frame(s)) {
         s->lost = 1;
-    } else if (s->have == header_size(s)) {
+    } else if (s->have == aml_ws_header_size(s->head, s->have)) {
         begin_frame(s);
     }
 
@@ -174,6 +172,22 @@ aml_ws_until(const aml_ws_stream_t *s, const void *data, size_t n, size_t least)
     }
 
     return n;
+}
+
+
+size_t
+aml_ws_header(uint8_t head[AML_WS_HEADER_MAX], unsigned first, uint64_t size)
+{
+    size_t i, wide = size <= 125 ? 0 : size <= UINT16_MAX ? 2 : 8;
+
+    head[0] = (uint8_t) first;
+    head[1] = (uint8_t) (wide == 0 ? size : wide == 2 ? 126 : 127);
+
+    for (i = 0; i < wide; i++) {
+        head[2 + i] = (uint8_t) (size >> 8 * (wide - 1 - i));
+    }
+
+    return 2 + wide;
 }
 
 

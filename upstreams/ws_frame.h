@@ -42,6 +42,19 @@ int aml_ws_between(const aml_ws_stream_t *s);
 size_t
 aml_ws_until(const aml_ws_stream_t *s, const void *p, size_t n, size_t least);
 
+/*
+ * A frame's header as it comes: how long it will be, of which `have` bytes are
+ * there; and, when it is there, the size of its payload: 0, or -1 when that is
+ * not written in the shortest way or has bit 63 set.
+ */
+size_t aml_ws_header_size(const uint8_t *head, size_t have);
+int aml_ws_payload_size(const uint8_t *head, uint64_t *size);
+
+/* A server's header of a whole message, 0x80 and its opcode in `first`, with
+ * `size` bytes of payload; its length. */
+size_t
+aml_ws_header(uint8_t head[AML_WS_HEADER_MAX], unsigned first, uint64_t size);
+
 /* A server's Close frame; its length.  A longer reason (UTF-8) is cut, at the
  * end of a character. */
 size_t aml_ws_close_frame(uint8_t frame[AML_WS_CLOSE_MAX], unsigned code,
