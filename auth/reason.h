@@ -109,6 +109,10 @@
     X(PORT_NOT_OPEN, port_not_open, 404, "Nothing listens on this port",       \
       "The compute instance runs, but has no application on this port.",       \
       "Start the application, or check the port in the address.")              \
+    X(TUNNEL_ONLY, tunnel_only, 426, "This address is for SSH",                \
+      "Programs open a tunnel here, such as aml ssh, OpenSSH by it, or VS "    \
+      "Code Remote-SSH. There is nothing to see in a browser.",                \
+      "Use aml ssh with the name of the instance.")                            \
     X(ACTION_UNKNOWN, action_unknown, 404, "No such operation",                \
       "This path and method name no operation.", "Check the address.")         \
     X(RATE_LIMITED, rate_limited, 429, "Too many requests",                    \

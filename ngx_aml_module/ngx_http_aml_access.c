@@ -209,6 +209,11 @@ ngx_http_aml_precontent_handler(ngx_http_request_t *r)
         ngx_http_aml_live_add(amcf, ctx);
     }
 
+    if (alcf->require == NGX_HTTP_AML_CREATOR && ctx->application != NULL &&
+        ctx->application->tunnel) {
+        ngx_http_aml_tunnel_take(r);
+    }
+
     return NGX_DECLINED;
 }
 
@@ -516,6 +521,14 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     }
 
     ctx->application = aml_application_by_port(ctx->host.port);
+
+    if (ctx->application != NULL && ctx->application->tunnel) {
+        reason = ngx_http_aml_tunnel_check(r);
+
+        if (reason != AML_REASON_OK) {
+            return reason;
+        }
+    }
 
     if (aml_peer_of(route->address, route->generation, &ctx->peer) != 0) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,

@@ -1,8 +1,8 @@
 /*
  * A worker's life with the registry: opens it, opens it again when it was
  * missing or was replaced, and ends requests to applications, and reads of the
- * control API, whose principal may no longer make them: websockets, but also
- * event streams and uploads.
+ * control API, whose principal may no longer make them: websockets and tunnels,
+ * but also event streams and uploads.
  *
  * One background timer does it.  It is cancelable: a worker that is asked to
  * leave leaves when its last connection does.
@@ -86,6 +86,7 @@ ngx_http_aml_worker_exit(ngx_http_aml_main_conf_t *amcf)
     }
 
     ngx_http_aml_activity_exit(amcf);
+    ngx_http_aml_tunnel_exit(worker);
 
     if (worker->registry != NULL) {
         aml_registry_close(worker->registry);
@@ -416,6 +417,11 @@ ngx_http_aml_close(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx,
 
     if (ctx->websocket != NULL) {
         ngx_http_aml_websocket_close(ctx, reason);
+        return;
+    }
+
+    if (ctx->tunnel != NULL) {
+        ngx_http_aml_tunnel_close(ctx, reason);
         return;
     }
 

@@ -102,6 +102,9 @@ static ngx_command_t ngx_http_aml_commands[] = {
     {ngx_string("aml_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_aml_status_directive, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("aml_tunnel"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
+     ngx_http_aml_tunnel, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     {ngx_string("aml_route"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
      ngx_http_aml_route, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
 
@@ -272,7 +275,7 @@ ngx_http_aml_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (conf->require == NGX_HTTP_AML_OFF && conf->refuse == AML_REASON_OK &&
-        conf->status == 0 && conf->rate_zone == NULL) {
+        conf->status == 0 && conf->rate_zone == NULL && conf->tunnel.len == 0) {
         return NGX_CONF_OK;
     }
 
@@ -288,6 +291,12 @@ ngx_http_aml_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                            "\"aml_require\", \"aml_rate\", \"aml_refuse\" "
                            "and \"aml_status\" need \"aml_registry\" in the "
                            "http block");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->tunnel.len != 0 && conf->require != NGX_HTTP_AML_CREATOR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"aml_tunnel\" needs \"aml_require creator\"");
         return NGX_CONF_ERROR;
     }
 

@@ -74,6 +74,8 @@ typedef struct {
     ngx_uint_t ticks;
     ngx_queue_t live; /* ngx_http_aml_ctx_t.live of requests under way */
     ngx_http_aml_activity_t *activity; /* NULL: amld is not told */
+    void *spare;                       /* tunnels' buffers, linked */
+    ngx_uint_t spares;
     ngx_log_t *log;
 } ngx_http_aml_worker_t;
 
@@ -111,9 +113,13 @@ typedef struct {
     ngx_uint_t status;
     ngx_http_aml_rate_zone_t *rate_zone; /* NULL: off */
     ngx_uint_t rate_burst;
+    ngx_str_t tunnel; /* path, or empty */
+    ngx_msec_t tunnel_ping;
+    ngx_msec_t tunnel_connect;
 } ngx_http_aml_loc_conf_t;
 
 
+typedef struct ngx_http_aml_tunnel_s ngx_http_aml_tunnel_t;
 typedef struct ngx_http_aml_websocket_s ngx_http_aml_websocket_t;
 
 
@@ -144,6 +150,7 @@ typedef struct {
     ngx_uint_t retry_after; /* seconds, for AML_REASON_RATE_LIMITED */
     ngx_queue_t live;
     ngx_http_aml_websocket_t *websocket; /* NULL before the 101 */
+    ngx_http_aml_tunnel_t *tunnel;       /* NULL: none is being made */
 } ngx_http_aml_ctx_t;
 
 
@@ -200,6 +207,9 @@ ngx_http_aml_refuse_init(ngx_conf_t *cf, ngx_http_aml_main_conf_t *amcf);
  * after the response is under way. */
 ngx_int_t ngx_http_aml_refuse(ngx_http_request_t *r, aml_reason_t reason);
 ngx_int_t ngx_http_aml_refuse_handler(ngx_http_request_t *r);
+/* The same for a content handler: what it returns, or finalizes with. */
+ngx_int_t
+ngx_http_aml_refuse_content(ngx_http_request_t *r, aml_reason_t reason);
 /* $request_id, 32 hexadecimal digits; "-" without memory. */
 void ngx_http_aml_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
@@ -275,6 +285,24 @@ ngx_int_t ngx_http_aml_status_handler(ngx_http_request_t *r);
 
 /* Refuses servers that allow less than tls/policy.h asks for. */
 ngx_int_t ngx_http_aml_tls_enforce(ngx_conf_t *cf);
+
+/* ngx_http_aml_tunnel.c */
+
+char *ngx_http_aml_tunnel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* Is it a request for a tunnel, at the host of an application that takes
+ * nothing else? */
+aml_reason_t ngx_http_aml_tunnel_check(ngx_http_request_t *r);
+/* It becomes one. */
+void ngx_http_aml_tunnel_take(ngx_http_request_t *r);
+/* It may no longer be used.  May free the request. */
+void ngx_http_aml_tunnel_close(ngx_http_aml_ctx_t *ctx, aml_reason_t reason);
+
+/* ngx_http_aml_tunnel_relay.c */
+
+/* As ngx_http_aml_websocket_count(). */
+ngx_uint_t
+ngx_http_aml_tunnel_count(ngx_http_aml_ctx_t *ctx, uint32_t *in, uint32_t *out);
+void ngx_http_aml_tunnel_exit(ngx_http_aml_worker_t *worker);
 
 /* ngx_http_aml_variables.c */
 

@@ -10,6 +10,8 @@
 #include "auth/origin.h"
 
 
+#define NGX_HTTP_AML_UPGRADE_REQUIRED 426
+
 #define NGX_HTTP_AML_STYLE                                                     \
     "body{font:16px/1.5 system-ui,sans-serif;margin:0;min-height:100vh;"       \
     "display:grid;place-items:center;background:#f4f5f7;color:#1c2330}"        \
@@ -47,6 +49,8 @@ static ngx_str_t ngx_http_aml_no_store = ngx_string("no-store");
 static ngx_str_t ngx_http_aml_no_referrer = ngx_string("no-referrer");
 static ngx_str_t ngx_http_aml_nosniff = ngx_string("nosniff");
 static ngx_str_t ngx_http_aml_again = ngx_string("2");
+static ngx_str_t ngx_http_aml_websocket = ngx_string("websocket");
+static ngx_str_t ngx_http_aml_version = ngx_string("13");
 static ngx_str_t ngx_http_aml_start = ngx_string("/.aml/start?to=");
 static ngx_str_t ngx_http_aml_invalid_token =
     ngx_string("Bearer error=\"invalid_token\"");
@@ -107,7 +111,6 @@ ngx_int_t
 ngx_http_aml_refuse_handler(ngx_http_request_t *r)
 {
     ngx_http_aml_loc_conf_t *alcf;
-    ngx_http_aml_main_conf_t *amcf;
 
     /* for the variables */
 
@@ -116,11 +119,21 @@ ngx_http_aml_refuse_handler(ngx_http_request_t *r)
     }
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
+
+    return ngx_http_aml_refuse_content(r, alcf->refuse);
+}
+
+
+ngx_int_t
+ngx_http_aml_refuse_content(ngx_http_request_t *r, aml_reason_t reason)
+{
+    ngx_http_aml_main_conf_t *amcf;
+
     amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
 
-    (void) ngx_atomic_fetch_add(&amcf->counters->decisions[alcf->refuse], 1);
+    (void) ngx_atomic_fetch_add(&amcf->counters->decisions[reason], 1);
 
-    return ngx_http_aml_send_refusal(r, alcf->refuse);
+    return ngx_http_aml_send_refusal(r, reason);
 }
 
 
@@ -394,6 +407,16 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
 
     if (reason == AML_REASON_RATE_LIMITED &&
         ngx_http_aml_retry_after(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
+
+    if (info->status == NGX_HTTP_AML_UPGRADE_REQUIRED &&
+        (ngx_http_aml_add_header(r, "Upgrade", &ngx_http_aml_websocket) ==
+             NULL ||
+         ngx_http_aml_add_header(r, "Sec-WebSocket-Version",
+                                 &ngx_http_aml_version) == NULL)) {
         return NGX_ERROR;
     }
 

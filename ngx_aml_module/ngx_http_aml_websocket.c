@@ -255,6 +255,10 @@ ngx_http_aml_websocket_count(ngx_http_aml_ctx_t *ctx, uint32_t *in,
 {
     ngx_http_aml_websocket_t *ws = ctx->websocket;
 
+    if (ctx->tunnel != NULL) {
+        return ngx_http_aml_tunnel_count(ctx, in, out);
+    }
+
     if (ws == NULL) {
         return 0;
     }
