@@ -29,6 +29,7 @@
 #include "auth/sign_in.h"
 #include "auth/token_api.h"
 #include "computes/api/arm.h"
+#include "computes/api/arm_job.h"
 #include "computes/api/on_demand_api.h"
 #include "computes/automatic/activity.h"
 #include "computes/automatic/housekeeping.h"
@@ -99,9 +100,11 @@ static int
 run_serve(amld_t *d)
 {
     static const amld_http_route_t *const tables[] = {
-        amld_sign_in_routes, amld_session_routes,   amld_token_routes,
-        amld_device_routes,  amld_oidc_routes,      amld_arm_routes,
-        amld_role_routes,    amld_on_demand_routes, NULL};
+        amld_sign_in_routes, amld_session_routes,
+        amld_token_routes,   amld_device_routes,
+        amld_oidc_routes,    amld_arm_routes,
+        amld_role_routes,    amld_on_demand_routes,
+        amld_arm_job_routes, NULL};
     static const amld_http_route_t *const slow[] = {
         amld_password_routes, amld_oidc_slow_routes, NULL};
     amld_clock_t *schedules = NULL, *idle = NULL;

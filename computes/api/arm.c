@@ -118,8 +118,7 @@ arm_get(amld_t *d, const amld_request_t *request, amld_response_t *response)
         amld_arm_not_found(&arm);
 
     } else if (rc == 1) {
-        amld_response_json(response, 200,
-                           amld_arm_compute(d->config, arm.doc, arm.asker));
+        amld_response_json(response, 200, amld_arm_compute_now(&arm));
     }
 
     amld_arm_end(&arm);
@@ -186,9 +185,7 @@ arm_result(amld_arm_t *arm, const char *id, const json_t *op)
     } else if (strcmp(status, "Succeeded") == 0) {
         if (arm->doc != NULL &&
             strcmp(amld_compute_str(op, "name"), "Delete") != 0) {
-            amld_response_json(
-                arm->response, 200,
-                amld_arm_compute(arm->d->config, arm->doc, arm->asker));
+            amld_response_json(arm->response, 200, amld_arm_compute_now(arm));
         } else {
             amld_response_empty(arm->response, 204);
         }

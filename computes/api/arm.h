@@ -36,6 +36,7 @@ typedef struct {
     const aml_principal_id_t *of; /* whom it is made for, or NULL */
     aml_registry_txn_t *txn;
     json_t *doc;
+    int works; /* a job of it runs */
 } amld_arm_t;
 
 /* Identity, action, api-version.  0, or -1 when the response was filled.
@@ -128,6 +129,10 @@ amld_arm_operation_begin(amld_arm_t *arm, const char *name, amld_state_t state);
  */
 json_t *
 amld_arm_compute(const amld_config_t *c, const json_t *doc, const char *asker);
+/* The same of arm->doc, for whoever asks, with what its jobs make of it. */
+json_t *amld_arm_compute_now(const amld_arm_t *arm);
+/* Of an answer: one that is Running is JobRunning while a job of it runs. */
+void amld_arm_compute_works(json_t *body, int works);
 json_t *amld_arm_workspace(const amld_workspace_t *workspace);
 json_t *amld_arm_operation(const char *id, const json_t *op, const char *asker);
 
@@ -155,6 +160,9 @@ void amld_arm_faulty(amld_arm_t *arm, const amld_arm_fault_t *fault);
 
 /* The body as a JSON object, or NULL and a fault. */
 json_t *amld_arm_body(const char *text, size_t n, amld_arm_fault_t *fault);
+
+/* 0, or -1 and a fault when they are no tags. */
+int amld_arm_tags_check(const json_t *tags, amld_arm_fault_t *fault);
 
 /*
  * What a PUT asks for.  Members that are not there, or null, are not asked for;

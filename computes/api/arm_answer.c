@@ -60,6 +60,31 @@ amld_arm_compute(const amld_config_t *c, const json_t *doc, const char *asker)
 
 
 json_t *
+amld_arm_compute_now(const amld_arm_t *arm)
+{
+    json_t *body;
+
+    body = amld_arm_compute(arm->d->config, arm->doc, arm->asker);
+    amld_arm_compute_works(body, arm->works);
+
+    return body;
+}
+
+
+void
+amld_arm_compute_works(json_t *body, int works)
+{
+    json_t *inner;
+
+    inner = json_object_get(json_object_get(body, "properties"), "properties");
+
+    if (works && strcmp(amld_compute_str(inner, "state"), "Running") == 0) {
+        (void) amld_compute_set_str(inner, "state", "JobRunning");
+    }
+}
+
+
+json_t *
 amld_arm_workspace(const amld_workspace_t *workspace)
 {
     return json_pack("{s:s,s:s,s:s,s:s,s:{},s:{s:s,s:s,s:s,s:s}}", "id",

@@ -22,7 +22,6 @@
 #define ARM_ASSIGNED ARM_INNER "personalComputeInstanceSettings.assignedUser"
 
 static json_t *arm_member(const json_t *object, const char *name);
-static int arm_tags(const json_t *tags, amld_arm_fault_t *fault);
 static int
 arm_location(const json_t *value, const char *target,
              const amld_workspace_t *workspace, amld_arm_fault_t *fault);
@@ -58,6 +57,15 @@ amld_arm_body(const char *text, size_t n, amld_arm_fault_t *fault)
     }
 
     body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    if (body == NULL && json_error_code(&error) == json_error_null_character) {
+        (void) amld_arm_fault(fault, code, NULL,
+                              "The request content has a string with a NUL "
+                              "character (\\u0000) in line %d, column %d. "
+                              "Nothing here can have one: neither commands "
+                              "nor variables nor names.",
+                              error.line, error.column);
+        return NULL;
+    }
     if (body == NULL) {
         (void) amld_arm_fault(fault, code, NULL,
                               "The request content is not valid JSON: line %d, "
@@ -92,7 +100,7 @@ amld_arm_put_read(amld_arm_put_t *put, const char *text, size_t n,
     }
 
     put->tags = arm_member(put->body, "tags");
-    if (put->tags != NULL && arm_tags(put->tags, fault) != 0) {
+    if (put->tags != NULL && amld_arm_tags_check(put->tags, fault) != 0) {
         return -1;
     }
 
@@ -278,8 +286,8 @@ arm_member(const json_t *object, const char *name)
 }
 
 
-static int
-arm_tags(const json_t *tags, amld_arm_fault_t *fault)
+int
+amld_arm_tags_check(const json_t *tags, amld_arm_fault_t *fault)
 {
     json_t *value;
     const char *name;

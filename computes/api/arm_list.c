@@ -18,6 +18,7 @@
 
 #include "computes/api/arm.h"
 #include "computes/instances/compute_index.h"
+#include "computes/jobs/job.h"
 #include "upstreams/host.h"
 
 #define LIST_FILTER_MAX 512
@@ -288,7 +289,7 @@ static int
 arm_list_each(void *data, aml_str_t key, aml_str_t value)
 {
     int n;
-    json_t *doc;
+    json_t *doc, *body;
     aml_str_t name;
     amld_key_t compute;
     arm_list_t *list;
@@ -306,15 +307,17 @@ arm_list_each(void *data, aml_str_t key, aml_str_t value)
         return 1;
     }
 
+    n = snprintf(compute.p, sizeof(compute.p), "%s%.*s", list->computes.p,
+                 (int) name.n, name.p);
+    if (n <= 0 || (size_t) n >= sizeof(compute.p)) {
+        return list->failed = 1;
+    }
+    compute.n = (size_t) n;
+
     /* an index has the name only */
-    if (list->by != NULL) {
-        n = snprintf(compute.p, sizeof(compute.p), "%s%.*s", list->computes.p,
-                     (int) name.n, name.p);
-        if (n <= 0 || (size_t) n >= sizeof(compute.p) ||
-            aml_registry_get(list->txn, compute.p, (size_t) n, &value) !=
-                AML_REGISTRY_OK) {
-            return list->failed = 1;
-        }
+    if (list->by != NULL && aml_registry_get(list->txn, compute.p, compute.n,
+                                             &value) != AML_REGISTRY_OK) {
+        return list->failed = 1;
     }
 
     /* One that is damaged hides no other. */
@@ -325,9 +328,9 @@ arm_list_each(void *data, aml_str_t key, aml_str_t value)
         return 0;
     }
 
-    list->failed |=
-        json_array_append_new(
-            list->list, amld_arm_compute(list->config, doc, list->asker)) != 0;
+    body = amld_arm_compute(list->config, doc, list->asker);
+    amld_arm_compute_works(body, amld_job_any_runs(list->txn, &compute));
+    list->failed |= json_array_append_new(list->list, body) != 0;
     json_decref(doc);
 
     return list->failed;

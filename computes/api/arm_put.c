@@ -288,8 +288,7 @@ arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
              people->owner_name);
 
     amld_arm_operation_headers(arm, amld_compute_str(arm->doc, "operation"), 0);
-    amld_response_json(arm->response, 201,
-                       amld_arm_compute(arm->d->config, arm->doc, arm->asker));
+    amld_response_json(arm->response, 201, amld_arm_compute_now(arm));
 }
 
 
@@ -342,8 +341,7 @@ arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
     }
 
     amld_arm_operation_headers(arm, operation, 0);
-    amld_response_json(arm->response, 200,
-                       amld_arm_compute(arm->d->config, arm->doc, arm->asker));
+    amld_response_json(arm->response, 200, amld_arm_compute_now(arm));
 }
 
 

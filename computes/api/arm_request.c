@@ -7,6 +7,7 @@
 #include "auth/audit.h"
 #include "computes/api/arm.h"
 #include "computes/instances/operations.h"
+#include "computes/jobs/job.h"
 #include "upstreams/host.h"
 
 static int arm_allowed(amld_arm_t *arm);
@@ -126,8 +127,12 @@ amld_arm_load(amld_arm_t *arm, int write)
     if (rc == AML_REGISTRY_NOTFOUND) {
         return 0;
     }
+    if (rc != AML_REGISTRY_OK) {
+        return amld_arm_registry_error(arm, rc);
+    }
+    arm->works = amld_job_any_runs(arm->txn, &arm->key);
 
-    return rc == AML_REGISTRY_OK ? 1 : amld_arm_registry_error(arm, rc);
+    return 1;
 }
 
 

@@ -73,6 +73,9 @@ static cfg_opt_t config_options[] = {
     CFG_STR("start_timeout", "60s", CFGF_NONE),
     CFG_STR("stop_timeout", "10s", CFGF_NONE),
     CFG_STR("job_log_max", "64m", CFGF_NONE),
+    CFG_STR("job_queue", "1000", CFGF_NONE),
+    CFG_STR("job_history", "200000", CFGF_NONE),
+    CFG_STR("job_history_size", "256m", CFGF_NONE),
     CFG_SEC("workspace", workspace_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("application", application_options,
@@ -447,6 +450,9 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     c->start_timeout = amld_config_duration(r, cfg, "start_timeout", 1, 3600);
     c->stop_timeout = amld_config_duration(r, cfg, "stop_timeout", 1, 3600);
     c->job_log_max = amld_config_size(r, cfg, "job_log_max");
+    c->job_queue = amld_config_number(r, cfg, "job_queue", 1, 100000);
+    c->job_history = amld_config_number(r, cfg, "job_history", 1, 10000000);
+    c->job_history_size = amld_config_size(r, cfg, "job_history_size");
 }
 
 

@@ -135,6 +135,10 @@ typedef struct {
     unsigned start_timeout;           /* seconds until a start has failed */
     unsigned stop_timeout;            /* seconds from SIGTERM to SIGKILL */
     size_t job_log_max;               /* bytes of a job's log */
+    unsigned job_queue;               /* the most that have not ended, of an
+                                         instance */
+    unsigned job_history;             /* the most of a person */
+    size_t job_history_size;          /* bytes of their documents */
     amld_workspace_t *workspaces;
     size_t workspace_count;
     _Atomic char *share_full; /* of each: no room, see room.h; or NULL */

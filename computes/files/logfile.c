@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 static void logfile_rotate(amld_logfile_t *log);
-static size_t logfile_clean(char *s, size_t n);
 static size_t logfile_utf8(const unsigned char *p, size_t n);
 
 
@@ -103,7 +102,7 @@ amld_logfile_tail(const char *path, unsigned lines, char *buf, size_t size)
         memmove(buf, p + 1, n);
     }
 
-    n = logfile_clean(buf, n);
+    n = amld_logfile_clean(buf, n);
     while (n > 0 && buf[n - 1] == '\n') {
         n--;
     }
@@ -158,7 +157,7 @@ amld_logfile_read(const char *path, int64_t *offset, char *buf, size_t size)
     }
 
     *offset += (int64_t) n;
-    n = logfile_clean(buf, n);
+    n = amld_logfile_clean(buf, n);
     buf[n] = '\0';
 
     return n;
@@ -200,9 +199,8 @@ logfile_rotate(amld_logfile_t *log)
 }
 
 
-/* In place; the result is never longer. */
-static size_t
-logfile_clean(char *s, size_t n)
+size_t
+amld_logfile_clean(char *s, size_t n)
 {
     size_t i, k, len;
     unsigned char *u;

@@ -46,6 +46,12 @@ amld_logfile_tail(const char *path, unsigned lines, char *buf, size_t size);
 size_t
 amld_logfile_read(const char *path, int64_t *offset, char *buf, size_t size);
 
+/*
+ * Takes out of `n` bytes what is not for people, as above, in place; returns
+ * how many are left.
+ */
+size_t amld_logfile_clean(char *s, size_t n);
+
 /* Its size now; 0 where there is none. */
 int64_t amld_logfile_size(const char *path);
 

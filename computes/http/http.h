@@ -129,6 +129,12 @@ typedef ssize_t (*amld_stream_pt)(void *data, uint64_t at, char *buf,
 void
 amld_response_stream(amld_response_t *response, const char *type,
                      amld_stream_pt read, void (*over)(void *data), void *data);
+/* The same with another status and with how long it is: `read` never gives
+ * more, and -1 before that is a fault. */
+void
+amld_response_stream_of(amld_response_t *response, unsigned status,
+                        const char *type, uint64_t size, amld_stream_pt read,
+                        void (*over)(void *data), void *data);
 struct MHD_Connection *amld_request_connection(const amld_request_t *request);
 unsigned amld_response_status_of(const amld_response_t *response); /* 0: none */
 /* Changes the status only. */

@@ -37,6 +37,7 @@ struct amld_response {
     amld_stream_pt stream;
     void (*stream_over)(void *data);
     void *stream_data;
+    uint64_t stream_size; /* MHD_SIZE_UNKNOWN */
     size_t header_count;
     struct {
         char *name;

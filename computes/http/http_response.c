@@ -12,6 +12,7 @@
 
 #define ERROR_MESSAGE_MAX 1024
 #define STREAM_BLOCK 2048
+#define STREAM_LARGE 65536
 
 
 static void
@@ -80,11 +81,22 @@ void
 amld_response_stream(amld_response_t *response, const char *type,
                      amld_stream_pt read, void (*over)(void *data), void *data)
 {
-    amld_response_empty(response, 200);
+    amld_response_stream_of(response, 200, type, MHD_SIZE_UNKNOWN, read, over,
+                            data);
+}
+
+
+void
+amld_response_stream_of(amld_response_t *response, unsigned status,
+                        const char *type, uint64_t size, amld_stream_pt read,
+                        void (*over)(void *data), void *data)
+{
+    amld_response_empty(response, status);
     response->type = type;
     response->stream = read;
     response->stream_over = over;
     response->stream_data = data;
+    response->stream_size = size;
 }
 
 
@@ -304,9 +316,10 @@ amld_http_send(amld_exchange_t *e)
     }
 
     if (r->stream != NULL) {
-        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-                                              r->stream, r->stream_data,
-                                              r->stream_over);
+        m = MHD_create_response_from_callback(
+            r->stream_size,
+            r->stream_size == MHD_SIZE_UNKNOWN ? STREAM_BLOCK : STREAM_LARGE,
+            r->stream, r->stream_data, r->stream_over);
     } else {
         m = MHD_create_response_from_buffer(r->body_len, r->body,
                                             MHD_RESPMEM_MUST_FREE);

@@ -3,12 +3,13 @@
  * from it, which is written in the same transaction.
  *
  *   job/<subscription>/<group>/<workspace>/<id>   the document
+ *
  *   jobtime/<workspace>/<~seq>      all jobs, newest first: the id
  *   jobactive/<workspace>/<~seq>    those that are not archived
  *   jobarchived/<workspace>/<~seq>  those that are
- *   jobqueue/<compute>/<seq>        those that have not ended, in order: the
- * key jobrun/<compute>/<seq>          those that run jobuse/<principal> how
- * many they have, and of how many bytes
+ *   jobqueue/<compute>/<seq>        those that have not ended: the key
+ *   jobrun/<compute>/<seq>          those that run
+ *   jobuse/<principal>              how many, of how many bytes
  *
  * <workspace> is <subscription>/<group>/<workspace>, <compute> a compute's key
  * without "compute/", all in lower case; seq and ~seq have 16 hex digits.
@@ -18,7 +19,11 @@
  *   name (id), workspace (ARM id), compute (the compute's key),
  *   computeName, runtime (of the compute: it tells it from a later one of the
  *   name), creator (principal), creatorName, seq, status,
- *   requested (normalised ARM properties, see job_put.h),
+ *   requested (what was asked for and is fixed): command, environmentId
+ *   ("": the instance's own, or "image:<reference>"), environmentVariables,
+ *   workingDirectory (below the share; absent: folder), limits {timeout
+ *   ("PT<n>M" or "PT<n>S")} or absent, experimentName, properties,
+ *   displayName, description, tags (what may change; absent: none),
  *   times {submitted, started, ended} (ms since 1970; those that have come),
  *   command {pid, started, boot} while it runs, exitCode, message (why it has
  *   failed, for people), cancel (true: asked for), archived (true),

@@ -97,27 +97,43 @@ subtest 'options of amld' => sub {
 };
 
 subtest 'calls of the control API' => sub {
-    my ($table) = text('computes/api/arm.c')
-        =~ /amld_arm_routes\[\] = \{(.*?)\{NULL/s;
-    my @code;
-    while (($table // '') =~ /\{"(\w+)",\s*ARM_(\w)(?:\s*"(.*?)")?,\s*\w+\}/g) {
-        push @code, "$1 $2" . ($3 // '');
+    for my $case (['computes/api/arm.c', 'docs/computes.md'],
+        ['computes/api/arm_job.c', 'docs/jobs.md'])
+    {
+        my ($file, $doc) = @$case;
+        my ($table) = text($file) =~ /amld_arm\w*_routes\[\] = \{(.*?)\{NULL/s;
+        my @code;
+        while (($table // '') =~ /\{"(\w+)",\s*ARM_(\w)(?:\s*"(.*?)")?,\s*\w+\}/g) {
+            push @code, "$1 $2" . ($3 // '');
+        }
+        my ($section) = text($doc) =~ /^## Calls\n(.*?)^## /ms;
+        same \@code, [($section // '') =~ /^\| `([A-Z]+ [^`]+)` \|/mg],
+            "calls of $doc";
     }
-    my ($section) = text('docs/computes.md') =~ /^## Calls\n(.*?)^## /ms;
-    same \@code, [($section // '') =~ /^\| `([A-Z]+ [^`]+)` \|/mg], 'calls';
 };
 
-subtest 'errors of the control API' => sub {
-    my $source = text((grep {/\barm(?:_\w+)?\.c$/} sources('computes')),
-        'computes/instances/operations.c');
+sub codes ($source) {
     my %code;
     $code{$_} = 1 for $source
         =~ /amld_response_error\(\s*[^,]+,\s*\d+,\s*"(\w+)"/g,
         $source =~ /amld_arm_fault\(\s*fault,\s*"(\w+)"/g,
         $source =~ /"code",\s*"(\w+)"/g, $source =~ /"Canceled",\s*"(\w+)"/g,
         $source =~ /(?:code\[\] =|PARAMETER) "(\w+)"/g;
-    my ($section) = text('docs/computes.md') =~ /^## Errors\n(.*)/ms;
-    same [keys %code], [($section // '') =~ /^\| `(\w+)` \| \d/mg], 'codes';
+    return [keys %code];
+}
+
+subtest 'errors of the control API' => sub {
+    my @jobs  = grep {/\barm_job\w*\.c$/} sources('computes');
+    my @other = grep { /\barm(?:_\w+)?\.c$/ && !/\barm_job/ } sources('computes');
+    for my $case (
+        ['docs/computes.md', @other, 'computes/instances/operations.c'],
+        ['docs/jobs.md', @jobs])
+    {
+        my ($doc, @files) = @$case;
+        my ($section) = text($doc) =~ /^## Errors\n(.*)/ms;
+        same codes(text(@files)), [($section // '') =~ /^\| `(\w+)` \| \d/mg],
+            "codes of $doc";
+    }
 };
 
 subtest 'sizes' => sub {

@@ -13,6 +13,7 @@
 #include "auth/action.h"
 #include "auth/principals.h"
 #include "computes/api/arm.h"
+#include "computes/api/arm_job.h"
 #include "computes/instances/operations.h"
 
 #define M "Microsoft.MachineLearningServices/workspaces"
@@ -25,7 +26,8 @@
     "\"computeType\":\"ComputeInstance\",\"properties\":{"                     \
     "\"vmSize\":\"STANDARD_DS3_V2\"}}}"
 
-const amld_http_route_t *const http_tables[] = {amld_arm_routes, NULL};
+const amld_http_route_t *const http_tables[] = {amld_arm_routes,
+                                                amld_arm_job_routes, NULL};
 
 static amld_workspace_t workspace = {
     (char *) "demo",  (char *) "s-1",        (char *) "rg",
@@ -52,6 +54,10 @@ arm_setup(void **state)
     s->config.applications = applications;
     s->config.application_count = 2;
     s->config.state = (char *) "/run/aml";
+    s->config.engine = (char *) "process";
+    s->config.job_queue = 1000;
+    s->config.job_history = 1000;
+    s->config.job_history_size = 1024 * 1024;
     s->amld.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
     return 0;
