@@ -62,6 +62,7 @@ const amld_engine_t amld_engine_podman = {
                  "an account of its creator's own outside",
     .sockets = "/" AMLD_PODMAN_SOCKETS_DIR,
     .ranges = 1,
+    .images = 1,
     .inside = podman_inside,
     .create = podman_create,
     .start = podman_start,
@@ -118,8 +119,21 @@ podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
     n = 0;
     argv[n++] = PODMAN_SELF;
     argv[n++] = "engine-podman";
-    argv[n++] = "exec";
+    argv[n++] = command->image != NULL ? "beside" : "exec";
     argv[n++] = spec;
+    if (command->image != NULL) {
+        argv[n++] = "--name";
+        argv[n++] = command->name;
+        argv[n++] = "--image";
+        argv[n++] = command->image;
+    }
+    if (command->directory != NULL) {
+        argv[n++] = "--directory";
+        argv[n++] = command->directory;
+    }
+    if (command->once) {
+        argv[n++] = "--group";
+    }
     argv[n++] = "--";
     for (k = 0; command->argv[k] != NULL; k++) {
         if (n + 1 == AMLD_COMMAND_ARGS) {
@@ -138,6 +152,8 @@ podman_exec(const amld_config_t *c, const amld_engine_instance_t *i,
 
     amld_engine_spawn(&spawn, i, command, &env);
     spawn.directory = i->runtime;
+    spawn.enter = NULL;
+    spawn.group = 0;
     spawn.argv = argv;
 
     return amld_command_spawn(&spawn, id, hold, err, size);
@@ -360,17 +376,26 @@ podman_environment(amld_command_env_t *e, const amld_engine_instance_t *i,
     char bin[PATH_MAX];
     size_t k;
 
-    amld_engine_bin(command, bin, sizeof(bin));
     amld_command_env_init(e);
 
-    if (amld_command_env_set(e, "PATH", "%s%s" PODMAN_PATH, bin,
-                             bin[0] != '\0' ? ":" : "") != 0 ||
-        amld_command_env_set(e, "HOME", AMLD_PODMAN_HOME) != 0 ||
-        amld_command_env_set(e, "USER", "root") != 0 ||
-        amld_command_env_set(e, "LOGNAME", "root") != 0 ||
-        amld_command_env_set(e, "SHELL", "/bin/bash") != 0 ||
-        amld_command_env_set(e, "LANG", "C.UTF-8") != 0 ||
-        amld_command_env_set(e, "AML_INSTANCE", "%s", i->name) != 0) {
+    /* An image has what is needed for itself. */
+    bin[0] = '\0';
+    if (command->image == NULL) {
+        amld_engine_bin(command, bin, sizeof(bin));
+    }
+
+    if (amld_command_env_set(e, "AML_INSTANCE", "%s", i->name) != 0) {
+        return -1;
+    }
+
+    if (command->image == NULL &&
+        (amld_command_env_set(e, "PATH", "%s%s" PODMAN_PATH, bin,
+                              bin[0] != '\0' ? ":" : "") != 0 ||
+         amld_command_env_set(e, "HOME", AMLD_PODMAN_HOME) != 0 ||
+         amld_command_env_set(e, "USER", "root") != 0 ||
+         amld_command_env_set(e, "LOGNAME", "root") != 0 ||
+         amld_command_env_set(e, "SHELL", "/bin/bash") != 0 ||
+         amld_command_env_set(e, "LANG", "C.UTF-8") != 0)) {
         return -1;
     }
 

@@ -6,7 +6,14 @@
  *   prepare   directories, network, container: it runs when this has ended
  *   clear     the container is stopped; what was changed in it stays
  *   remove    it is gone, and its network when it was the last in there
- *   exec -- COMMAND…   in the container; the environment is the command's
+ *   exec [--directory DIR] [--group] -- COMMAND…
+ *             in the container; the environment is the command's
+ *   beside --name NAME --image REF [--directory DIR] [--group] -- [COMMAND…]
+ *             in a container of its own, of an image that is here; its name,
+ *             uids, network and limits are the instance's
+ *
+ * With --group SIGTERM is for all that the command has started, and what it
+ * leaves behind is ended.
  *
  * All may be killed at any moment and run again.
  */
@@ -18,6 +25,8 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define AMLD_PODMAN_MARK "AML_JOB_COMMAND=" /* of what --group runs inside */
 
 /* Inside, in every instance. */
 #define AMLD_PODMAN_SOCKETS "/run/aml"
@@ -123,6 +132,48 @@ amld_podman_running(const amld_podman_spec_t *s, amld_podman_container_t *c);
  * no fault. */
 int amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
                      size_t size);
+
+/* The devices that the container has, as amld_podman_gpus() says them; 0, or
+ * -1. */
+int amld_podman_gpus_of(const amld_podman_spec_t *s, char *text, size_t size,
+                        char *err, size_t err_size);
+
+
+/* ---- containers beside it ---- */
+
+/* Of a command: what `exec` and `beside` are called with. */
+typedef struct {
+    const char *name;
+    const char *image;
+    const char *directory; /* NULL: where commands begin */
+    int group;
+    char **command;
+    char *const *environment;
+} amld_podman_command_t;
+
+/*
+ * Runs it, with the standard descriptors that there are, to its end: what
+ * wait(2) says of it; -1 and why when there was none.  SIGTERM and SIGINT,
+ * which are blocked from then on, end it by SIGTERM.
+ */
+int amld_podman_beside(const amld_podman_spec_t *s,
+                       const amld_podman_command_t *command, char *err,
+                       size_t size);
+
+/* Removes those whose commands were killed; with `all` every one.  A failure is
+ * said, no more. */
+void amld_podman_beside_clear(const amld_podman_spec_t *s, int all);
+
+/* 1 when it is the name of an image, and nothing else that podman takes for
+ * one: an archive, a directory, an option. */
+int amld_podman_is_image(const char *name);
+
+/* What the machine allows, into a command line. */
+struct amld_podman_args;
+void amld_podman_limits(struct amld_podman_args *a);
+
+/* Ends what the command has left in a container; see --group. */
+void amld_podman_sweep(const amld_podman_command_t *command);
 
 /* main() of `amld engine-podman`. */
 int amld_podman_step_main(int argc, char **argv);

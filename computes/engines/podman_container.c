@@ -49,7 +49,6 @@ container_make(const amld_podman_spec_t *s, amld_podman_container_t *c,
 static int
 container_create(const amld_podman_spec_t *s, const char *runtime,
                  const char *hash, const char *gpus, char *err, size_t size);
-static void container_limits(amld_podman_args_t *a);
 static int container_choose(const amld_podman_spec_t *s, char *runtime,
                             size_t room, char *err, size_t size);
 static int container_try(const amld_podman_spec_t *s, const char *runtime,
@@ -161,6 +160,9 @@ amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
         unlink(path);
     }
 
+    /* They are in its network. */
+    amld_podman_beside_clear(s, 1);
+
     amld_podman_args(&a, s->podman);
     if (remove) {
         amld_podman_arg(&a, "rm");
@@ -184,6 +186,21 @@ amld_podman_down(const amld_podman_spec_t *s, int remove, char *err,
     }
 
     return rc == 0 ? 0 : -1;
+}
+
+
+int
+amld_podman_gpus_of(const amld_podman_spec_t *s, char *text, size_t size,
+                    char *err, size_t err_size)
+{
+    container_t known;
+
+    if (container_look(s, &known, err, err_size) != 0) {
+        return -1;
+    }
+    snprintf(text, size, "%s", known.gpus);
+
+    return 0;
 }
 
 
@@ -367,7 +384,7 @@ container_create(const amld_podman_spec_t *s, const char *runtime,
     amld_podman_arg(&a, "--shm-size=%lldm",
                     s->memory / 2 > CONTAINER_SHM ? (long long) s->memory / 2
                                                   : (long long) CONTAINER_SHM);
-    container_limits(&a);
+    amld_podman_limits(&a);
     amld_podman_arg(&a, "--log-driver=none");
     amld_podman_arg(&a, "--stop-timeout=0");
     amld_podman_arg(&a,
@@ -398,8 +415,8 @@ container_create(const amld_podman_spec_t *s, const char *runtime,
 
 /* Not above what the machine allows us, and as high as that: what podman asks
  * for by itself is refused where a machine allows less. */
-static void
-container_limits(amld_podman_args_t *a)
+void
+amld_podman_limits(amld_podman_args_t *a)
 {
     struct rlimit limit;
     unsigned long long n;
@@ -506,7 +523,7 @@ container_try(const amld_podman_spec_t *s, const char *runtime, char *err,
     amld_podman_arg(&a, "--network=none");
     amld_podman_arg(&a, "--log-driver=none");
     amld_podman_arg(&a, "--label=aml.state=%s", s->key);
-    container_limits(&a);
+    amld_podman_limits(&a);
     amld_podman_arg(&a, "%s", s->image);
     amld_podman_arg(&a, "true");
 

@@ -8,11 +8,11 @@
 
 #include <stddef.h>
 
-#define AMLD_PODMAN_ARGS 96
-#define AMLD_PODMAN_ROOM 16384
+#define AMLD_PODMAN_ARGS 256
+#define AMLD_PODMAN_ROOM 65536
 
 /* A command line that is put together piece by piece. */
-typedef struct {
+typedef struct amld_podman_args {
     const char *argv[AMLD_PODMAN_ARGS + 1];
     size_t count;
     char room[AMLD_PODMAN_ROOM];

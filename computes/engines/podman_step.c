@@ -21,21 +21,30 @@
 
 #define STEP_LOCK "podman.lock"
 #define STEP_PID "exec.%d.pid"
-#define STEP_ARGS 256
-#define STEP_ENV 64
+#define STEP_ARGS 512
+#define STEP_ENV 96
+#define STEP_MARK "AML_COMMAND="
 #define STEP_PATH                                                              \
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int step_prepare(const amld_podman_spec_t *s, char *err, size_t size);
 static int
 step_clear(const amld_podman_spec_t *s, int remove, char *err, size_t size);
-static int step_exec(const amld_podman_spec_t *s, char **command,
-                     char *const *inside, char *err, size_t size);
-static int step_exec_arguments(amld_podman_container_t *c, char **command,
-                               char *const *inside, char *directory, char *file,
-                               char **argv);
+static int
+step_command(amld_podman_command_t *c, const char *verb, int argc, char **argv);
+static int
+step_exec(const amld_podman_spec_t *s, const amld_podman_command_t *command,
+          char *err, size_t size);
+static int
+step_beside(const amld_podman_spec_t *s, const amld_podman_command_t *command,
+            char *err, size_t size);
+static int
+step_exec_arguments(amld_podman_container_t *c,
+                    const amld_podman_command_t *command, char *directory,
+                    char *file, char *mark, char **argv);
 static pid_t step_pid(const char *file);
-static int step_wait(pid_t pid, const sigset_t *set);
+static int step_wait(pid_t pid, const sigset_t *set, int group);
+static void step_end(int status) __attribute__((noreturn));
 static int step_lock(const amld_podman_spec_t *s, char *err, size_t size);
 
 extern char **environ;
@@ -45,22 +54,26 @@ int
 amld_podman_step_main(int argc, char **argv)
 {
     int rc;
-    char err[PATH_MAX + 512], **inside;
+    char err[PATH_MAX + 512];
+    amld_podman_command_t command;
     amld_podman_spec_t s;
     static char *ours[] = {(char *) STEP_PATH, (char *) "HOME=/root", NULL};
 
     /* Of `exec` the environment is the command's, of the others amld's; neither
      * has a say in how podman works. */
-    inside = environ;
+    memset(&command, 0, sizeof(command));
+    command.environment = environ;
     environ = ours;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
 
-    if (argc < 3 ||
-        (strcmp(argv[1], "exec") == 0 ? argc < 5 || strcmp(argv[3], "--") != 0
-                                      : argc != 3)) {
-        fprintf(stderr, "usage: amld engine-podman prepare|clear|remove FILE\n"
-                        "       amld engine-podman exec FILE -- command...\n");
+    if (argc < 3 || step_command(&command, argv[1], argc - 3, argv + 3) != 0) {
+        fprintf(stderr,
+                "usage: amld engine-podman prepare|clear|remove FILE\n"
+                "       amld engine-podman exec FILE [--directory DIR] "
+                "[--group] -- command...\n"
+                "       amld engine-podman beside FILE --name NAME --image "
+                "IMAGE [--directory DIR] [--group] -- [command...]\n");
         return 2;
     }
 
@@ -76,7 +89,9 @@ amld_podman_step_main(int argc, char **argv)
     } else if (strcmp(argv[1], "remove") == 0) {
         rc = step_clear(&s, 1, err, sizeof(err));
     } else if (strcmp(argv[1], "exec") == 0) {
-        rc = step_exec(&s, argv + 4, inside, err, sizeof(err));
+        rc = step_exec(&s, &command, err, sizeof(err));
+    } else if (strcmp(argv[1], "beside") == 0) {
+        rc = step_beside(&s, &command, err, sizeof(err));
     } else {
         snprintf(err, sizeof(err), "there is no step \"%s\"", argv[1]);
         rc = -1;
@@ -140,6 +155,41 @@ amld_podman_spec_free(amld_podman_spec_t *s)
 {
     json_decref(s->json);
     memset(s, 0, sizeof(*s));
+}
+
+
+/* What is behind FILE; 0, or -1. */
+static int
+step_command(amld_podman_command_t *c, const char *verb, int argc, char **argv)
+{
+    int beside, i;
+
+    beside = strcmp(verb, "beside") == 0;
+    if (!beside && strcmp(verb, "exec") != 0) {
+        return argc == 0 ? 0 : -1;
+    }
+
+    for (i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--group") == 0) {
+            c->group = 1;
+        } else if (i + 1 < argc && strcmp(argv[i], "--directory") == 0) {
+            c->directory = argv[++i];
+        } else if (beside && i + 1 < argc && strcmp(argv[i], "--name") == 0) {
+            c->name = argv[++i];
+        } else if (beside && i + 1 < argc && strcmp(argv[i], "--image") == 0) {
+            c->image = argv[++i];
+        } else {
+            return -1;
+        }
+    }
+
+    if (i >= argc) {
+        return -1;
+    }
+    c->command = argv + i + 1;
+
+    return beside ? (c->name != NULL && c->image != NULL ? 0 : -1)
+                  : (c->command[0] != NULL ? 0 : -1);
 }
 
 
@@ -208,12 +258,12 @@ step_clear(const amld_podman_spec_t *s, int remove, char *err, size_t size)
  * the shim's.
  */
 static int
-step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
+step_exec(const amld_podman_spec_t *s, const amld_podman_command_t *command,
           char *err, size_t size)
 {
     int status;
     char *argv[STEP_ARGS];
-    char directory[PATH_MAX + 16], file[PATH_MAX];
+    char directory[PATH_MAX + 16], file[PATH_MAX], mark[PATH_MAX + 64];
     pid_t pid;
     sigset_t set;
     amld_podman_container_t c;
@@ -223,15 +273,21 @@ step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
         return -1;
     }
 
-    snprintf(directory, sizeof(directory), AMLD_PODMAN_SHARE "/%s", s->folder);
+    if (command->directory != NULL) {
+        snprintf(directory, sizeof(directory), "%s", command->directory);
+    } else {
+        snprintf(directory, sizeof(directory), AMLD_PODMAN_SHARE "/%s",
+                 s->folder);
+    }
     if ((size_t) snprintf(file, sizeof(file), "%s/" STEP_PID, s->directory,
                           (int) getpid()) >= sizeof(file)) {
         snprintf(err, size, "%s: too long", s->directory);
         return -1;
     }
 
-    if (step_exec_arguments(&c, command, inside, directory, file, argv) != 0) {
-        snprintf(err, size, "%s: the command line is too long", command[0]);
+    if (step_exec_arguments(&c, command, directory, file, mark, argv) != 0) {
+        snprintf(err, size, "%s: the command line is too long",
+                 command->command[0]);
         return -1;
     }
 
@@ -263,13 +319,40 @@ step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
 
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || pid <= 1) {
         snprintf(err, size, "%s could not be started in container %.12s",
-                 command[0], c.id);
+                 command->command[0], c.id);
         return -1;
     }
 
-    status = step_wait(pid, &set);
+    status = step_wait(pid, &set, command->group);
+    if (command->group) {
+        amld_podman_sweep(command);
+    }
+    step_end(status);
+}
 
-    /* Only its status is left to say. */
+
+static int
+step_beside(const amld_podman_spec_t *s, const amld_podman_command_t *command,
+            char *err, size_t size)
+{
+    int status;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
+    status = amld_podman_beside(s, command, err, size);
+    if (status == -1) {
+        return -1;
+    }
+    step_end(status);
+}
+
+
+/* Only its status is left to say. */
+static void
+step_end(int status)
+{
+    sigset_t set;
+
     if (WIFSIGNALED(status)) {
         signal(WTERMSIG(status), SIG_DFL);
         sigemptyset(&set);
@@ -283,11 +366,12 @@ step_exec(const amld_podman_spec_t *s, char **command, char *const *inside,
 
 
 static int
-step_exec_arguments(amld_podman_container_t *c, char **command,
-                    char *const *inside, char *directory, char *file,
-                    char **argv)
+step_exec_arguments(amld_podman_container_t *c,
+                    const amld_podman_command_t *command, char *directory,
+                    char *file, char *mark, char **argv)
 {
     size_t i, n;
+    char *const *inside = command->environment;
 
     n = 0;
     argv[n++] = c->runtime;
@@ -303,13 +387,20 @@ step_exec_arguments(amld_podman_container_t *c, char **command,
         }
         argv[n++] = "-e";
         argv[n++] = inside[i];
+        if (command->group &&
+            strncmp(inside[i], STEP_MARK, sizeof(STEP_MARK) - 1) == 0) {
+            snprintf(mark, PATH_MAX + 64, AMLD_PODMAN_MARK "%s",
+                     inside[i] + sizeof(STEP_MARK) - 1);
+            argv[n++] = "-e";
+            argv[n++] = mark;
+        }
     }
     argv[n++] = c->id;
-    for (i = 0; command[i] != NULL; i++) {
+    for (i = 0; command->command[i] != NULL; i++) {
         if (n + 1 == STEP_ARGS) {
             return -1;
         }
-        argv[n++] = command[i];
+        argv[n++] = command->command[i];
     }
     argv[n] = NULL;
 
@@ -337,7 +428,7 @@ step_pid(const char *file)
 
 /* Of wait(2).  It is our child, so its number is nobody else's until then. */
 static int
-step_wait(pid_t pid, const sigset_t *set)
+step_wait(pid_t pid, const sigset_t *set, int group)
 {
     int sig, status;
     pid_t ended;
@@ -353,7 +444,8 @@ step_wait(pid_t pid, const sigset_t *set)
         }
 
         sig = sigwaitinfo(set, NULL);
-        if (sig == SIGTERM || sig == SIGINT) {
+        if ((sig == SIGTERM || sig == SIGINT) &&
+            (!group || kill(-pid, SIGTERM) != 0)) {
             kill(pid, SIGTERM);
         }
     }

@@ -20,6 +20,53 @@
 #include "computes/engines/procfs.h"
 
 
+/* podman takes a lot for the name of an image that is not one. */
+static void
+images(void **state)
+{
+    size_t k;
+
+    static const char *const good[] = {
+        "base",
+        "localhost/base:1",
+        "registry.example.org:5000/team/train:2026-11_a",
+        "localhost/x@sha256:0123456789abcdef",
+        "oci/tools:1",
+        "15e44bf5f07a",
+    };
+    static const char *const bad[] = {
+        "",
+        "-v/etc:/etc",
+        "--privileged",
+        "dir:/etc",
+        "DIR:/etc",
+        "oci:/tmp/x",
+        "docker-archive:/tmp/x.tar",
+        "docker://docker.io/library/x",
+        "containers-storage:x",
+        "a b",
+        "a;b",
+        "a\nb",
+        "../x",
+        "/etc",
+        "[overlay@/x]y",
+    };
+
+    (void) state;
+
+    for (k = 0; k < sizeof(good) / sizeof(*good); k++) {
+        if (!amld_podman_is_image(good[k])) {
+            fail_msg("%s", good[k]);
+        }
+    }
+    for (k = 0; k < sizeof(bad) / sizeof(*bad); k++) {
+        if (amld_podman_is_image(bad[k])) {
+            fail_msg("%s", bad[k]);
+        }
+    }
+}
+
+
 static int
 run(const char *script, const char *input, unsigned seconds, char *out,
     size_t size, char err[512])
@@ -232,6 +279,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(images),
         cmocka_unit_test(programs),
         cmocka_unit_test(programs_that_do_not_end),
         cmocka_unit_test(long_command_lines),

@@ -1,0 +1,445 @@
+/*
+ * Containers beside an instance's: of another image, for one command.  They
+ * have its user namespace and its network, so that they are not apart from it,
+ * and the share; its sockets and root's home they have not.
+ *
+ *   <private>/beside.<name>   the first process of a container, while it is
+ *                             there; podman writes it
+ */
+
+#include "computes/engines/podman.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "computes/engines/podman_run.h"
+#include "computes/engines/procfs.h"
+
+#define BESIDE "beside."
+#define BESIDE_ONCE 32          /* containers that are removed at a time */
+#define BESIDE_ID 65            /* of an image, hexadecimal */
+#define BESIDE_FAILED 125       /* podman's own failure, podman(1) */
+#define BESIDE_PAUSE 50000000   /* ns, until the container is there */
+#define BESIDE_SWEEPS 100       /* rounds, */
+#define BESIDE_SWEEP_PAUSE 5000 /* us apart */
+#define BESIDE_COMMAND "AML_COMMAND="
+
+static int beside_image(const amld_podman_spec_t *s, const char *image,
+                        char id[BESIDE_ID], char *err, size_t size);
+static int
+beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
+                 const amld_podman_command_t *command, const char *image,
+                 const char *file, amld_podman_args_t *a, char *err,
+                 size_t size);
+static int beside_note(const char *file, char *err, size_t size);
+static pid_t beside_pid(const char *file);
+static int beside_wait(pid_t pid, const char *file, const sigset_t *set);
+static int
+beside_path(const amld_podman_spec_t *s, const char *name, char path[PATH_MAX]);
+
+
+int
+amld_podman_is_image(const char *name)
+{
+    size_t k, n;
+    const char *colon;
+
+    static const char *const transports[] = {
+        "atomic",
+        "containers-storage",
+        "dir",
+        "docker",
+        "docker-archive",
+        "docker-daemon",
+        "oci",
+        "oci-archive",
+        "ostree",
+        "sif",
+        "tarball",
+    };
+
+    n = strlen(name);
+    if (n == 0 || n > 255 || !isalnum((unsigned char) name[0])) {
+        return 0;
+    }
+
+    for (k = 0; k < n; k++) {
+        if (!isalnum((unsigned char) name[k]) &&
+            strchr("._-/:@", name[k]) == NULL) {
+            return 0;
+        }
+    }
+
+    colon = strchr(name, ':');
+    if (colon == NULL) {
+        return 1;
+    }
+
+    n = (size_t) (colon - name);
+    for (k = 0; k < sizeof(transports) / sizeof(*transports); k++) {
+        if (strlen(transports[k]) == n &&
+            strncasecmp(transports[k], name, n) == 0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+int
+amld_podman_beside(const amld_podman_spec_t *s,
+                   const amld_podman_command_t *command, char *err, size_t size)
+{
+    int status;
+    char file[PATH_MAX], image[BESIDE_ID];
+    pid_t pid;
+    sigset_t set;
+    amld_podman_args_t a;
+    amld_podman_container_t c;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+
+    if (!amld_podman_running(s, &c)) {
+        snprintf(err, size, "the instance's container has ended");
+        return -1;
+    }
+
+    if (beside_path(s, command->name, file) != 0) {
+        snprintf(err, size, "%s: too long", s->directory);
+        return -1;
+    }
+
+    amld_podman_beside_clear(s, 0);
+
+    if (beside_note(file, err, size) != 0) {
+        return -1;
+    }
+
+    if (beside_image(s, command->image, image, err, size) != 0 ||
+        beside_arguments(s, &c, command, image, file, &a, err, size) != 0) {
+        unlink(file);
+        return -1;
+    }
+
+    pid = fork();
+    if (pid == 0) {
+        /* A signal for us is not podman's, too. */
+        setpgid(0, 0);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        execvp(a.argv[0], (char *const *) a.argv);
+        fprintf(stderr, "cannot run %s: %s\n", a.argv[0], strerror(errno));
+        _exit(127);
+    }
+    if (pid == -1) {
+        snprintf(err, size, "cannot start %s: %s", a.argv[0], strerror(errno));
+        return -1;
+    }
+
+    status = beside_wait(pid, file, &set);
+    unlink(file);
+
+    if (WIFEXITED(status) && WEXITSTATUS(status) == BESIDE_FAILED) {
+        fprintf(stderr, "the container of %s could not be run\n",
+                command->image);
+    }
+
+    return status;
+}
+
+
+void
+amld_podman_beside_clear(const amld_podman_spec_t *s, int all)
+{
+    char err[512], path[PATH_MAX];
+    char files[BESIDE_ONCE][NAME_MAX + 1];
+    DIR *dir;
+    amld_podman_args_t a;
+    pid_t pid;
+    size_t k, n;
+    struct dirent *entry;
+
+    do {
+        dir = opendir(s->directory);
+        if (dir == NULL) {
+            return;
+        }
+
+        n = 0;
+        amld_podman_args(&a, s->podman);
+        amld_podman_arg(&a, "rm");
+        amld_podman_arg(&a, "--force");
+        amld_podman_arg(&a, "--volumes");
+        amld_podman_arg(&a, "--ignore");
+        amld_podman_arg(&a, "--time=0");
+
+        while (n < BESIDE_ONCE && (entry = readdir(dir)) != NULL) {
+            if (strncmp(entry->d_name, BESIDE, sizeof(BESIDE) - 1) != 0 ||
+                beside_path(s, entry->d_name + sizeof(BESIDE) - 1, path) != 0) {
+                continue;
+            }
+
+            /* One without a number is being made. */
+            pid = beside_pid(path);
+            if (!all && (pid <= 1 || kill(pid, 0) == 0)) {
+                continue;
+            }
+
+            snprintf(files[n++], NAME_MAX + 1, "%s",
+                     entry->d_name + sizeof(BESIDE) - 1);
+            amld_podman_arg(&a, "%s-%s", s->container,
+                            entry->d_name + sizeof(BESIDE) - 1);
+        }
+        closedir(dir);
+
+        if (n == 0) {
+            return;
+        }
+        if (amld_podman_run(&a, NULL, s->timeout, NULL, 0, err, sizeof(err)) !=
+            0) {
+            printf("%s\n", err);
+            return;
+        }
+
+        for (k = 0; k < n; k++) {
+            if (beside_path(s, files[k], path) == 0) {
+                unlink(path);
+            }
+        }
+    } while (n == BESIDE_ONCE);
+}
+
+
+void
+amld_podman_sweep(const amld_podman_command_t *command)
+{
+    int i;
+    char mark[PATH_MAX + 64];
+    size_t k;
+
+    for (k = 0; command->environment[k] != NULL; k++) {
+        if (strncmp(command->environment[k], BESIDE_COMMAND,
+                    sizeof(BESIDE_COMMAND) - 1) == 0) {
+            break;
+        }
+    }
+    if (command->environment[k] == NULL ||
+        (size_t) snprintf(mark, sizeof(mark), AMLD_PODMAN_MARK "%s",
+                          command->environment[k] + sizeof(BESIDE_COMMAND) -
+                              1) >= sizeof(mark)) {
+        return;
+    }
+
+    for (i = 0; i < BESIDE_SWEEPS; i++) {
+        if (amld_proc_kill_marked(mark, 0, SIGKILL) == 0) {
+            return;
+        }
+        usleep(BESIDE_SWEEP_PAUSE);
+    }
+}
+
+
+/* What is here under that name: whatever podman could fetch is not asked. */
+static int
+beside_image(const amld_podman_spec_t *s, const char *image, char id[BESIDE_ID],
+             char *err, size_t size)
+{
+    char out[256], fault[512];
+    const char *hex;
+    amld_podman_args_t a;
+
+    if (!amld_podman_is_image(image)) {
+        snprintf(err, size, "\"%.200s\" is not the name of an image", image);
+        return -1;
+    }
+
+    amld_podman_args(&a, s->podman);
+    amld_podman_arg(&a, "image");
+    amld_podman_arg(&a, "inspect");
+    amld_podman_arg(&a, "--format={{.Id}}");
+    amld_podman_arg(&a, "%s", image);
+
+    if (amld_podman_run(&a, NULL, s->timeout, out, sizeof(out), fault,
+                        sizeof(fault)) != 0) {
+        snprintf(err, size,
+                 "There is no image %.200s on the machine of this instance, "
+                 "and none is fetched: ask whoever runs it. (%.200s)",
+                 image, fault);
+        return -1;
+    }
+
+    hex = strncmp(out, "sha256:", 7) == 0 ? out + 7 : out;
+    if (strlen(hex) != BESIDE_ID - 1 ||
+        strspn(hex, "0123456789abcdef") != BESIDE_ID - 1) {
+        snprintf(err, size, "podman can't say which image %.200s is: %.80s",
+                 image, out);
+        return -1;
+    }
+    snprintf(id, BESIDE_ID, "%s", hex);
+
+    return 0;
+}
+
+
+static int
+beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
+                 const amld_podman_command_t *command, const char *image,
+                 const char *file, amld_podman_args_t *a, char *err,
+                 size_t size)
+{
+    char gpus[256], *gpu, *rest;
+    size_t k;
+
+    gpus[0] = '\0';
+    if (s->gpus > 0 &&
+        amld_podman_gpus_of(s, gpus, sizeof(gpus), err, size) != 0) {
+        return -1;
+    }
+
+    amld_podman_args(a, s->podman);
+    amld_podman_arg(a, "--runtime=%s", c->runtime);
+    amld_podman_arg(a, "run");
+    amld_podman_arg(a, "--rm");
+    amld_podman_arg(a, "--interactive");
+    amld_podman_arg(a, "--replace");
+    amld_podman_arg(a, "--init");
+    amld_podman_arg(a, "--pull=never");
+    amld_podman_arg(a, "--http-proxy=false");
+    amld_podman_arg(a, "--sig-proxy=false");
+    amld_podman_arg(a, "--log-driver=passthrough");
+    amld_podman_arg(a, "--stop-timeout=0");
+    amld_podman_arg(a, "--pidfile=%s", file);
+    amld_podman_arg(a, "--name=%s-%s", s->container, command->name);
+    amld_podman_arg(a, "--label=aml.state=%s", s->key);
+    amld_podman_arg(a, "--label=aml.beside=%s", s->container);
+    amld_podman_arg(a, "--userns=container:%s", c->id);
+    amld_podman_arg(a, "--network=container:%s", c->id);
+    amld_podman_arg(a, "--user=0:0");
+    amld_podman_arg(a, "--cpus=%lld", (long long) s->cores);
+    amld_podman_arg(a, "--memory=%lldm", (long long) s->memory);
+    amld_podman_arg(a, "--memory-swap=%lldm", (long long) s->memory);
+    amld_podman_arg(a, "--pids-limit=%lld", (long long) s->pids);
+    amld_podman_arg(a, "--shm-size=%lldm",
+                    s->memory > 128 ? (long long) s->memory / 2 : 64LL);
+    amld_podman_limits(a);
+    amld_podman_arg(a, "--volume=%s:" AMLD_PODMAN_SHARE ":rw", s->share);
+    if (command->directory != NULL) {
+        amld_podman_arg(a, "--workdir=%s", command->directory);
+    } else {
+        amld_podman_arg(a, "--workdir=" AMLD_PODMAN_SHARE "/%s", s->folder);
+    }
+    for (k = 0; command->environment[k] != NULL; k++) {
+        amld_podman_arg(a, "--env=%s", command->environment[k]);
+    }
+    for (gpu = strtok_r(gpus, ",", &rest); gpu != NULL;
+         gpu = strtok_r(NULL, ",", &rest)) {
+        amld_podman_arg(a, "--device=%s=%s", s->gpu, gpu);
+    }
+
+    /* Without a command the image's own is run. */
+    if (command->command[0] != NULL) {
+        amld_podman_arg(a, "--entrypoint=");
+    }
+    amld_podman_arg(a, "%s", image);
+    for (k = 0; command->command[k] != NULL; k++) {
+        amld_podman_arg(a, "%s", command->command[k]);
+    }
+
+    if (a->failed) {
+        snprintf(err, size, "%s: the command line is too long", command->image);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* Before there is a container that nobody would find again. */
+static int
+beside_note(const char *file, char *err, size_t size)
+{
+    int fd;
+
+    fd =
+        open(file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd == -1) {
+        snprintf(err, size, "%s: %s", file, strerror(errno));
+        return -1;
+    }
+    close(fd);
+
+    return 0;
+}
+
+
+static pid_t
+beside_pid(const char *file)
+{
+    int pid;
+    FILE *f;
+
+    f = fopen(file, "re");
+    if (f == NULL || fscanf(f, "%d", &pid) != 1) {
+        pid = -1;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+
+    return pid;
+}
+
+
+/* Of wait(2).  A signal that comes before the container does waits for it. */
+static int
+beside_wait(pid_t pid, const char *file, const sigset_t *set)
+{
+    int asked, sig, status;
+    pid_t ended, inside;
+    struct timespec pause = {.tv_nsec = BESIDE_PAUSE};
+
+    for (asked = 0;;) {
+        while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (ended == pid) {
+                return status;
+            }
+        }
+        if (ended == -1 && errno == ECHILD) {
+            return 0;
+        }
+
+        sig = asked ? sigtimedwait(set, NULL, &pause) : sigwaitinfo(set, NULL);
+        asked |= sig == SIGTERM || sig == SIGINT;
+
+        /* All behind its first process, which is podman's. */
+        if (asked && (inside = beside_pid(file)) > 1 &&
+            amld_proc_kill_below(inside, SIGTERM) > 0) {
+            asked = 0;
+        }
+    }
+}
+
+
+static int
+beside_path(const amld_podman_spec_t *s, const char *name, char path[PATH_MAX])
+{
+    return (size_t) snprintf(path, PATH_MAX, "%s/" BESIDE "%s", s->directory,
+                             name) < PATH_MAX
+               ? 0
+               : -1;
+}
