@@ -50,7 +50,7 @@ all: amld aml module tests
 amld: $(OUT)/amld
 aml: $(OUT)/aml
 tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/computes_fill \
-    $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so
+    $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so $(OUT)/t/localhost.so
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -94,8 +94,8 @@ $(OUT)/t/registry_edit $(OUT)/t/computes_fill: $(OUT)/t/%: t/tools/%.c \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
-# Put before amld, it ends it at a commit.
-$(OUT)/t/kill_commit.so: t/tools/kill_commit.c
+# Put before a program: one ends amld at a commit, the other finds *.localhost.
+$(OUT)/t/kill_commit.so $(OUT)/t/localhost.so: $(OUT)/t/%.so: t/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -fPIC -shared $(WARN) -o $@ $<
 

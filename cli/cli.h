@@ -121,6 +121,7 @@ int cli_instance_delete(cli_t *cli);
 int cli_instance_start(cli_t *cli);
 int cli_instance_stop(cli_t *cli);
 int cli_instance_restart(cli_t *cli);
+int cli_tunnel(cli_t *cli);
 int cli_completion(cli_t *cli);
 int cli_complete(cli_t *cli);
 

@@ -146,7 +146,7 @@ cli_http_reason(CURL *curl, CURLcode rc, const char *detail, const char *url,
     n = (int) strcspn(host, "/?#");
     (void) curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &proxy);
 
-    if (proxy == 407) {
+    if (proxy == 407 || proxy == 401) {
         snprintf(error, size,
                  "the proxy wants a name and a password: "
                  "HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT");

@@ -1,0 +1,397 @@
+/*
+ * A client's end of a websocket.
+ */
+
+#include "cli/ws_client.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define WS_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define WS_PROTOCOL_ERROR 1002
+#define WS_NOT_THIS 1003
+#define WS_NO_CODE 1005
+
+
+/* ---- the handshake ---- */
+
+int
+cli_ws_key(char key[CLI_WS_KEY])
+{
+    unsigned char random[16];
+
+    if (RAND_bytes(random, sizeof(random)) != 1) {
+        return -1;
+    }
+    (void) EVP_EncodeBlock((unsigned char *) key, random, sizeof(random));
+
+    return 0;
+}
+
+
+void
+cli_ws_accept(const char *key, char accept[CLI_WS_ACCEPT])
+{
+    char text[CLI_WS_KEY + sizeof(WS_GUID)];
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    snprintf(text, sizeof(text), "%s" WS_GUID, key);
+    if (EVP_Digest(text, strlen(text), hash, &n, EVP_sha1(), NULL) != 1) {
+        n = 0;
+    }
+    (void) EVP_EncodeBlock((unsigned char *) accept, hash, (int) n);
+}
+
+
+/* Is the line of this name?  Then its value, without blanks around it. */
+static int
+ws_header_is(const char *line, size_t n, const char *name, const char **value,
+             size_t *value_n)
+{
+    size_t k = strlen(name);
+
+    if (n <= k || line[k] != ':' || strncasecmp(line, name, k) != 0) {
+        return 0;
+    }
+    for (k++; k < n && (line[k] == ' ' || line[k] == '\t'); k++) {
+    }
+    while (n > k && (line[n - 1] == ' ' || line[n - 1] == '\t')) {
+        n--;
+    }
+    *value = line + k;
+    *value_n = n - k;
+
+    return 1;
+}
+
+
+static int
+ws_value_is(const char *value, size_t n, const char *want)
+{
+    return n == strlen(want) && strncasecmp(value, want, n) == 0;
+}
+
+
+static long
+ws_number(const char *value, size_t n)
+{
+    long number = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (value[i] < '0' || value[i] > '9' || number > 100000000) {
+            return -1;
+        }
+        number = number * 10 + (value[i] - '0');
+    }
+
+    return n > 0 ? number : -1;
+}
+
+
+typedef struct {
+    int upgrade, connection, accepts, extra;
+} ws_seen_t;
+
+
+static void
+ws_line(const char *line, size_t n, const char *accept, cli_ws_answer_t *answer,
+        ws_seen_t *seen)
+{
+    const char *value;
+    size_t size;
+
+    if (ws_header_is(line, n, "Upgrade", &value, &size)) {
+        seen->upgrade = ws_value_is(value, size, "websocket");
+    } else if (ws_header_is(line, n, "Connection", &value, &size)) {
+        seen->connection = ws_value_is(value, size, "upgrade");
+    } else if (ws_header_is(line, n, "Sec-WebSocket-Accept", &value, &size)) {
+        seen->accepts +=
+            size == strlen(accept) && memcmp(value, accept, size) == 0 ? 1 : 2;
+    } else if (ws_header_is(line, n, "Sec-WebSocket-Extensions", &value,
+                            &size) ||
+               ws_header_is(line, n, "Sec-WebSocket-Protocol", &value, &size)) {
+        seen->extra = 1;
+    } else if (ws_header_is(line, n, "X-AML-Reason", &value, &size)) {
+        snprintf(answer->reason, sizeof(answer->reason), "%.*s",
+                 size < sizeof(answer->reason) ? (int) size : 0, value);
+    } else if (ws_header_is(line, n, "Retry-After", &value, &size)) {
+        answer->retry_after = ws_number(value, size);
+    } else if (ws_header_is(line, n, "Content-Length", &value, &size)) {
+        answer->length = ws_number(value, size);
+    }
+}
+
+
+int
+cli_ws_answer(const char *head, size_t n, const char *key,
+              cli_ws_answer_t *answer)
+{
+    char accept[CLI_WS_ACCEPT];
+    const char *end;
+    ws_seen_t seen = {0};
+    size_t line, next;
+
+    memset(answer, 0, sizeof(*answer));
+    answer->retry_after = -1;
+    answer->length = -1;
+
+    if (n < 14 || memcmp(head, "HTTP/1.1 ", 9) != 0 ||
+        ws_number(head + 9, 3) < 100 || (head[12] != ' ' && head[12] != '\r')) {
+        return -1;
+    }
+    answer->status = (int) ws_number(head + 9, 3);
+    cli_ws_accept(key, accept);
+
+    for (; n > 0; head += next, n -= next) {
+        end = memchr(head, '\n', n);
+        if (end == NULL) {
+            break;
+        }
+        next = (size_t) (end - head) + 1;
+        line = next - 1;
+        if (line > 0 && head[line - 1] == '\r') {
+            line--;
+        }
+        ws_line(head, line, accept, answer, &seen);
+    }
+
+    if (answer->status == 101) {
+        answer->wrong =
+            !seen.upgrade || !seen.connection ? "it speaks no websocket"
+            : seen.accepts != 1 ? "its Sec-WebSocket-Accept is wrong"
+            : seen.extra        ? "it has chosen what was not offered"
+                                : NULL;
+    }
+
+    return 0;
+}
+
+
+/* ---- out ---- */
+
+size_t
+cli_ws_header(uint8_t header[CLI_WS_HEADER], unsigned opcode, uint64_t n,
+              const uint8_t mask[4])
+{
+    size_t at = 2, i;
+
+    header[0] = (uint8_t) (0x80 | opcode);
+    if (n <= 125) {
+        header[1] = (uint8_t) (0x80 | n);
+    } else if (n <= 0xffff) {
+        header[1] = 0x80 | 126;
+        header[at++] = (uint8_t) (n >> 8);
+        header[at++] = (uint8_t) n;
+    } else {
+        header[1] = 0x80 | 127;
+        for (i = 0; i < 8; i++) {
+            header[at++] = (uint8_t) (n >> (56 - 8 * i));
+        }
+    }
+    memcpy(header + at, mask, 4);
+
+    return at + 4;
+}
+
+
+void
+cli_ws_mask(uint8_t *p, size_t n, const uint8_t mask[4])
+{
+    uint64_t wide, word;
+    size_t i;
+
+    memcpy(&wide, mask, 4);
+    memcpy((uint8_t *) &wide + 4, mask, 4);
+
+    for (i = 0; i + 8 <= n; i += 8) {
+        memcpy(&word, p + i, 8);
+        word ^= wide;
+        memcpy(p + i, &word, 8);
+    }
+    for (; i < n; i++) {
+        p[i] ^= mask[i & 3];
+    }
+}
+
+
+/* ---- in ---- */
+
+static cli_ws_event_t
+ws_wrong(cli_ws_in_t *in, unsigned code)
+{
+    in->code = code;
+
+    return CLI_WS_WRONG;
+}
+
+
+/* How many bytes the header has, of which the first two are there. */
+static size_t
+ws_head_size(const cli_ws_in_t *in)
+{
+    unsigned length = in->head[1] & 0x7f;
+
+    return length == 126 ? 4 : length == 127 ? 10 : 2;
+}
+
+
+/* The first two bytes; 0, or a close code. */
+static unsigned
+ws_judge(cli_ws_in_t *in)
+{
+    unsigned opcode = in->head[0] & 0x0f;
+    unsigned length = in->head[1] & 0x7f;
+
+    in->final = (in->head[0] & 0x80) != 0;
+
+    if (in->closed || (in->head[0] & 0x70) != 0 || (in->head[1] & 0x80) != 0) {
+        return WS_PROTOCOL_ERROR;
+    }
+    if (opcode >= 0x8) {
+        return opcode > CLI_WS_PONG || !in->final || length > CLI_WS_CONTROL
+                   ? WS_PROTOCOL_ERROR
+                   : 0;
+    }
+    if (opcode > 0x2 || (opcode == 0) != in->in_message) {
+        return WS_PROTOCOL_ERROR;
+    }
+
+    return opcode == 0x1 ? WS_NOT_THIS : 0;
+}
+
+
+/* The whole header; 0, or a close code. */
+static unsigned
+ws_begin(cli_ws_in_t *in, size_t size)
+{
+    uint64_t length = in->head[1] & 0x7f;
+    size_t i;
+
+    if (size > 2) {
+        length = 0;
+        for (i = 2; i < size; i++) {
+            length = length << 8 | in->head[i];
+        }
+        /* the shortest form only, and the highest bit is none */
+        if (length < (size == 4 ? 126U : 0x10000U) || length >> 63 != 0) {
+            return WS_PROTOCOL_ERROR;
+        }
+    }
+
+    in->opcode = in->head[0] & 0x0f;
+    in->left = length;
+    in->have = 0;
+    in->in_frame = 1;
+    if (in->opcode >= 0x8) {
+        in->control_n = 0;
+    } else {
+        in->in_message = !in->final;
+    }
+
+    return 0;
+}
+
+
+static cli_ws_event_t
+ws_payload(cli_ws_in_t *in, const uint8_t **p, size_t *n, const uint8_t **data,
+           size_t *data_n)
+{
+    size_t take = in->left < *n ? (size_t) in->left : *n;
+    const uint8_t *from = *p;
+
+    *p += take;
+    *n -= take;
+    in->left -= take;
+    in->in_frame = in->left > 0;
+
+    if (in->opcode < 0x8) {
+        *data = from;
+        *data_n = take;
+        return take > 0 ? CLI_WS_DATA : CLI_WS_MORE;
+    }
+
+    memcpy(in->control + in->control_n, from, take);
+    in->control_n = (uint8_t) (in->control_n + take);
+    if (in->in_frame) {
+        return CLI_WS_MORE;
+    }
+    in->closed = in->opcode == CLI_WS_CLOSE;
+
+    return CLI_WS_CTL;
+}
+
+
+cli_ws_event_t
+cli_ws_next(cli_ws_in_t *in, const uint8_t **p, size_t *n, const uint8_t **data,
+            size_t *data_n)
+{
+    cli_ws_event_t event;
+    unsigned code;
+    size_t size;
+
+    *data = NULL;
+    *data_n = 0;
+    if (in->code != 0) {
+        return CLI_WS_WRONG;
+    }
+
+    for (;;) {
+        if (in->in_frame) {
+            if (in->left > 0 && *n == 0) {
+                return CLI_WS_MORE;
+            }
+            event = ws_payload(in, p, n, data, data_n);
+            if (event != CLI_WS_MORE || *n == 0) {
+                return event;
+            }
+            continue;
+        }
+
+        while (in->have < 2 || in->have < ws_head_size(in)) {
+            if (*n == 0) {
+                return CLI_WS_MORE;
+            }
+            in->head[in->have++] = *(*p)++;
+            (*n)--;
+            if (in->have == 2) {
+                code = ws_judge(in);
+                if (code != 0) {
+                    return ws_wrong(in, code);
+                }
+            }
+        }
+        size = ws_head_size(in);
+        code = ws_begin(in, size);
+        if (code != 0) {
+            return ws_wrong(in, code);
+        }
+    }
+}
+
+
+int
+cli_ws_close_code(const uint8_t *payload, size_t n)
+{
+    int code;
+
+    if (n == 0) {
+        return WS_NO_CODE;
+    }
+    if (n == 1) {
+        return -1;
+    }
+    code = payload[0] << 8 | payload[1];
+
+    /* section 7.4: what may be sent, and is not reserved for other use */
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 &&
+            code != 1006) ||
+                   (code >= 3000 && code <= 4999)
+               ? code
+               : -1;
+}
