@@ -50,7 +50,8 @@ all: amld aml module tests
 amld: $(OUT)/amld
 aml: $(OUT)/aml
 tests: $(TEST_BIN) $(OUT)/t/registry_edit $(OUT)/t/computes_fill \
-    $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so $(OUT)/t/localhost.so
+    $(OUT)/t/jobs_fill $(OUT)/t/libjwt_judge $(OUT)/t/kill_commit.so \
+    $(OUT)/t/localhost.so
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -87,8 +88,8 @@ $(OUT)/t/%: t/unit/%.c $(OUT)/libcli.a $(OUT)/libamld.a $(OUT)/libaml.a
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
 # What the integration tests write records with, crafted or very many.
-$(OUT)/t/registry_edit $(OUT)/t/computes_fill: $(OUT)/t/%: t/tools/%.c \
-    $(OUT)/libamld.a $(OUT)/libaml.a
+$(OUT)/t/registry_edit $(OUT)/t/computes_fill $(OUT)/t/jobs_fill: \
+    $(OUT)/t/%: t/tools/%.c $(OUT)/libamld.a $(OUT)/libaml.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LDFLAGS_ALL) -o $@ $< \
 	    $(OUT)/libamld.a $(OUT)/libaml.a \

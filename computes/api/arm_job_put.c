@@ -182,7 +182,7 @@ job_image(amld_arm_job_t *job, const amld_job_put_t *put)
     engine = amld_engine_of(job->arm.d->config);
 
     if (amld_compute_str(put->requested, "environmentId")[0] == '\0' ||
-        (engine != NULL && strcmp(engine->name, "podman") == 0)) {
+        (engine != NULL && engine->images)) {
         return 0;
     }
 
