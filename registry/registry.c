@@ -153,10 +153,12 @@ aml_registry_format_check(MDB_txn *txn, MDB_dbi dbi)
 }
 
 
+/* 0 more: as large as another process has made it. */
 static aml_registry_rc_t
-map_adopt(aml_registry_t *reg)
+map_adopt(aml_registry_t *reg, size_t more)
 {
     int rc;
+    MDB_envinfo info;
     struct timespec until;
 
     if (reg->writer) {
@@ -170,7 +172,10 @@ map_adopt(aml_registry_t *reg)
         }
     }
 
-    rc = reg->broken ? EIO : mdb_env_set_mapsize(reg->env, 0);
+    (void) mdb_env_info(reg->env, &info);
+    rc = reg->broken ? EIO
+                     : mdb_env_set_mapsize(
+                           reg->env, more > 0 ? info.me_mapsize + more : 0);
 
     /* LMDB has unmapped the old one and would follow its pointers */
     if (rc != MDB_SUCCESS) {
@@ -182,6 +187,13 @@ map_adopt(aml_registry_t *reg)
     }
 
     return rc == MDB_SUCCESS ? AML_REGISTRY_OK : aml_registry_translate(rc);
+}
+
+
+aml_registry_rc_t
+aml_registry_enlarge(aml_registry_t *reg, size_t more)
+{
+    return map_adopt(reg, more);
 }
 
 
@@ -217,7 +229,7 @@ aml_registry_txn_start(aml_registry_t *reg, unsigned flags, MDB_txn **txn)
         }
 
         if (rc == MDB_MAP_RESIZED) {
-            adopted = map_adopt(reg);
+            adopted = map_adopt(reg, 0);
             if (adopted != AML_REGISTRY_OK) {
                 return adopted;
             }

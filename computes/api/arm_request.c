@@ -6,6 +6,7 @@
 #include "auth/action.h"
 #include "auth/audit.h"
 #include "computes/api/arm.h"
+#include "computes/files/reserve.h"
 #include "computes/instances/operations.h"
 #include "computes/jobs/job.h"
 #include "upstreams/host.h"
@@ -155,7 +156,14 @@ arm_audit(const amld_arm_t *arm)
 int
 amld_arm_commit(amld_arm_t *arm)
 {
+    amld_state_t state;
     aml_registry_rc_t rc;
+
+    state = amld_compute_state(arm->doc);
+    if (state != AMLD_STATE_STOPPING && state != AMLD_STATE_DELETING &&
+        amld_reserve_is_spent(arm->txn)) {
+        return amld_arm_registry_error(arm, AML_REGISTRY_LIMIT);
+    }
 
     rc = amld_compute_modified(arm->doc) == 0
              ? amld_compute_store(arm->txn, arm->d->config, &arm->key, arm->doc)
@@ -187,7 +195,7 @@ amld_arm_registry_error(amld_arm_t *arm, aml_registry_rc_t rc)
     amld_log(AMLD_LOG_ERROR, "arm: %s %s: registry: %s", arm->request->method,
              arm->request->path, aml_registry_strerror(rc));
 
-    if (rc == AML_REGISTRY_FULL || rc == AML_REGISTRY_LIMIT) {
+    if (amld_reserve_is_full(rc)) {
         amld_response_error(arm->response, 507, "InsufficientStorage", NULL,
                             "The registry is full: %s.",
                             aml_registry_strerror(rc));

@@ -7,11 +7,14 @@
 #include "computes/amld.h"
 
 #define RESERVE_KEY "reserve/%02u"
-#define RESERVE_PIECE 3000 /* bytes: a page each, wherever there is one */
+#define RESERVE_PIECE 3000    /* bytes: a page each, wherever there is one */
+#define RESERVE_ADVANCE 65536 /* bytes: what two commits of a few keys need */
 
-static const char reserve_spent[] = "reserve/spent";
+static const char reserve_time[] = "reserve/when";
 
 static size_t reserve_key(char key[32], unsigned n);
+static int reserve_is_kept(aml_registry_txn_t *txn);
+static aml_registry_rc_t reserve_when(aml_registry_txn_t *txn);
 static aml_registry_rc_t reserve_note(aml_registry_t *registry, int spend);
 
 
@@ -20,18 +23,18 @@ amld_reserve_keep(aml_registry_t *registry)
 {
     char key[32], piece[RESERVE_PIECE];
     size_t len;
+    int kept;
     unsigned n;
-    aml_str_t value;
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 
-    len = reserve_key(key, 0);
+    kept = 0;
     rc = aml_registry_read(registry, &txn);
     if (rc == AML_REGISTRY_OK) {
-        rc = aml_registry_get(txn, key, len, &value);
+        kept = reserve_is_kept(txn);
         aml_registry_end(txn);
     }
-    if (rc != AML_REGISTRY_NOTFOUND) {
+    if (kept || rc != AML_REGISTRY_OK) {
         return;
     }
 
@@ -41,6 +44,9 @@ amld_reserve_keep(aml_registry_t *registry)
         for (n = 0; n < AMLD_RESERVE_PIECES && rc == AML_REGISTRY_OK; n++) {
             len = reserve_key(key, n);
             rc = aml_registry_put(txn, key, len, piece, sizeof(piece));
+        }
+        if (rc == AML_REGISTRY_OK) {
+            rc = reserve_when(txn);
         }
         if (rc == AML_REGISTRY_OK) {
             rc = aml_registry_commit(txn);
@@ -59,7 +65,20 @@ amld_reserve_keep(aml_registry_t *registry)
 int
 amld_reserve_spend(aml_registry_t *registry)
 {
-    if (reserve_note(registry, 1) != AML_REGISTRY_OK) {
+    int kept;
+    aml_registry_txn_t *txn;
+
+    if (aml_registry_read(registry, &txn) != AML_REGISTRY_OK) {
+        return -1;
+    }
+
+    kept = reserve_is_kept(txn);
+    aml_registry_end(txn);
+
+    /* To give up pages takes some, and the last commit may have had them. */
+    if (!kept ||
+        aml_registry_enlarge(registry, RESERVE_ADVANCE) != AML_REGISTRY_OK ||
+        reserve_note(registry, 1) != AML_REGISTRY_OK) {
         return -1;
     }
 
@@ -74,16 +93,29 @@ amld_reserve_spend(aml_registry_t *registry)
 
 
 int
+amld_reserve_is_spent(aml_registry_txn_t *txn)
+{
+    aml_str_t value;
+
+    /* a registry without either is one that amld has just begun with */
+    return aml_registry_get(txn, reserve_time, sizeof(reserve_time) - 1,
+                            &value) == AML_REGISTRY_OK &&
+           !reserve_is_kept(txn);
+}
+
+
+int
 amld_reserve_is_full(aml_registry_rc_t rc)
 {
     return rc == AML_REGISTRY_FULL || rc == AML_REGISTRY_LIMIT;
 }
 
 
+/* No key comes or goes, as pages that are split or joined need others. */
 static aml_registry_rc_t
 reserve_note(aml_registry_t *registry, int spend)
 {
-    char key[32], now[32];
+    char key[32];
     size_t len;
     unsigned n;
     aml_registry_rc_t rc;
@@ -94,15 +126,16 @@ reserve_note(aml_registry_t *registry, int spend)
         return rc;
     }
 
+    if (spend && !reserve_is_kept(txn)) {
+        rc = AML_REGISTRY_NOTFOUND;
+    }
     for (n = 0; spend && n < AMLD_RESERVE_PIECES && rc == AML_REGISTRY_OK;
          n++) {
         len = reserve_key(key, n);
-        rc = aml_registry_del(txn, key, len);
+        rc = aml_registry_put(txn, key, len, "-", 1);
     }
-    if (rc == AML_REGISTRY_OK && !spend) {
-        snprintf(now, sizeof(now), "%lld", (long long) time(NULL));
-        rc = aml_registry_put(txn, reserve_spent, sizeof(reserve_spent) - 1,
-                              now, strlen(now));
+    if (rc == AML_REGISTRY_OK) {
+        rc = reserve_when(txn);
     }
     if (rc != AML_REGISTRY_OK) {
         aml_registry_end(txn);
@@ -110,6 +143,33 @@ reserve_note(aml_registry_t *registry, int spend)
     }
 
     return aml_registry_commit(txn);
+}
+
+
+static aml_registry_rc_t
+reserve_when(aml_registry_txn_t *txn)
+{
+    char now[32];
+    int len;
+
+    len = snprintf(now, sizeof(now), "%020lld", (long long) time(NULL));
+
+    return aml_registry_put(txn, reserve_time, sizeof(reserve_time) - 1, now,
+                            (size_t) len);
+}
+
+
+static int
+reserve_is_kept(aml_registry_txn_t *txn)
+{
+    char key[32];
+    size_t len;
+    aml_str_t value;
+
+    len = reserve_key(key, 0);
+
+    return aml_registry_get(txn, key, len, &value) == AML_REGISTRY_OK &&
+           value.n == RESERVE_PIECE;
 }
 
 

@@ -85,7 +85,8 @@ amld_reconcile(amld_instance_t *i)
 
     case AMLD_STATE_RESTARTING:
         if (!begun) {
-            i->failed = 0;
+            /* else it is what ended before; a full registry is of this one */
+            i->failed = i->failed && i->full;
             if (reconcile_runs(i)) {
                 amld_instance_stop(i, 0);
             }

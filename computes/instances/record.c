@@ -6,6 +6,7 @@
 
 static aml_registry_rc_t
 record_try(amld_instance_t *i, amld_record_change_pt change, int *answer);
+static int record_begins(amld_record_change_pt change);
 static aml_registry_rc_t record_remove(amld_instance_t *i);
 static int change_set_commands(amld_instance_t *i, json_t *doc);
 
@@ -20,8 +21,7 @@ amld_record_write(amld_instance_t *i, amld_record_change_pt change)
     rc = record_try(i, change, &done);
 
     /* What begins something has to wait for room; what has ended has not. */
-    if (amld_reserve_is_full(rc) && change != amld_change_lost &&
-        change != amld_change_step && change != amld_change_begun &&
+    if (amld_reserve_is_full(rc) && !record_begins(change) &&
         amld_reserve_spend(i->supervisor->d->registry) == 0) {
         rc = record_try(i, change, &done);
     }
@@ -37,6 +37,14 @@ amld_record_write(amld_instance_t *i, amld_record_change_pt change)
     }
 
     return done;
+}
+
+
+static int
+record_begins(amld_record_change_pt change)
+{
+    return change == amld_change_lost || change == amld_change_step ||
+           change == amld_change_begun;
 }
 
 
@@ -59,6 +67,9 @@ record_try(amld_instance_t *i, amld_record_change_pt change, int *answer)
         if (rc == AML_REGISTRY_NOTFOUND) {
             rc = AML_REGISTRY_OK;
             done = AMLD_RECORD_CHANGED;
+        } else if (rc == AML_REGISTRY_OK && record_begins(change) &&
+                   amld_reserve_is_spent(txn)) {
+            rc = AML_REGISTRY_LIMIT;
         } else if (rc == AML_REGISTRY_OK) {
             done = change(i, txn, doc);
             if (done == AMLD_RECORD_FAILED) {

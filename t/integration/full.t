@@ -29,6 +29,13 @@ sub verb ($gw, $name, $verb) {
         ->res->code;
 }
 
+sub create ($gw, $name, %o) {
+    return $gw->api(
+        PUT  => $gw->compute($name), 'creator',
+        json => {%{$gw->compute_body}, %o}
+    )->res->code;
+}
+
 # The state that follows, whichever it is, and why.
 sub ends_as ($gw, $name) {
     my $inner;
@@ -42,11 +49,10 @@ sub ends_as ($gw, $name) {
     return ($inner->{state}, $inner->{errors}[0]{error}{message} // '');
 }
 
-subtest 'a full registry' => sub {
-    my $gw = AML::Test->start(
-        instances => {'first-lab' => 'creator', 'second-lab' => 'creator'});
+# As large as what is in it, and a little more.
+sub bound ($gw) {
     $gw->edit(map { {op => 'put', key => "junk/$_", hex => '00' x 1000} }
-            1 .. 700);
+            1 .. 1500);
     $gw->stop_amld;
 
     # behind the last page in use the file has room that was only reserved
@@ -54,20 +60,49 @@ subtest 'a full registry' => sub {
     read $file, my $head, 8192;
     my ($last) = map { $_->[0] } sort { $b->[1] <=> $a->[1] }
         map { [unpack 'QQ', substr $head, $_ + 136, 16] } 0, 4096;
-    my $size = int($last * 4096 / 65536) + 1;
+    my $size = (int($last * 4096 / 65536) + 1) * 64;
     my $conf = path($gw->dir, 'amld.conf');
-    $conf->spurt($conf->slurp . "\nregistry_size = " . $size * 64 . "k\n");
+    $conf->spurt($conf->slurp =~ s/^stop_timeout.*//mr
+            . "\nregistry_size = ${size}k\nstop_timeout = 1h\n");
     $gw->start_amld;
+    return $size * 1024;
+}
+
+# To the last page; amld has a reserve of its own meanwhile, or spends it.
+sub fill ($gw, $size) {
+    my $r = $gw->run('', $AML::Test::EDIT, $gw->registry, 'fill', $size);
+    die "fill: $r->{err}" if $r->{status};
+    return $r->{out};
+}
+
+# A person makes room; amld keeps some of it when it starts.
+my $junk = 0;
+
+sub make_room ($gw, $filled) {
+    $gw->edit(map { {op => 'delete', key => $_} }
+        (map { sprintf 'fill/%06d', $_ } 0 .. $filled - 1),
+        (map {"junk/$_"} $junk + 1 .. $junk + 300));
+    $junk += 300;
+
+    # LMDB gives pages out again one commit later
+    $gw->edit({op => 'put', key => 'junk/0', hex => '00'});
+    $gw->stop_amld;
+    $gw->start_amld;
+}
+
+sub reserved ($gw) {
+    return length $gw->edit({op => 'get', key => 'reserve/00'}) > 3000;
+}
+
+subtest 'a full registry' => sub {
+    my $gw = AML::Test->start(
+        instances => {'first-lab' => 'creator', 'second-lab' => 'creator'});
+    my $size = bound($gw);
 
     my $code = 0;
     for my $name (map {"more-$_"} 'aa' .. 'cz') {
-        $code = $gw->api(
-            PUT  => $gw->compute($name), 'creator',
-            json => {
-                %{$gw->compute_body},
-                tags => {map { $_ => 'x' x 250 } 'a' .. 'o'}
-            }
-        )->res->code;
+        $code = create($gw, $name,
+            tags => {map { $_ => 'x' x 250 } 'a' .. 'o'});
         last if $code == 507;
     }
     is $code, 507, 'there is no room for more';
@@ -77,6 +112,73 @@ subtest 'a full registry' => sub {
     ok gone($gw, 'second-lab'), 'and deleted';
     ok gone($gw, 'first-lab'), 'both of them';
     ok(AML::Truth->settle($gw), 'nothing stays under way');
+    is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
+    $gw->finish;
+};
+
+# Not a page is free but those in reserve, at each moment that needs one.
+subtest 'the last page' => sub {
+    my @names = map {"$_-lab"} qw(first second third fourth fifth);
+    my $gw    = AML::Test->start(instances => {map { $_ => 'creator' } @names});
+    my $size  = bound($gw);
+    my %pid   = map {
+        $_ => $gw->program->get($gw->app_url($_, '/x'),
+            headers => $gw->bearer('creator'))->res->json('/pid')
+    } @names;
+
+    # the calls
+    ok reserved($gw), 'there is a reserve';
+    my $filled = fill($gw, $size);
+    is create($gw, 'another-lab'), 507, 'nothing else can be written';
+    is verb($gw, 'first-lab', 'stop'), 202, 'stop: the call';
+    $gw->wait_state('first-lab', 'Stopped');
+    ok !reserved($gw), 'that was of the reserve';
+    is verb($gw, 'first-lab', 'start'), 507, 'which starts get nothing of';
+    is create($gw, 'another-lab'), 507, 'nor new ones';
+    make_room($gw, $filled);
+
+    ok reserved($gw), 'there is one again';
+    is verb($gw, 'first-lab', 'start'), 202, 'and what begins may begin';
+    $gw->wait_state('first-lab', 'Running');
+    $filled = fill($gw, $size);
+    ok gone($gw, 'second-lab'), 'delete: the call';
+    ok !reserved($gw), 'that was of the reserve';
+    make_room($gw, $filled);
+
+    # a start that was asked for while there was room
+    kill 'STOP', $pid{'fifth-lab'};
+    is verb($gw, 'fifth-lab', 'restart'), 202, 'restart';
+    $filled = fill($gw, $size);
+    is verb($gw, 'first-lab', 'stop'), 202, 'another is stopped meanwhile';
+    kill 'CONT', $pid{'fifth-lab'};
+    my ($state, $why) = ends_as($gw, 'fifth-lab');
+    is $state, 'Stopped', 'the restart gets nothing of the reserve';
+    like $why, qr/registry is full/, 'and that is said';
+    make_room($gw, $filled);
+
+    # what has to be written when all has ended, long after the call
+    kill 'STOP', $pid{'third-lab'};
+    is verb($gw, 'third-lab', 'stop'), 202, 'stop';
+    $filled = fill($gw, $size);
+    ok reserved($gw), 'the call took nothing of the reserve';
+    is $gw->state_of('third-lab'), 'Stopping', 'it takes its time';
+    kill 'CONT', $pid{'third-lab'};
+    $gw->wait_state('third-lab', 'Stopped');
+    ok !reserved($gw), 'its end did';
+    make_room($gw, $filled);
+
+    kill 'STOP', $pid{'fourth-lab'};
+    $gw->api(
+        DELETE => $gw->compute('fourth-lab'), 'creator',
+        query  => {underlyingResourceAction => 'Delete'}
+    );
+    $filled = fill($gw, $size);
+    ok reserved($gw), 'the call took nothing of the reserve';
+    is $gw->state_of('fourth-lab'), 'Deleting', 'it takes its time';
+    kill 'CONT', $pid{'fourth-lab'};
+    ok wait_for(sub { $gw->state_of('fourth-lab') eq '' }), 'it is gone';
+    ok !reserved($gw), 'its end took the reserve';
+
     is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
     $gw->finish;
 };

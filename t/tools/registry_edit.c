@@ -4,6 +4,8 @@
  * keys that amld has none of, records that are cut short.
  *
  *     registry_edit DIR < edits.jsonl
+ *     registry_edit DIR fill SIZE       until it is full, if SIZE bytes is the
+ *                                       most; with keys that begin with "fill/"
  *
  * One JSON object a line; all lines are one transaction.
  *
@@ -438,6 +440,43 @@ edit(const edit_t *e, json_t *o)
 }
 
 
+/* Pages first, then what is left in them; each is a commit. */
+static int
+fill(const char *dir, size_t size)
+{
+    static const size_t pieces[] = {3000, 500, 50};
+    static const char value[3000];
+    aml_registry_t *reg;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    char key[64];
+    unsigned n = 0;
+
+    rc = aml_registry_open_writer(dir, size, (gid_t) -1, &reg);
+    for (size_t i = 0; i < 3 && (rc == AML_REGISTRY_OK || i > 0); i++) {
+        do {
+            rc = aml_registry_write(reg, &txn);
+            if (rc == AML_REGISTRY_OK) {
+                snprintf(key, sizeof(key), "fill/%06u", n++);
+                rc = aml_registry_put(txn, key, strlen(key), value, pieces[i]);
+                if (rc == AML_REGISTRY_OK) {
+                    rc = aml_registry_commit(txn);
+                } else {
+                    aml_registry_end(txn);
+                }
+            }
+        } while (rc == AML_REGISTRY_OK);
+    }
+    if (rc != AML_REGISTRY_LIMIT && rc != AML_REGISTRY_FULL) {
+        fprintf(stderr, "registry_edit: fill: %s\n", aml_registry_strerror(rc));
+        return 1;
+    }
+    aml_registry_close(reg);
+    printf("%u\n", n);
+    return 0;
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -447,8 +486,11 @@ main(int argc, char **argv)
     char *line = NULL;
     size_t room = 0;
 
+    if (argc == 4 && strcmp(argv[2], "fill") == 0) {
+        return fill(argv[1], strtoul(argv[3], NULL, 10));
+    }
     if (argc != 2) {
-        fprintf(stderr, "usage: registry_edit DIR < edits\n");
+        fprintf(stderr, "usage: registry_edit DIR < edits, or DIR fill SIZE\n");
         return 2;
     }
     rc = aml_registry_open_writer(argv[1], MAP_SIZE, (gid_t) -1, &reg);

@@ -135,6 +135,9 @@ kept_again(void **state)
     amld_reserve_keep(p->registry); /* no room: said, and no harm */
     assert_int_equal(amld_reserve_spend(p->registry), -1);
 
+    /* somebody raises registry_size a little, so that anything can be done */
+    assert_int_equal(aml_registry_enlarge(p->registry, 65536),
+                     AML_REGISTRY_OK);
     for (i = 0; i < n; i++) {
         if (aml_registry_write(p->registry, &txn) == AML_REGISTRY_OK) {
             snprintf(key, sizeof(key), "junk/%06d", i);
@@ -144,6 +147,30 @@ kept_again(void **state)
     }
     amld_reserve_keep(p->registry);
     assert_int_equal(amld_reserve_spend(p->registry), 0);
+}
+
+
+/* From when it is spent until it is kept again. */
+static void
+is_spent(void **state)
+{
+    place_t *p = *state;
+    aml_registry_txn_t *txn;
+    int i;
+
+    static const int spent[] = {0, 0, 1, 0};
+
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(aml_registry_read(p->registry, &txn),
+                         AML_REGISTRY_OK);
+        assert_int_equal(amld_reserve_is_spent(txn), spent[i]);
+        aml_registry_end(txn);
+        if (i == 1) {
+            assert_int_equal(amld_reserve_spend(p->registry), 0);
+        } else {
+            amld_reserve_keep(p->registry);
+        }
+    }
 }
 
 
@@ -166,6 +193,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(spent_when_full),
         TEST(kept_again),
+        TEST(is_spent),
         cmocka_unit_test(what_is_full),
     };
 
