@@ -485,8 +485,10 @@ sub complaints ($self) {
 }
 
 sub give_up ($self, $why) {
+    my $status = $self->{exit} // {};
     $self->show_logs;
-    die "$why\n";
+    $why .= '; ' . $self->dir . ' is gone' unless -d $self->dir;
+    die "$why; statuses: @{[%$status]}\n";
 }
 
 sub show_logs ($self) {
