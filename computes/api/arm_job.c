@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "auth/audit.h"
 #include "computes/files/reserve.h"
@@ -327,8 +328,7 @@ job_cancel_once(amld_t *d, const amld_request_t *request,
     }
 
     if (!asked) {
-        if (json_object_set_new(job.doc, "cancel", json_true()) != 0 ||
-            amld_job_set_status(job.doc, AMLD_JOB_CANCEL_REQUESTED) != 0) {
+        if (amld_job_cancel(job.doc, (int64_t) time(NULL) * 1000) != 0) {
             amld_arm_registry_error(&job.arm, AML_REGISTRY_FAILED);
             amld_arm_job_end(&job);
             return;

@@ -454,6 +454,12 @@ cancel(void **state)
     (void) woken(s);
     assert_int_equal(call(s, "POST", J "/cancel" V, "").status, 200);
     assert_false(woken(s));
+
+    /* one that waits has ended by it */
+    assert_int_equal(call(s, "PUT", W "/jobs/waits" V, TO("")).status, 201);
+    assert_int_equal(call(s, "POST", W "/jobs/waits/cancel" V, "").status, 202);
+    a = call(s, "GET", W "/jobs/waits" V, NULL);
+    assert_string_equal(at(&a, PP "status", v), "Canceled");
 }
 
 
