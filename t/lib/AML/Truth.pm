@@ -53,6 +53,35 @@ sub started ($pid) {
     return (split ' ', $stat)[19];
 }
 
+# Jobs: what runs is written down as running, and has not ended; what waits or
+# runs is in the queue, and nothing else.
+sub job_lies ($r, $docs, $runs) {
+    my (@lies, %there);
+    for my $key (grep {m{^job/}} sort keys %$r) {
+        my $job     = $r->{$key};
+        my $seq     = sprintf '%016x', $job->{seq};
+        my $ended   = $job->{status} =~ /^(?:Completed|Failed|Canceled)$/;
+        my $command = $job->{command};
+        my $runtime = ($docs->{$job->{compute}} // {})->{runtime} // '';
+        my $own     = delete $runs->{"$runtime/job-$seq"} // [];
+        my ($of)    = $job->{compute} =~ m{^compute/(.+)};
+        $there{"jobqueue/$of/$seq"} = $key unless $ended;
+        $there{"jobrun/$of/$seq"}   = $key if !$ended && $command;
+        push @lies, "$key: $job->{status}, and has a command"
+            if $ended && $command;
+        push @lies, "$key: $job->{status}, and runs: @$own"
+            if @$own && (!$command || $ended);
+        push @lies, "$key: its process is another"
+            if $command && !$ended
+            && started($command->{pid}) != $command->{started};
+    }
+    for my $key (grep {m{^job(?:queue|run)/}} sort keys %$r) {
+        push @lies, "$key is wrong" unless delete $there{$key};
+    }
+    push @lies, map {"$_ is missing"} sort keys %there;
+    return @lies;
+}
+
 sub lies ($class, $gw) {
     my $r    = $class->registry($gw);
     my $docs = documents($r);
@@ -99,6 +128,7 @@ sub lies ($class, $gw) {
         }
     }
 
+    push @lies, job_lies($r, $docs, $runs);
     push @lies, map {"$_ runs and is nobody's"} sort keys %$runs;
     push @lies, map {"directory $_ is nobody's"} grep { !$runtime{$_} }
         map { $_->basename } path($gw->dir, 'state', 'i')
