@@ -46,6 +46,28 @@ static const cli_option_t create_options[] = {
     {NULL, 0, NULL, NULL, 0},
 };
 
+static const cli_option_t ssh_options[] = {
+    {"identity", 'i', "FILE", "the private key", 1},
+    {"local", 'L', "FORWARD", "as ssh has it", 1},
+    {"remote", 'R', "FORWARD", "as ssh has it", 1},
+    {"dynamic", 'D', "FORWARD", "as ssh has it", 1},
+    {"option", 'o', "NAME=VALUE", "as ssh has it", 1},
+    {"no-command", 'N', NULL, "forwards only", 0},
+    {"tty", 't', NULL, "a terminal for the command", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t ssh_config_options[] = {
+    {"write", 0, NULL, "keep it, and let ~/.ssh/config lead there", 0},
+    {"remove", 0, NULL, "take it out again", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t open_options[] = {
+    {"print", 0, NULL, "print the address, and start no browser", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
 const cli_command_t cli_commands[] = {
     {"login", "", "sign in",
      "Shows an address and a code; open the address in any browser, sign in "
@@ -78,6 +100,17 @@ const cli_command_t cli_commands[] = {
      cli_instance_restart, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
     {"instance delete", "NAME", "delete it; files of the share are kept", NULL,
      delete_options, cli_instance_delete, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"open", "NAME [lab|tree|rstudio|vscode|PORT]",
+     "open an application in a browser",
+     "Prints the address, and starts $BROWSER or the desktop's browser where "
+     "there is one.",
+     open_options, cli_open, 1, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"ssh", "NAME [COMMAND...]", "come in by SSH",
+     "Runs OpenSSH's ssh; its exit status is that of ssh.", ssh_options,
+     cli_ssh, 1, -1, 1, CLI_COMPLETE_INSTANCE, NULL},
+    {"ssh-config", "[NAME]", "an entry for OpenSSH and VS Code Remote-SSH",
+     "Of one instance, or of all of one's own.  The host is NAME.aml.",
+     ssh_config_options, cli_ssh_config, 0, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
     {"tunnel", "NAME [PORT]", "connect standard input and output to a port",
      "Port 22, where nothing is said, is SSH: this is a ProxyCommand of ssh.",
      NULL, cli_tunnel, 1, 2, 0, CLI_COMPLETE_INSTANCE, NULL},

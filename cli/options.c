@@ -133,7 +133,8 @@ option_set(cli_args_t *args, int place, const char *value, char *error,
             snprintf(error, size, "--%s: too many of them", o->name);
             return -1;
         }
-        args->repeated[args->repeats++] = value;
+        args->repeated[args->repeats].place = place;
+        args->repeated[args->repeats++].value = value;
     }
     args->value[place] = value;
     if (strcmp(o->name, "help") == 0) {
@@ -302,10 +303,16 @@ cli_option(const cli_args_t *args, const char *name)
 const char *
 cli_option_each(const cli_args_t *args, const char *name, size_t i)
 {
-    /* no command has two options of this kind */
-    return cli_option(args, name) != NULL && i < args->repeats
-               ? args->repeated[i]
-               : NULL;
+    int place = option_place(args, name, strlen(name), 0);
+    size_t k;
+
+    for (k = 0; place >= 0 && k < args->repeats; k++) {
+        if (args->repeated[k].place == place && i-- == 0) {
+            return args->repeated[k].value;
+        }
+    }
+
+    return NULL;
 }
 
 

@@ -54,7 +54,10 @@ typedef struct {
 typedef struct {
     const cli_command_t *command;
     const char *value[2 * CLI_OPTIONS_MOST]; /* by place; "" for a flag */
-    const char *repeated[CLI_REPEATED_MOST];
+    struct {
+        int place;
+        const char *value;
+    } repeated[CLI_REPEATED_MOST];
     size_t repeats;
     int help;
     int argc; /* arguments */
