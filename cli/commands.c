@@ -46,6 +46,31 @@ static const cli_option_t create_options[] = {
     {NULL, 0, NULL, NULL, 0},
 };
 
+static const cli_option_t submit_options[] = {
+    {"instance", 'i', "NAME", "where it runs", 0},
+    {"name", 'n', "NAME", "of the job; one is made up otherwise", 0},
+    {"env", 'e', "NAME=VALUE", "a variable; may come more than once", 1},
+    {"timeout", 't', "TIME", "end it after so long: 30m, 2h", 0},
+    {"image", 0, "IMAGE", "in a container of this image", 0},
+    {"directory", 'C', "PATH", "in one's folder, or in the share by /", 0},
+    {"experiment", 0, "NAME", "what it belongs to", 0},
+    {"wait", 0, NULL, "follow it to its end", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t jobs_options[] = {
+    {"instance", 'i', "NAME", "those of this instance", 0},
+    {"all", 'a', NULL, "those that are archived, too", 0},
+    {"most", 'n', "NUMBER", "so many at the most, 50; 0 is all", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
+static const cli_option_t logs_options[] = {
+    {"follow", 'f', NULL, "go on until it has ended", 0},
+    {"tail", 0, "BYTES", "only the end", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
 static const cli_option_t ssh_options[] = {
     {"identity", 'i', "FILE", "the private key", 1},
     {"local", 'L', "FORWARD", "as ssh has it", 1},
@@ -100,6 +125,20 @@ const cli_command_t cli_commands[] = {
      cli_instance_restart, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
     {"instance delete", "NAME", "delete it; files of the share are kept", NULL,
      delete_options, cli_instance_delete, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"job submit", "-- COMMAND...", "submit a command to an instance's queue",
+     "One word is a line of a shell; several are a program and its arguments.\n"
+     "With --wait the exit status is 0 if the job is Completed and 6 if not.",
+     submit_options, cli_job_submit, 1, -1, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"job list", "", "jobs, the newest first", NULL, jobs_options, cli_job_list,
+     0, 0, 0, CLI_COMPLETE_NOTHING, NULL},
+    {"job show", "JOB", "one of them", NULL, NULL, cli_job_show, 1, 1, 0,
+     CLI_COMPLETE_JOB, NULL},
+    {"job logs", "JOB", "what it has written", NULL, logs_options, cli_job_logs,
+     1, 1, 0, CLI_COMPLETE_JOB, NULL},
+    {"job cancel", "JOB", "end it", NULL, wait_options, cli_job_cancel, 1, 1, 0,
+     CLI_COMPLETE_JOB, NULL},
+    {"job delete", "JOB", "forget one that has ended; its files are kept", NULL,
+     NULL, cli_job_delete, 1, 1, 0, CLI_COMPLETE_JOB, NULL},
     {"open", "NAME [lab|tree|rstudio|vscode|PORT]",
      "open an application in a browser",
      "Prints the address, and starts $BROWSER or the desktop's browser where "

@@ -43,6 +43,7 @@ sse_dispatch(cli_sse_t *s)
 {
     int rc = 0;
 
+    memcpy(s->id, s->id_next, sizeof(s->id));
     if (s->has_data) {
         rc = s->event(s->context, s->name[0] != '\0' ? s->name : "message",
                       s->data, s->data_n);
@@ -89,6 +90,12 @@ sse_line(cli_sse_t *s)
     if (n == 5 && memcmp(s->line, "event", 5) == 0) {
         snprintf(s->name, sizeof(s->name), "%s", value);
     }
+    /* it comes back in an address: digits are all that is of use here */
+    if (n == 2 && memcmp(s->line, "id", 2) == 0 &&
+        value[strspn(value, "0123456789")] == '\0' &&
+        strlen(value) < sizeof(s->id_next)) {
+        strcpy(s->id_next, value);
+    }
 
     return 0;
 }
@@ -125,6 +132,16 @@ cli_sse_feed(cli_sse_t *s, const char *p, size_t n)
     }
 
     return s->stopped != 0 ? -1 : 0;
+}
+
+
+void
+cli_sse_again(cli_sse_t *s)
+{
+    s->line_n = s->data_n = 0;
+    s->has_data = s->cr = 0;
+    s->name[0] = '\0';
+    memcpy(s->id_next, s->id, sizeof(s->id));
 }
 
 

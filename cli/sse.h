@@ -22,6 +22,8 @@ typedef struct {
     char *line, *data;
     size_t line_n, line_size, data_n, data_size;
     char name[64];
+    char id[64]; /* the last event's, or that before it */
+    char id_next[64];
     unsigned has_data : 1;
     unsigned cr : 1; /* the last byte was a CR */
     int stopped; /* what event() has returned; -1 without memory or too long */
@@ -29,6 +31,8 @@ typedef struct {
 
 /* 0, or -1 when it is over. */
 int cli_sse_feed(cli_sse_t *sse, const char *p, size_t n);
+/* A stream that goes on where this one was: what was under way is dropped. */
+void cli_sse_again(cli_sse_t *sse);
 void cli_sse_clear(cli_sse_t *sse);
 
 #endif /* CLI_SSE_H */

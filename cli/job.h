@@ -1,0 +1,26 @@
+/*
+ * What the commands for jobs share.
+ */
+
+#ifndef CLI_JOB_H
+#define CLI_JOB_H
+
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+/* Of the job that argv[0] names; NULL after the reason was said, `*rc` is the
+ * exit status. */
+char *cli_job_path(cli_t *cli, const char *tail, int *rc);
+
+/* One word as it is, several quoted for a shell; the caller's. */
+char *cli_job_command(int argc, char **argv);
+
+/*
+ * Writes the log as it comes, to its end, or nothing where `out` is NULL.  The
+ * exit status says what the job has come to: CLI_EXIT_OUTCOME where that is not
+ * Completed.  With --json the job is printed then.
+ */
+int cli_job_follow(cli_t *cli, const char *name, FILE *out);
+
+#endif /* CLI_JOB_H */
