@@ -18,14 +18,12 @@
 #define CLI_VERSION "0.1"
 
 #define CLI_EXIT_OK 0
-#define CLI_EXIT_FAILED 1    /* refused, or anything else */
-#define CLI_EXIT_USAGE 2     /* what was typed makes no sense */
-#define CLI_EXIT_SIGN_IN 3   /* not signed in, or no more */
-#define CLI_EXIT_NOT_FOUND 4 /* there is no such thing */
-#define CLI_EXIT_UNREACHABLE                                                   \
-    5                      /* no connection: network, proxy, certificate       \
-                            */
-#define CLI_EXIT_OUTCOME 6 /* what was waited for has failed */
+#define CLI_EXIT_FAILED 1      /* refused, or anything else */
+#define CLI_EXIT_USAGE 2       /* what was typed makes no sense */
+#define CLI_EXIT_SIGN_IN 3     /* not signed in, or no more */
+#define CLI_EXIT_NOT_FOUND 4   /* there is no such thing */
+#define CLI_EXIT_UNREACHABLE 5 /* network, proxy, certificate */
+#define CLI_EXIT_OUTCOME 6     /* what was waited for has failed */
 
 typedef struct cli_s {
     cli_args_t args;
