@@ -101,14 +101,16 @@ typedef struct amld_instance {
 
     amld_phase_t phase;
     int64_t begun_at;
-    int64_t kill_at;  /* order the rest to be killed */
-    int kills;        /* how often that was done */
-    int64_t look_at;  /* reconcile again: the registry failed */
-    int full;         /* the registry had no room, the last time */
-    int failed;       /* why it is being stopped */
-    char *failure;    /* for the creator; NULL: none */
-    int setup_failed; /* it was a script of theirs */
-    int created;      /* the creation script has succeeded */
+    int64_t kill_at;    /* order the rest to be killed */
+    int kills;          /* how often that was done */
+    int64_t look_at;    /* reconcile again: the registry failed */
+    int full;           /* the registry had no room, the last time */
+    int failed;         /* why it is being stopped */
+    char operation[40]; /* under way, as its document has it */
+    char tried[40];     /* the last one that it was started for */
+    char *failure;      /* for the creator; NULL: none */
+    int setup_failed;   /* it was a script of theirs */
+    int created;        /* the creation script has succeeded */
 
     amld_step_t step;
     amld_step_kind_t next_step; /* of a start; CLEAR: the applications */

@@ -63,6 +63,8 @@ amld_reconcile(amld_instance_t *i)
     amld_progress_look(i->progress, doc);
     state = amld_compute_state(doc);
     begun = json_is_true(json_object_get(doc, "begun"));
+    snprintf(i->operation, sizeof(i->operation), "%s",
+             amld_compute_str(doc, "operation"));
 
     if (state == AMLD_STATE_RUNNING && i->phase == AMLD_PHASE_UP) {
         amld_on_demand_look(i, doc);
@@ -85,8 +87,10 @@ amld_reconcile(amld_instance_t *i)
 
     case AMLD_STATE_RESTARTING:
         if (!begun) {
-            /* else it is what ended before; a full registry is of this one */
-            i->failed = i->failed && i->full;
+            /* What failed before it was asked for is not its own failure. */
+            if (strcmp(i->operation, i->tried) != 0) {
+                i->failed = 0;
+            }
             if (reconcile_runs(i)) {
                 amld_instance_stop(i, 0);
             }
@@ -341,6 +345,7 @@ reconcile_idle(amld_instance_t *i, amld_state_t state)
 static int
 reconcile_start(amld_instance_t *i)
 {
+    memcpy(i->tried, i->operation, sizeof(i->tried));
     i->begun_at = amld_now();
     i->cleared = 0;
     i->clear_tries = 0;
