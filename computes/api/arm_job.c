@@ -304,6 +304,7 @@ job_cancel_once(amld_t *d, const amld_request_t *request,
 {
     int rc, asked;
     amld_arm_job_t job;
+    struct timespec now;
 
     if (amld_arm_job_begin(&job, d, request, response) != 0) {
         amld_arm_job_end(&job);
@@ -328,7 +329,9 @@ job_cancel_once(amld_t *d, const amld_request_t *request,
     }
 
     if (!asked) {
-        if (amld_job_cancel(job.doc, (int64_t) time(NULL) * 1000) != 0) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (amld_job_cancel(job.doc, (int64_t) now.tv_sec * 1000 +
+                                         now.tv_nsec / 1000000) != 0) {
             amld_arm_registry_error(&job.arm, AML_REGISTRY_FAILED);
             amld_arm_job_end(&job);
             return;

@@ -460,10 +460,13 @@ cancel(void **state)
     assert_int_equal(call(s, "POST", W "/jobs/waits/cancel" V, "").status, 202);
     a = call(s, "GET", W "/jobs/waits" V, NULL);
     assert_string_equal(at(&a, PP "status", v), "Canceled");
+    at(&a, PP "times/submitted", v);
+    assert_true(strcmp(at(&a, PP "times/ended", url), v) >= 0);
 }
 
 
-static void delete (void **state)
+static void
+deletion(void **state)
 {
     server_t *s = *state;
     char v[1024];
@@ -600,7 +603,7 @@ main(void)
         cmocka_unit_test_setup_teardown(sizes, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(names, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(cancel, arm_setup, arm_teardown),
-        cmocka_unit_test_setup_teardown(delete, arm_setup, arm_teardown),
+        cmocka_unit_test_setup_teardown(deletion, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(of_others, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(actions, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(room, arm_setup, arm_teardown),
