@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 static ssize_t proc_slurp(const char *path, char *buf, size_t size);
 static int proc_list(amld_proc_t **list, size_t *count);
 static int
 proc_below(const amld_proc_t *list, size_t count, size_t i, pid_t root);
+static int proc_hold(const amld_proc_t *proc);
+static int proc_send(int fd, int sig);
 static int proc_marked(pid_t pid, const char *entry, int prefix);
 
 
@@ -70,7 +73,7 @@ amld_proc_boot(char boot[AMLD_BOOT_ID])
 int
 amld_proc_kill_below(pid_t root, int sig)
 {
-    int n;
+    int fd, n;
     size_t i, count;
     amld_proc_t *list;
 
@@ -82,9 +85,8 @@ amld_proc_kill_below(pid_t root, int sig)
     for (i = 0; i < count; i++) {
         if (list[i].pid != root && list[i].state != 'Z' &&
             list[i].state != 'X' && proc_below(list, count, i, root)) {
-            if (kill(list[i].pid, sig) == 0) {
-                n++;
-            }
+            fd = proc_hold(&list[i]);
+            n += fd != -1 && proc_send(fd, sig);
         }
     }
 
@@ -97,7 +99,7 @@ amld_proc_kill_below(pid_t root, int sig)
 int
 amld_proc_kill_marked(const char *entry, int prefix, int sig)
 {
-    int n;
+    int fd, n;
     size_t i, count;
     amld_proc_t *list;
 
@@ -109,9 +111,8 @@ amld_proc_kill_marked(const char *entry, int prefix, int sig)
     for (i = 0; i < count; i++) {
         if (list[i].pid != getpid() && list[i].state != 'Z' &&
             list[i].state != 'X' && proc_marked(list[i].pid, entry, prefix)) {
-            if (kill(list[i].pid, sig) == 0) {
-                n++;
-            }
+            fd = proc_hold(&list[i]);
+            n += fd != -1 && proc_send(fd, sig);
         }
     }
 
@@ -222,6 +223,43 @@ proc_list(amld_proc_t **list, size_t *count)
 }
 
 
+/*
+ * Of the process that was looked at, and not of another that has its number by
+ * now: a descriptor, or -1.
+ */
+static int
+proc_hold(const amld_proc_t *proc)
+{
+    int fd;
+    amld_proc_t now;
+
+    fd = pidfd_open(proc->pid, 0);
+    if (fd == -1) {
+        return -1;
+    }
+
+    if (amld_proc_read(proc->pid, &now) != 0 || now.started != proc->started) {
+        close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/* 1 when it was there to be sent it. */
+static int
+proc_send(int fd, int sig)
+{
+    int rc;
+
+    rc = pidfd_send_signal(fd, sig, NULL, 0);
+    close(fd);
+
+    return rc == 0;
+}
+
+
 static int
 proc_below(const amld_proc_t *list, size_t count, size_t i, pid_t root)
 {
@@ -242,7 +280,8 @@ proc_below(const amld_proc_t *list, size_t count, size_t i, pid_t root)
         for (k = 0; k < count && list[k].pid != parent; k++) {
             /* void */
         }
-        if (k == count) {
+        /* one that is younger than its child has another's number */
+        if (k == count || list[k].started > list[i].started) {
             return 0;
         }
         parent = list[k].parent;

@@ -26,17 +26,19 @@ int amld_proc_read(pid_t pid, amld_proc_t *proc);
 int amld_proc_boot(char boot[AMLD_BOOT_ID]);
 
 /*
- * Sends `sig` to every living descendant of `root`, not to `root` itself.
- * Returns how many there were.  Complete only where `root` is a child
- * subreaper: an orphan then stays below it.
+ * Sends `sig` to every living descendant of `root`, not to `root` itself, and
+ * to nothing that has got the number of one since.  Returns how many there
+ * were.  Complete only where `root` is a child subreaper: an orphan then stays
+ * below it.
  */
 int amld_proc_kill_below(pid_t root, int sig);
 
 /*
  * Sends `sig` to every living process with an environment entry that is
- * `entry`, or begins with it when `prefix` is set.  The caller is spared.
- * Returns how many there were.  Sees the environment that a process was
- * started with, of processes whose environment the caller may read.
+ * `entry`, or begins with it when `prefix` is set, and to nothing that has got
+ * the number of one since.  The caller is spared.  Returns how many there were.
+ * Sees the environment that a process was started with, of processes whose
+ * environment the caller may read.
  */
 int amld_proc_kill_marked(const char *entry, int prefix, int sig);
 
