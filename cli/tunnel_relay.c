@@ -15,6 +15,7 @@
 
 #include "cli/text.h"
 #include "cli/tunnel.h"
+#include "upstreams/ws_decode.h"
 
 #define RELAY_SIZE ((size_t) 128 * 1024) /* of a direction */
 #define RELAY_PIPE (256 * 1024)
@@ -22,8 +23,6 @@
 #define RELAY_PING 30000    /* ms */
 #define RELAY_SILENCE 60000 /* ms without a byte: it is dead */
 #define RELAY_LINGER 2000   /* ms for a last Close */
-#define RELAY_NORMAL 1000
-#define RELAY_AWAY 1001
 
 typedef struct {
     cli_tunnel_t *t;
@@ -32,7 +31,7 @@ typedef struct {
     /* from the gateway: payload that waits to be written */
     uint8_t from[RELAY_SIZE];
     size_t from_at, from_n;
-    cli_ws_in_t ws;
+    aml_ws_decoder_t ws;
     int more; /* TLS may have more that poll() does not see */
 
     /* to the gateway: frames that are being sent */
@@ -41,7 +40,7 @@ typedef struct {
     int blocked; /* until the socket can be written */
 
     /* what is to be sent between frames: the latest ping is answered */
-    uint8_t pong[CLI_WS_CONTROL];
+    uint8_t pong[AML_WS_CONTROL_MAX];
     size_t pong_n;
     unsigned pong_due : 1;
     unsigned ping_due : 1;
@@ -52,8 +51,8 @@ typedef struct {
     unsigned out_over : 1;
     unsigned cut : 1;    /* the connection is gone */
     unsigned close_code; /* that we send */
-    int code;            /* that came */
-    char reason[CLI_WS_CONTROL];
+    unsigned code;       /* that came; 0: none */
+    char reason[AML_WS_CONTROL_MAX];
     size_t reason_n;
     const char *wrong;
 
@@ -168,7 +167,7 @@ relay_read(relay_t *r)
     }
     if (n == 0) {
         r->in_over = 1;
-        relay_close(r, RELAY_NORMAL);
+        relay_close(r, AML_WS_NORMAL);
         return;
     }
 
@@ -208,27 +207,33 @@ relay_send(relay_t *r)
 /* ---- from the gateway ---- */
 
 static void
-relay_heard_control(relay_t *r)
+relay_heard(relay_t *r, aml_ws_event_t event)
 {
-    size_t n = r->ws.control_n;
+    size_t n = r->ws.control_size;
 
-    switch (r->ws.opcode) {
+    switch (event) {
 
-    case CLI_WS_PING:
+    case AML_WS_PING:
         memcpy(r->pong, r->ws.control, n);
         r->pong_n = n;
         r->pong_due = 1;
         break;
 
-    case CLI_WS_CLOSE:
-        r->code = cli_ws_close_code(r->ws.control, n);
-        if (r->code < 0) {
-            r->wrong = "a Close frame that is none came";
-        }
+    case AML_WS_CLOSED:
+        r->code = r->ws.code;
         r->reason_n = n > 2 ? n - 2 : 0;
         memcpy(r->reason, r->ws.control + (n > 2 ? 2 : 0), r->reason_n);
         r->close_came = 1;
-        relay_close(r, r->code < 0 ? 1002 : RELAY_NORMAL);
+        relay_close(r, AML_WS_NORMAL);
+        break;
+
+    case AML_WS_BROKEN:
+        r->wrong = r->ws.code == AML_WS_UNSUPPORTED
+                       ? "text came, and no bytes"
+                       : "what came is no websocket";
+        r->in_over = 1;
+        relay_close(r, r->ws.code);
+        r->ends = r->ends ? r->ends : relay_now() + RELAY_LINGER;
         break;
 
     default: /* a pong has been heard, and that is all */
@@ -241,30 +246,17 @@ relay_heard_control(relay_t *r)
 static void
 relay_decode(relay_t *r, size_t n)
 {
-    const uint8_t *p = r->from, *data;
-    size_t data_n, kept = 0;
-    cli_ws_event_t event;
+    const uint8_t *in = r->from;
+    uint8_t *out = r->from;
+    aml_ws_event_t event;
 
     do {
-        event = cli_ws_next(&r->ws, &p, &n, &data, &data_n);
-        if (event == CLI_WS_DATA) {
-            if (data != r->from + kept) {
-                memmove(r->from + kept, data, data_n);
-            }
-            kept += data_n;
-        } else if (event == CLI_WS_CTL) {
-            relay_heard_control(r);
-        } else if (event == CLI_WS_WRONG && !r->close_came) {
-            r->wrong = r->ws.code == 1003 ? "text came, and no bytes"
-                                          : "what came is no websocket";
-            r->in_over = 1;
-            relay_close(r, r->ws.code);
-            r->ends = r->ends ? r->ends : relay_now() + RELAY_LINGER;
-        }
-    } while (event == CLI_WS_DATA || event == CLI_WS_CTL);
+        event = aml_ws_decode(&r->ws, &in, r->from + n, &out);
+        relay_heard(r, event);
+    } while (event != AML_WS_MORE);
 
     r->from_at = 0;
-    r->from_n = kept;
+    r->from_n = (size_t) (out - r->from);
 }
 
 
@@ -326,7 +318,7 @@ relay_leave(relay_t *r, long long now)
 {
     r->in_over = 1;
     r->from_at = r->from_n = 0;
-    relay_close(r, RELAY_AWAY);
+    relay_close(r, AML_WS_GOING_AWAY);
     if (r->ends == 0) {
         r->ends = now + RELAY_LINGER;
     }
@@ -459,11 +451,11 @@ relay_outcome(const relay_t *r)
                         r->wrong);
     }
     if (r->close_came) {
-        if (r->code == RELAY_NORMAL || r->code == RELAY_AWAY) {
+        if (r->code == AML_WS_NORMAL || r->code == AML_WS_GOING_AWAY) {
             return CLI_EXIT_OK;
         }
         return cli_fail(CLI_EXIT_FAILED,
-                        "the gateway has closed the tunnel: %.*s (%d)",
+                        "the gateway has closed the tunnel: %.*s (%u)",
                         r->reason_n > 0 ? (int) r->reason_n : 13,
                         r->reason_n > 0 ? r->reason : "with no words", r->code);
     }
@@ -516,7 +508,7 @@ cli_tunnel_relay(cli_tunnel_t *t, int in, int out)
     r->in = in;
     r->out = out;
     r->mask_at = RELAY_MASKS;
-    r->code = 0;
+    r->ws.server = 1;
 
     (void) sigemptyset(&blocked);
     for (i = 0; i < 3; i++) {

@@ -33,7 +33,7 @@ check_first(const aml_ws_decoder_t *d)
     unsigned opcode = d->head[0] & OPCODE;
     unsigned size = d->head[1] & LENGTH;
 
-    if (d->head[0] & RESERVED || !(d->head[1] & MASK)) {
+    if (d->head[0] & RESERVED || ((d->head[1] & MASK) != 0) == d->server) {
         return AML_WS_PROTOCOL;
     }
 
@@ -60,7 +60,9 @@ begin_payload(aml_ws_decoder_t *d)
     }
 
     d->opcode = d->head[0] & OPCODE;
-    memcpy(d->mask, d->head + d->have - 4, 4);
+    if (!d->server) {
+        memcpy(d->mask, d->head + d->have - 4, 4);
+    }
     d->turn = 0;
     d->have = 0;
     d->control_size = 0;

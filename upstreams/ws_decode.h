@@ -43,6 +43,8 @@ typedef struct {
     unsigned in_payload : 1;
     unsigned in_message : 1; /* a data frame was not its message's last */
     unsigned ended : 1;      /* was closed, or is broken */
+    unsigned server : 1;     /* set it where a server is heard by its client:
+                                then frames with a mask are what is wrong */
 } aml_ws_decoder_t;
 
 /*
