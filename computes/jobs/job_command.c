@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "computes/instances/computes.h"
 #include "computes/jobs/job.h"
@@ -12,17 +13,22 @@
 #define JOB_IMAGE "image:"
 #define JOB_MARK "AML_COMMAND"
 
-/* bash where there is one.  The command is what it reads: as an argument
- * everybody of the machine could see it. */
+#define JOB_BASH "/bin/bash"
+
+/* bash where there is one; it need not be looked for on this machine.  The
+ * command is what it reads: as an argument everybody could see it. */
 static const char job_shell[] = "exec \"$(command -v bash || echo sh)\" "
                                 "-c \"$0\"";
 
 /* A shell that waits for a command hears of SIGTERM when that has ended; it
  * must not go on to the next then. */
-static const char job_body[] = "aml=$(cat)\n"
-                               "exec </dev/null\n"
-                               "trap 'exit 143' TERM\n"
-                               "eval \"unset aml\n$aml\"\n";
+#define JOB_GO                                                                 \
+    "exec </dev/null\n"                                                        \
+    "trap 'exit 143' TERM\n"                                                   \
+    "eval \"unset aml\n$aml\"\n"
+
+static const char job_body[] = "aml=$(cat)\n" JOB_GO;
+static const char job_bash[] = "IFS= read -r -d '' aml\n" JOB_GO;
 
 static char *job_text(const json_t *requested);
 static int job_is_name(const char *name);
@@ -34,7 +40,8 @@ job_variable(amld_job_command_t *job, size_t *used, size_t *count,
 
 int
 amld_job_command(const amld_config_t *c, const json_t *doc,
-                 const amld_engine_inside_t *inside, amld_job_command_t *job)
+                 const amld_engine_inside_t *inside, int here,
+                 amld_job_command_t *job)
 {
     char folder[2 * PATH_MAX], *slash;
     size_t count, used;
@@ -51,6 +58,12 @@ amld_job_command(const amld_config_t *c, const json_t *doc,
     job->argv[1] = "-c";
     job->argv[2] = job_shell;
     job->argv[3] = job_body;
+
+    if (here && access(JOB_BASH, X_OK) == 0) {
+        job->argv[0] = JOB_BASH;
+        job->argv[2] = job_bash;
+        job->argv[3] = NULL;
+    }
 
     /* `python` is the one that the notebooks have. */
     program = amld_compute_program(c, aml_application_by_port(8888));

@@ -27,11 +27,12 @@ typedef struct {
 
 /*
  * Of a job's document, which must outlive it, in an instance whose engine
- * `inside` is of.  0, or -1 without memory or when names are too long.
+ * `inside` is of; with `here` its programs are this machine's.  0, or -1
+ * without memory or when names are too long.
  */
-int
-amld_job_command(const amld_config_t *c, const json_t *doc,
-                 const amld_engine_inside_t *inside, amld_job_command_t *job);
+int amld_job_command(const amld_config_t *c, const json_t *doc,
+                     const amld_engine_inside_t *inside, int here,
+                     amld_job_command_t *job);
 void amld_job_command_free(amld_job_command_t *job);
 
 #endif /* AMLD_JOB_COMMAND_H */

@@ -1,6 +1,5 @@
 #include "computes/jobs/job_run.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,16 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "computes/files/logfile.h"
 #include "computes/files/reserve.h"
 #include "computes/jobs/job.h"
-#include "computes/jobs/job_command.h"
-#include "computes/jobs/job_files.h"
 
 #define JOBS_AT_ONCE 64  /* jobs of an instance that are begun in a turn */
 #define JOBS_PATIENCE 20 /* ms of a turn that begin jobs */
-#define JOBS_TRIES 30    /* to begin one, AMLD_RETRY_PAUSE apart */
-#define JOBS_COMMAND "job-%016llx"
 
 /* What may be begun in a turn. */
 typedef struct {
@@ -40,81 +34,15 @@ static int jobs_find(amld_instance_t *i, size_t most, jobs_found_t *found);
 static int jobs_found(void *data, uint64_t seq, const amld_key_t *key);
 static aml_registry_rc_t
 jobs_cancel(amld_instance_t *i, const jobs_found_t *found);
-static void jobs_exec(amld_job_run_t *run, const json_t *doc);
-static int
-jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
-              int *log, char *err, size_t size);
 static void jobs_settle(amld_supervisor_t *s);
 static void jobs_release(amld_job_run_t *run);
 static void jobs_forget(amld_instance_t *i);
 static size_t jobs_room(const amld_instance_t *i);
-static amld_job_run_t *
-jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq);
+static size_t jobs_places(const amld_instance_t *i);
+static void jobs_promote(amld_instance_t *i);
+static int jobs_lost(const amld_instance_t *i);
 static void jobs_drop(amld_job_run_t *run);
 static void jobs_end(amld_job_run_t *run, amld_job_why_t why, int64_t now);
-static void jobs_left_over(const amld_instance_t *i);
-static int jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key);
-static void jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64]);
-
-
-void
-amld_jobs_adopt(amld_instance_t *i)
-{
-    json_t *doc;
-    int64_t left;
-    const json_t *command;
-    amld_job_run_t *run;
-    aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
-    amld_engine_inside_t inside = {.share = ""};
-    amld_job_command_t *job;
-
-    rc = aml_registry_read(i->supervisor->d->registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        amld_log(AMLD_LOG_ERROR, "%s: registry: %s", i->name,
-                 aml_registry_strerror(rc));
-        return;
-    }
-
-    (void) amld_job_run_each(txn, &i->key, jobs_adopt_one, i);
-    job = malloc(sizeof(*job));
-
-    for (run = i->jobs; run != NULL; run = run->next) {
-        run->state = AMLD_JOB_RUN_GOES;
-        run->adopted = 1;
-        run->asked = 1;
-
-        if (amld_job_load(txn, &run->key, &doc) != AML_REGISTRY_OK) {
-            continue; /* what becomes of it is seen when it is written down */
-        }
-
-        command = json_object_get(doc, "command");
-        run->id.pid = json_integer_value(json_object_get(command, "pid"));
-        run->id.started =
-            (uint64_t) json_integer_value(json_object_get(command, "started"));
-        snprintf(run->id.boot, sizeof(run->id.boot), "%s",
-                 amld_compute_str(command, "boot"));
-
-        if (job != NULL && amld_job_command(i->supervisor->d->config, doc,
-                                            &inside, job) == 0) {
-            run->timeout = job->timeout;
-            amld_job_command_free(job);
-        }
-        if (run->timeout > 0) {
-            left = run->timeout * 1000 -
-                   (amld_jobs_wall() - amld_job_time(doc, "started"));
-            run->by = amld_now() + (left > 0 ? left : 0);
-        }
-        json_decref(doc);
-
-        /* If it has ended, that is seen soon. */
-        run->watch = amld_command_watch(&run->id);
-    }
-
-    free(job);
-    aml_registry_end(txn);
-    jobs_left_over(i);
-}
 
 
 void
@@ -147,6 +75,9 @@ amld_jobs_stop(amld_instance_t *i, int at_once)
     now = amld_now();
 
     for (run = i->jobs; run != NULL; run = run->next) {
+        if (run->state == AMLD_JOB_RUN_READY) {
+            run->state = AMLD_JOB_RUN_OVER;
+        }
         if (run->state != AMLD_JOB_RUN_GOES) {
             continue;
         }
@@ -161,10 +92,12 @@ amld_jobs_stop(amld_instance_t *i, int at_once)
 void
 amld_jobs_turn(amld_supervisor_t *s)
 {
+    int begun;
     size_t count, k, skip;
     int64_t now, until;
     amld_instance_t *i;
 
+    begun = 0;
     now = amld_now();
     for (i = s->first, count = 0; i != NULL; i = i->next, count++) {
         if (i->jobs != NULL) {
@@ -176,22 +109,30 @@ amld_jobs_turn(amld_supervisor_t *s)
         return;
     }
 
+    for (i = s->first; i != NULL; i = i->next) {
+        jobs_promote(i);
+    }
+    jobs_settle(s);
+
     /* Whose turn it was not the last time is first now. */
-    until = now + JOBS_PATIENCE;
+    until = amld_now() + JOBS_PATIENCE;
     skip = s->jobs_first % count;
     for (k = 0, i = s->first; k < count + skip; k++) {
-        if (k >= skip && i->jobs_wait && jobs_room(i) != 0 &&
+        if (k >= skip && i->jobs_wait && jobs_places(i) != 0 &&
             now >= i->jobs_at) {
             if (amld_now() >= until) {
                 s->jobs_first = k % count;
                 break;
             }
             jobs_begin(i, until);
+            begun = 1;
         }
         i = i->next != NULL ? i->next : s->first;
     }
 
-    jobs_settle(s);
+    if (begun) {
+        jobs_settle(s);
+    }
 }
 
 
@@ -234,11 +175,14 @@ amld_jobs_next(const amld_instance_t *i)
     int64_t next;
     const amld_job_run_t *run;
 
-    next = i->jobs_wait && jobs_room(i) != 0 ? i->jobs_at : AMLD_NEVER;
+    next = i->jobs_wait && jobs_places(i) != 0 ? i->jobs_at : AMLD_NEVER;
 
     for (run = i->jobs; run != NULL; run = run->next) {
-        if (run->state == AMLD_JOB_RUN_ENDED) {
+        if (run->state == AMLD_JOB_RUN_ENDED ||
+            (run->state == AMLD_JOB_RUN_READY && jobs_room(i) != 0)) {
             next = i->jobs_at < next ? i->jobs_at : next;
+        } else if (run->state == AMLD_JOB_RUN_OVER) {
+            next = 0;
         } else if (run->state == AMLD_JOB_RUN_GOES) {
             if (run->watch == -1) {
                 next = 0;
@@ -305,7 +249,7 @@ jobs_seen(amld_job_run_t *run)
     run->ended = amld_jobs_wall();
 
     /* Nobody may have looked since. */
-    jobs_status(run, path);
+    amld_jobs_status(run, path);
     if (run->adopted && run->result >= 0 && stat(path, &st) == 0) {
         run->ended =
             (int64_t) st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
@@ -335,7 +279,8 @@ jobs_ask(amld_instance_t *i)
     txn = NULL;
 
     for (run = i->jobs; run != NULL; run = run->next) {
-        if (!run->asked || run->state != AMLD_JOB_RUN_GOES) {
+        if (!run->asked || (run->state != AMLD_JOB_RUN_GOES &&
+                            run->state != AMLD_JOB_RUN_READY)) {
             continue;
         }
         if (txn == NULL && aml_registry_read(i->supervisor->d->registry,
@@ -344,7 +289,11 @@ jobs_ask(amld_instance_t *i)
         }
 
         rc = amld_job_load(txn, &run->key, &doc);
-        if (rc == AML_REGISTRY_NOTFOUND) {
+        if (run->state == AMLD_JOB_RUN_READY) {
+            if (rc != AML_REGISTRY_OK || amld_job_has_ended(doc)) {
+                run->state = AMLD_JOB_RUN_OVER;
+            }
+        } else if (rc == AML_REGISTRY_NOTFOUND) {
             jobs_end(run, AMLD_JOB_WHY_GONE, amld_now());
         } else if (rc == AML_REGISTRY_OK &&
                    json_is_true(json_object_get(doc, "cancel"))) {
@@ -358,23 +307,64 @@ jobs_ask(amld_instance_t *i)
 }
 
 
-/* The next of one instance, held back until that is written down. */
+/* Those that are ready, as many as there is room for now. */
 static void
-jobs_begin(amld_instance_t *i, int64_t until)
+jobs_promote(amld_instance_t *i)
 {
-    size_t k, most;
-    jobs_found_t found;
-    amld_job_run_t *run;
+    size_t room;
+    amld_job_run_t *run, *first;
+
+    for (room = jobs_room(i); room > 0; room--) {
+        for (run = i->jobs, first = NULL; run != NULL; run = run->next) {
+            if (run->state == AMLD_JOB_RUN_READY &&
+                (first == NULL || run->seq < first->seq)) {
+                first = run;
+            }
+        }
+        if (first == NULL || amld_now() < i->jobs_at) {
+            return;
+        }
+        if (jobs_lost(i)) {
+            i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+            return;
+        }
+        first->state = AMLD_JOB_RUN_NEW;
+    }
+}
+
+
+/* What they would run in has ended: the instance is started again first. */
+static int
+jobs_lost(const amld_instance_t *i)
+{
     amld_engine_instance_t e;
     const amld_engine_t *engine = i->supervisor->engine;
 
+    if (engine->lost == NULL) {
+        return 0;
+    }
     amld_instance_engine(i, &e);
-    if (engine->lost != NULL && engine->lost(i->supervisor->d->config, &e)) {
+
+    return engine->lost(i->supervisor->d->config, &e);
+}
+
+
+/* The next of one instance, held back until that is written down, or until
+ * there is room. */
+static void
+jobs_begin(amld_instance_t *i, int64_t until)
+{
+    size_t k, most, room;
+    jobs_found_t found;
+    amld_job_run_t *run;
+
+    if (jobs_lost(i)) {
         i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
         return;
     }
 
-    most = jobs_room(i);
+    room = jobs_room(i);
+    most = jobs_places(i);
     if (most > JOBS_AT_ONCE) {
         most = JOBS_AT_ONCE;
     }
@@ -391,10 +381,11 @@ jobs_begin(amld_instance_t *i, int64_t until)
         if (k > 0 && amld_now() >= until) {
             i->jobs_wait = 1;
         } else {
-            run = jobs_add(i, &found.found[k].key, found.found[k].seq);
+            run = amld_jobs_add(i, &found.found[k].key, found.found[k].seq);
             if (run != NULL) {
                 i->jobs_next = run->seq + 1;
-                jobs_exec(run, found.found[k].doc);
+                run->state = k < room ? AMLD_JOB_RUN_NEW : AMLD_JOB_RUN_READY;
+                amld_jobs_exec(run, found.found[k].doc);
             } else {
                 i->jobs_wait = 1;
                 i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
@@ -514,112 +505,6 @@ jobs_cancel(amld_instance_t *i, const jobs_found_t *found)
 }
 
 
-/* Held back; or with the reason why it has failed, or to be tried again. */
-static void
-jobs_exec(amld_job_run_t *run, const json_t *doc)
-{
-    int log, rc;
-    char err[PATH_MAX + 512];
-    amld_instance_t *i;
-    amld_job_command_t *job;
-
-    i = run->instance;
-
-    /* That is written down without it. */
-    if (json_is_true(json_object_get(doc, "cancel"))) {
-        return;
-    }
-
-    log = -1;
-    err[0] = '\0';
-    job = calloc(1, sizeof(*job));
-    rc =
-        job != NULL ? jobs_exec_try(run, doc, job, &log, err, sizeof(err)) : -1;
-
-    if (rc == -1 && ++i->jobs_tries >= JOBS_TRIES && err[0] != '\0') {
-        rc = 1;
-    }
-    if (rc != -1) {
-        i->jobs_tries = 0;
-    }
-
-    if (rc == 1) {
-        run->fault = strdup(err);
-    } else if (rc == -1) {
-        amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
-                 err[0] != '\0' ? err : "no memory");
-        run->state = AMLD_JOB_RUN_OVER;
-        i->jobs_next = run->seq;
-        i->jobs_wait = 1;
-        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
-    }
-
-    if (log != -1) {
-        close(log);
-    }
-    if (job != NULL) {
-        amld_job_command_free(job);
-    }
-    free(job);
-}
-
-
-/* 0; 1 when it can't be run, -1 when it can't be run now: and why. */
-static int
-jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
-              int *log, char *err, size_t size)
-{
-    amld_command_t command;
-    amld_engine_inside_t inside;
-    amld_engine_instance_t e;
-    const amld_config_t *c;
-    const amld_engine_t *engine;
-    const amld_instance_t *i = run->instance;
-
-    c = i->supervisor->d->config;
-    engine = i->supervisor->engine;
-    amld_instance_engine(i, &e);
-    amld_engine_inside(engine, c, &e, &inside);
-
-    if (amld_job_command(c, doc, &inside, job) != 0) {
-        return -1;
-    }
-    run->timeout = job->timeout;
-
-    memset(&command, 0, sizeof(command));
-    command.name = run->command;
-    command.argv = job->argv;
-    command.envp = job->envp;
-    command.status = 1;
-    command.input = job->text;
-    command.directory = job->directory;
-    command.bin = job->bin[0] != '\0' ? job->bin : NULL;
-    command.image = job->image;
-    command.once = 1;
-    command.log_max =
-        c->job_log_max > 0 ? c->job_log_max : (size_t) AMLD_LOGFILE_MAX;
-
-    if (!engine->images && amld_engine_no_image(&command, err, size) != 0) {
-        return 1;
-    }
-
-    *log = amld_job_files_make(i->share, amld_compute_str(doc, "folder"), err,
-                               size);
-    if (*log == -1) {
-        return 1;
-    }
-    command.log = *log;
-
-    if (engine->exec(c, &e, &command, &run->id, &run->hold, err, size) != 0) {
-        run->hold = -1;
-        return -1;
-    }
-    run->watch = amld_command_watch(&run->id);
-
-    return 0;
-}
-
-
 static void
 jobs_settle(amld_supervisor_t *s)
 {
@@ -701,7 +586,7 @@ jobs_forget(amld_instance_t *i)
             continue;
         }
 
-        jobs_status(run, path);
+        amld_jobs_status(run, path);
         (void) unlink(path);
         *at = run->next;
         jobs_drop(run);
@@ -731,32 +616,23 @@ jobs_room(const amld_instance_t *i)
 }
 
 
-static amld_job_run_t *
-jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq)
+/* How many more may be held back, or run. */
+static size_t
+jobs_places(const amld_instance_t *i)
 {
-    amld_job_run_t *run;
+    size_t ready;
+    const amld_job_run_t *run;
 
-    run = calloc(1, sizeof(*run));
-    if (run == NULL) {
-        amld_log(AMLD_LOG_ERROR, "%s: no memory", i->name);
-        return NULL;
+    if (i->phase != AMLD_PHASE_UP) {
+        return 0;
     }
 
-    run->instance = i;
-    run->key = *key;
-    run->seq = seq;
-    run->hold = -1;
-    run->watch = -1;
-    run->by = AMLD_NEVER;
-    run->kill_at = AMLD_NEVER;
-    snprintf(run->command, sizeof(run->command), JOBS_COMMAND,
-             (unsigned long long) seq);
+    for (run = i->jobs, ready = 0; run != NULL; run = run->next) {
+        ready += run->state == AMLD_JOB_RUN_READY;
+    }
 
-    run->next = i->jobs;
-    i->jobs = run;
-    i->job_count++;
-
-    return run;
+    return jobs_room(i) +
+           (ready < AMLD_JOBS_READY ? AMLD_JOBS_READY - ready : 0);
 }
 
 
@@ -787,54 +663,4 @@ jobs_end(amld_job_run_t *run, amld_job_why_t why, int64_t now)
     run->kill_at =
         now +
         (int64_t) run->instance->supervisor->d->config->stop_timeout * 1000;
-}
-
-
-/* Status files whose results were written down right before amld was killed. */
-static void
-jobs_left_over(const amld_instance_t *i)
-{
-    DIR *dir;
-    char path[PATH_MAX + 64];
-    struct dirent *entry;
-    const amld_job_run_t *run;
-    unsigned long long seq;
-
-    dir = opendir(i->runtime);
-    if (dir == NULL) {
-        return;
-    }
-
-    while ((entry = readdir(dir)) != NULL) {
-        if (sscanf(entry->d_name, JOBS_COMMAND ".status", &seq) != 1) {
-            continue;
-        }
-        for (run = i->jobs; run != NULL && run->seq != seq; run = run->next) {
-            /* void */
-        }
-        if (run == NULL &&
-            (size_t) snprintf(path, sizeof(path), "%s/%s", i->runtime,
-                              entry->d_name) < sizeof(path)) {
-            (void) unlink(path);
-        }
-    }
-
-    closedir(dir);
-}
-
-
-static int
-jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key)
-{
-    (void) jobs_add(data, key, seq);
-
-    return 0;
-}
-
-
-static void
-jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64])
-{
-    snprintf(path, PATH_MAX + 64, "%s/%s.status", run->instance->runtime,
-             run->command);
 }

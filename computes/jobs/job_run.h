@@ -6,7 +6,8 @@
  * One turn of the supervisor writes all of that, of all instances, in one
  * commit: the end of one job and the start of the next in its place, too.  A
  * command is held back until it is committed (engine.h), so that none runs that
- * is written nowhere; and one that was let run is never run again.
+ * is written nowhere; and one that was let run is never run again.  The first
+ * of those that wait are held back before there is room, as that takes time.
  *
  *   job-<seq>.status   in the private directory: how it ended, until that is in
  *                      the document
@@ -18,9 +19,11 @@
 #include "computes/instances/instance.h"
 
 #define AMLD_JOBS_A_CORE 2
+#define AMLD_JOBS_READY 4 /* of an instance, at most */
 
 typedef enum {
-    AMLD_JOB_RUN_NEW,   /* held back, or not even that: see `fault` */
+    AMLD_JOB_RUN_READY, /* held back until there is room for it */
+    AMLD_JOB_RUN_NEW,   /* its turn has come; held back, or see `fault` */
     AMLD_JOB_RUN_GOES,  /* written down, and let run */
     AMLD_JOB_RUN_ENDED, /* that is not written down yet */
     AMLD_JOB_RUN_OVER   /* to be forgotten */
@@ -81,6 +84,19 @@ int amld_jobs_cancel(amld_instance_t *i);
 int64_t amld_jobs_next(const amld_instance_t *i);
 
 void amld_jobs_free(amld_instance_t *i);
+
+
+/* ---- job_begin.c ---- */
+
+/* A new one, NEW; NULL without memory. */
+amld_job_run_t *
+amld_jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq);
+
+/* Held back from then on; or with a `fault`; or OVER, to be tried again. */
+void amld_jobs_exec(amld_job_run_t *run, const json_t *doc);
+
+/* Its status file. */
+void amld_jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64]);
 
 
 /* ---- job_record.c ---- */

@@ -25,10 +25,10 @@ adopted(void **state)
 
     up(w);
     submit(w, "long", WAITS, NULL);
+    wait_until_up(w, "long");
     submit(w, "short", WAITS "; exit 7", NULL);
     submit(w, "late", "exec sleep 600",
            json_pack("{s:{s:s}}", "limits", "timeout", "PT1S"));
-    wait_until_up(w, "long");
     wait_until_up(w, "short");
     job_is(w, "late", "Running");
 

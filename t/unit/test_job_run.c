@@ -102,6 +102,8 @@ slots(void **state)
     }
     assert_int_equal(scratch_count(w->scratch, "jobrun/"), 8);
 
+    /* the next are held back already, and not begun */
+    assert_int_equal(access(in_share(w, "j8.up"), F_OK), -1);
     let_go(w, "j5");
     wait_until_up(w, "j8");
     job_ends(w, "j5", "Completed", 0, "");
