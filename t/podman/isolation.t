@@ -50,8 +50,10 @@ subtest 'root inside, nobody outside' => sub {
     my $kernels = $gw->inside('anna-lab', 'ps -eo args');
     like $kernels, qr/jupyter-server|jupyter server/, 'sees her own processes';
     unlike $kernels, qr/nginx|amld run/, 'and none of the machine\'s';
+    my $uid = $gw->spec('anna-lab')->{uid};
     my ($jupyter) = grep {
-        (eval { path("$_/cmdline")->slurp } // '')
+        ((stat $_)[4] // -1) == $uid
+            && (eval { path("$_/cmdline")->slurp } // '')
             =~ m{^/opt/aml/bin/python.*jupyter.*/run/aml/jupyter}s
     } glob '/proc/[0-9]*';
     ok $jupyter, 'the application\'s process';
