@@ -303,7 +303,7 @@ amld_compute_folder(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
                     size_t size)
 {
     int round;
-    char name[128], low[128];
+    char name[128], low[128], whose[192];
     size_t n;
     aml_str_t value;
     amld_key_t prefix = {.n = 0}, key = {.n = 0};
@@ -334,18 +334,29 @@ amld_compute_folder(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
         }
 
         rc = aml_registry_get(txn, key.p, key.n, &value);
-        if (rc == AML_REGISTRY_NOTFOUND) {
-            rc = aml_registry_put(txn, key.p, key.n, principal,
-                                  strlen(principal));
-            break;
-        }
-        if (rc != AML_REGISTRY_OK) {
+        if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
             return rc;
         }
-        if (aml_str_eq(value, aml_str_of(principal))) {
+        n = strlen(principal);
+        if (rc == AML_REGISTRY_OK &&
+            (value.n < n || memcmp(value.p, principal, n) != 0)) {
+            rc = AML_REGISTRY_FAILED;
+            continue;
+        }
+
+        /* As it was spelt when it was made: labels change. */
+        if (rc == AML_REGISTRY_OK && value.n > n + 1 && value.p[n] == '/' &&
+            value.n - n <= sizeof(name)) {
+            memcpy(name, value.p + n + 1, value.n - n - 1);
+            name[value.n - n - 1] = '\0';
             break;
         }
-        rc = AML_REGISTRY_FAILED;
+        if ((size_t) snprintf(whose, sizeof(whose), "%s/%s", principal, name) >=
+            sizeof(whose)) {
+            return AML_REGISTRY_TOOLONG;
+        }
+        rc = aml_registry_put(txn, key.p, key.n, whose, strlen(whose));
+        break;
     }
 
     if (rc == AML_REGISTRY_OK &&

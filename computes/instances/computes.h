@@ -7,7 +7,8 @@
  *   name/<region>/<name>        whose it is: that compute key
  *   pending/<as behind compute/>  the supervisor has to look at it
  *   operation/<id>              see operations.h
- *   folder/<subscription>/<group>/<workspace>/<folder>   whose it is
+ *   folder/<subscription>/<group>/<workspace>/<folder>   whose it is, "/", and
+ *     its name as it is spelt; the key has it in lower case
  *   meta/generation             the last one given out
  *   what is beside these follows from the documents, see compute_index.h
  *
@@ -104,7 +105,8 @@ amld_compute_claim(aml_registry_txn_t *txn, const char *location,
 
 /*
  * The creator's folder below the share, "Users/<name>".  The first with a name
- * has it; the next of the same name gets a part of their principal added.
+ * has it, whatever the case; the next of the same name gets their principal
+ * added.  It stays as it was spelt then, however the label changes its case.
  */
 aml_registry_rc_t
 amld_compute_folder(aml_registry_txn_t *txn, const amld_workspace_t *workspace,

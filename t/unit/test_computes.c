@@ -356,6 +356,8 @@ names_are_taken_once(void **state)
 }
 
 
+#define OLD "folder/s-1/rg/demo/old"
+
 static void
 folders(void **state)
 {
@@ -376,7 +378,10 @@ folders(void **state)
 
     /* a label is no identity: two people may have the same */
     FOLDER(OTHER, "Creator", "Users/Creator-" OTHER);
-    FOLDER(OTHER, "creator", "Users/creator-" OTHER);
+
+    /* whatever the label is now, their files are where they were */
+    FOLDER(OTHER, "creator", "Users/Creator-" OTHER);
+    FOLDER(CREATOR, "CREATOR", "Users/creator");
 
     FOLDER(OTHER, "../../etc", "Users/_.._etc");
     FOLDER(OTHER, "...", "Users/" OTHER);
@@ -384,6 +389,14 @@ folders(void **state)
     FOLDER(OTHER, "a/b\\c d\n", "Users/a_b_c_d_");
     FOLDER(OTHER, "J\xc3\xb6rg", "Users/J_rg");
     FOLDER(OTHER, "ann@example.org", "Users/ann@example.org");
+
+    /* releases before this one did not keep the spelling */
+    assert_int_equal(aml_registry_put(txn, OLD, sizeof(OLD) - 1, CREATOR,
+                                      sizeof(CREATOR) - 1),
+                     AML_REGISTRY_OK);
+    FOLDER(CREATOR, "Old", "Users/Old");
+    FOLDER(CREATOR, "OLD", "Users/Old");
+    FOLDER(OTHER, "old", "Users/old-" OTHER);
 #undef FOLDER
 
     aml_registry_end(txn);
