@@ -3,9 +3,9 @@
  * issuer and its key, people, instances, and sessions of one person.
  *
  *   fill_registry --registry DIR --key KEY.pem --issuer ISS --audience AUD
- *                 --subject SUB --apps DOMAIN --address unix:PATH
+ *                 --subject SUB --apps DOMAIN --address ADDRESS
  *                 [--instances N] [--own N] [--sessions N]
- *                 [--each N] [--every]
+ *                 [--each N] [--every] [--port N]
  *   fill_registry --registry DIR --touch-keys
  *
  * Of the instances, `own` are asked for, spread evenly: SUB owns the first, and
@@ -54,6 +54,7 @@ typedef struct {
     const char *subject;
     const char *apps;
     const char *address;
+    unsigned port; /* that it is the address of */
     unsigned long instances;
     unsigned long own;
     unsigned long sessions;
@@ -231,10 +232,10 @@ fill_instance(fill_t *f, unsigned long number,
     fill_put(f, key, aml_key_route(key, r.name, 0), buf,
              aml_route_encode(&r, buf, sizeof(buf)));
 
-    r.port = 8888;
+    r.port = (uint16_t) f->port;
     r.address = aml_str_of(f->address);
     r.compute = aml_str("");
-    fill_put(f, key, aml_key_route(key, r.name, 8888), buf,
+    fill_put(f, key, aml_key_route(key, r.name, f->port), buf,
              aml_route_encode(&r, buf, sizeof(buf)));
 
     snprintf(host, sizeof(host), "%s.%s", name, f->apps);
@@ -314,6 +315,7 @@ main(int argc, char **argv)
         {"sessions", required_argument, NULL, 'S'},
         {"each", required_argument, NULL, 'e'},
         {"every", no_argument, NULL, 'E'},
+        {"port", required_argument, NULL, 'P'},
         {"touch-keys", no_argument, NULL, 't'},
         {NULL, 0, NULL, 0}};
 
@@ -322,6 +324,7 @@ main(int argc, char **argv)
                 .own = 1,
                 .sessions = 1,
                 .each = 100,
+                .port = 8888,
                 .now = (int64_t) time(NULL)};
     const char *dir = NULL, *key = NULL;
     aml_registry_rc_t rc;
@@ -330,6 +333,9 @@ main(int argc, char **argv)
         switch (o) {
         case 'r':
             dir = optarg;
+            break;
+        case 'P':
+            f.port = (unsigned) strtoul(optarg, NULL, 10);
             break;
         case 'k':
             key = optarg;
