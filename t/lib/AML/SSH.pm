@@ -88,7 +88,10 @@ sub scp ($self, @args) {
 }
 
 sub rsync ($self, @args) {
-    my $ssh = join ' ', map { AML::SSH::quote($_) } 'ssh', $self->options;
+    # rsync takes its words apart by rules of its own
+    my $ssh = path($self->gw->dir, 'ssh.rsync')->spurt("#!/bin/sh\nexec ",
+        join(' ', map { quote($_) } 'ssh', $self->options), qq( "\$@"\n));
+    $ssh->chmod(0755);
     return $self->gw->run('', 'timeout', 60, 'rsync', '-e', $ssh, @args);
 }
 

@@ -1,0 +1,190 @@
+# SSH from end to end: OpenSSH's own programs, `aml tunnel` as their
+# ProxyCommand, the gateway, sshd in the instance; straight, and through a
+# forward proxy that asks for a password.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Digest::SHA qw(sha256_hex);
+use IO::Socket::IP;
+use Mojo::File qw(path);
+use Test::More;
+use Time::HiRes qw(time);
+use AML::Cli;
+use AML::Port;
+use AML::SSH;
+use AML::Test;
+use AML::Wait qw(wait_for);
+
+my $gw   = AML::Test->start(instances => {'plain-lab' => 'creator'});
+my $cli  = AML::Cli->new(gw => $gw, name => 'creator')->login;
+my $user = getpwuid $<;
+my $ssh  = AML::SSH->new(gw => $gw, name => 'first-lab', user => $user);
+
+# As a person's ssh would run it, with the environment of an account's aml.
+sub by ($who, $name = 'first-lab') {
+    my %env = %{$who->environment};
+    return join ' ', 'env', '-i',
+        map({ AML::SSH::quote("$_=$env{$_}") } sort keys %env), $AML::Cli::AML,
+        'tunnel', $name;
+}
+
+$gw->api(PUT => $gw->compute('first-lab'), 'creator',
+    json => $gw->compute_body($ssh->settings))->res->code == 201
+    or $gw->give_up('PUT');
+$gw->wait_state('first-lab', 'Running');
+$ssh->proxy(by($cli));
+my $folder = $gw->share('Users', 'creator');
+
+subtest 'each program' => sub {
+    is $ssh->run('pwd; exit 9')->{status}, 9, 'ssh';
+    my $bytes = join '', map { chr rand 256 } 1 .. 3_000_000;
+    my $r     = $ssh->run('cat', input => $bytes);
+    is sha256_hex($r->{out}), sha256_hex($bytes), 'megabytes there and back';
+
+    my $from = path($gw->dir, 'from.bin')->spurt($bytes);
+    is $ssh->scp($from, 'first-lab:')->{status}, 0, 'scp, there';
+    is sha256_hex($folder->child('from.bin')->slurp), sha256_hex($bytes), 'same';
+    is $ssh->scp('first-lab:from.bin', $gw->dir . '/back.bin')->{status}, 0,
+        'and back';
+    is -s $gw->dir . '/back.bin', 3_000_000, 'all of it';
+    is $ssh->sftp("put $from other\nls -l other\n")->{status}, 0, 'sftp';
+    path($gw->dir, 'tree')->make_path;
+    path($gw->dir, "tree/$_")->spurt("file $_") for 1 .. 40;
+    is $ssh->rsync('-az', $gw->dir . '/tree', 'first-lab:')->{status}, 0,
+        'rsync';
+    is $folder->child('tree/40')->slurp, 'file 40', 'a tree';
+
+    my $shell = $ssh->open(flags => ['-tt']);
+    $shell->type("stty -echo; echo :\$((6*7)):\n");
+    ok $shell->says(qr/:42:/), 'a terminal' or diag $shell->err;
+    $shell->type("exit\n");
+    ok $shell->wait, 'that ends';
+};
+
+subtest 'forwards, as VS Code has them' => sub {
+    my ($l, $r, $d, $there) = map { AML::Port->take } 1 .. 4;
+    my $session = $ssh->open(flags => ['-N', '-L', "$l:127.0.0.1:$there", '-R',
+        "$r:127.0.0.1:$there", '-D', $d]);
+    my $server = IO::Socket::IP->new(LocalHost => '127.0.0.1',
+        LocalPort => $there, Listen => 8, ReuseAddr => 1) or die $@;
+    my $through = sub ($port) {
+        my $s;
+        wait_for(sub { $s = IO::Socket::IP->new(PeerHost => '127.0.0.1',
+            PeerPort => $port) }) or return 'no';
+        my $other = $server->accept;
+        syswrite $s,     "to $port\n";
+        syswrite $other, readline $other;
+        return readline $s;
+    };
+    is $through->($l), "to $l\n", '-L';
+    is $through->($r), "to $r\n", '-R';
+    $server->close;
+    my $curl = $gw->run('', 'curl', '-s', '-m', 10, '--socks5',
+        "127.0.0.1:$d", '--cacert', $gw->ca, $gw->studio_url('/.aml/status'));
+    like $curl->{out}, qr/^aml_/m, '-D' or diag $curl->{err};
+    $session->end;
+};
+
+subtest 'who is not let in' => sub {
+    my $other = $ssh->make_key('other');
+    my $r     = $ssh->run('true', options => ["IdentityFile=$other"]);
+    like $r->{err}, qr/Permission denied \(publickey\)/, 'one with another key';
+
+    my $them = AML::Cli->new(gw => $gw, name => 'colleague')->login;
+    $r = $ssh->run('true', options => ['ProxyCommand=' . by($them)]);
+    is $r->{status}, 255, 'a colleague, with the right key';
+    like $r->{err}, qr/not_creator/, 'and is told why';
+
+    my $out = AML::Cli->new(gw => $gw, name => 'reader');
+    $r = $ssh->run('true', options => ['ProxyCommand=' . by($out)]);
+    is $r->{status}, 255, 'nobody without signing in';
+
+    $r = $ssh->run('true', options => ['ProxyCommand=' . by($cli, 'plain-lab')]);
+    is $r->{status}, 255, 'an instance without a key has no SSH';
+    $gw->refused($gw->program->get($gw->app_url('first-lab', '/', 22),
+        headers => $gw->bearer('creator')), 426, 'tunnel_only',
+        'HTTP is not for sshd');
+    is $gw->program->get($gw->app_url('plain-lab', '/', 22),
+        headers => $gw->bearer('creator'))->res->code, 404,
+        'nor is there anything where it is off';
+};
+
+subtest 'the same host after a restart' => sub {
+    $gw->api(POST => $gw->compute('first-lab') . '/restart', 'creator');
+    $gw->wait_state('first-lab', 'Running');
+    is $ssh->run('true', options => ['StrictHostKeyChecking=yes'])->{status}, 0,
+        'its key is known';
+};
+
+subtest 'through a proxy with a password' => sub {
+    my $port = AML::Port->take;
+    my $dir  = path($gw->dir, 'proxy')->make_path;
+    $dir->child('tinyproxy.conf')->spurt(
+        "Port $port\nListen 127.0.0.1\nTimeout 60\nLogLevel Connect\n",
+        "LogFile \"$dir/tinyproxy.log\"\nMaxClients 50\n",
+        "BasicAuth someone s3cret\nConnectPort @{[$gw->port]}\n"
+    );
+    {
+        local $ENV{LD_PRELOAD}
+            = "$AML::Test::ROOT/build/release/t/localhost.so";
+        $gw->spawn('proxy', 'tinyproxy', '-d', '-c', "$dir/tinyproxy.conf");
+    }
+    ok wait_for(sub { IO::Socket::IP->new(PeerHost => '127.0.0.1',
+                PeerPort => $port) }), 'tinyproxy runs';
+    my $proxied = sub {
+        my $log = eval { $dir->child('tinyproxy.log')->slurp } // '';
+        return scalar(() = $log =~ /Request .*CONNECT first-lab-22\./g);
+    };
+
+    local $cli->env->{HTTPS_PROXY} = "http://someone:s3cret\@127.0.0.1:$port";
+    my $behind = AML::SSH->new(gw => $gw, name => 'first-lab', user => $user,
+        proxy => by($cli));
+    is $behind->run('echo through')->{out}, "through\n", 'ssh';
+    ok $proxied->(), 'went through it';
+    is $behind->scp($gw->dir . '/from.bin', 'first-lab:proxied')->{status}, 0,
+        'scp';
+    is -s $folder->child('proxied'), 3_000_000, 'all of it';
+    is $behind->rsync('-a', $gw->dir . '/tree/', 'first-lab:behind/')->{status},
+        0, 'rsync';
+    my $l       = AML::Port->take;
+    my $session = $behind->open(flags => ['-N', '-D', $l]);
+    my $curl;
+    ok wait_for(sub {
+        $curl = $gw->run('', 'curl', '-s', '-m', 10, '--socks5',
+            "127.0.0.1:$l", '--cacert', $gw->ca,
+            $gw->studio_url('/.aml/status'));
+        $curl->{out} =~ /^aml_/m;
+    }), 'a forward';
+    $session->end;
+
+    $cli->env->{HTTPS_PROXY} = "http://someone:wrong\@127.0.0.1:$port";
+    my $r = $ssh->run('true', options => ['ProxyCommand=' . by($cli)]);
+    is $r->{status}, 255, 'not with a wrong password';
+    like $r->{err}, qr/proxy wants a name and a password/, 'which is said';
+    $gw->end(proxy => 'TERM');
+};
+
+subtest 'revoked while it is open' => sub {
+    my $session = $ssh->open(flags => ['-tt']);
+    $session->type("trap '' TERM HUP; echo :\$((6*7)):\n");
+    ok $session->says(qr/:42:/), 'a session';
+    my $since = time;
+    $gw->api(POST => $gw->compute('first-lab') . '/stop', 'creator');
+    ok $session->wait, 'a stop ends it';
+    cmp_ok time - $since, '<', 1.5 * ($ENV{AML_PATIENCE} || 1), 'within a second';
+    like $session->err, qr/1008/, 'by a Close frame that says why';
+    $gw->wait_state('first-lab', 'Stopped');
+    $gw->api(POST => $gw->compute('first-lab') . '/start', 'creator');
+    $gw->wait_state('first-lab', 'Running');
+
+    $session = $ssh->open(flags => ['-N']);
+    is $ssh->run('true')->{status}, 0, 'it is back';
+    $since = time;
+    $gw->amld_ok('principal', 'revoke', '--account', 'creator');
+    ok $session->wait, 'signing out everywhere ends it, too';
+    cmp_ok time - $since, '<', 1.5 * ($ENV{AML_PATIENCE} || 1), 'within a second';
+    isnt $ssh->run('true')->{status}, 0, 'and nobody comes in';
+};
+
+$gw->done;
