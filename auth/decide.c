@@ -7,6 +7,7 @@
 #include "auth/key_source.h"
 #include "auth/lookup.h"
 #include "auth/roles.h"
+#include "upstreams/host.h"
 
 struct aml_decider {
     EVP_MD *sha256;
@@ -619,10 +620,14 @@ aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
 
     found = find_route(txn, name, port, &target->route);
 
-    /* The instance's own record leads nowhere, but says what it is. */
+    /* The instance's own record says what it is, and where other ports are:
+     * but SSH is on or off. */
     if (found == AML_ABSENT) {
-        port = 0;
         found = find_route(txn, name, 0, &target->route);
+        if (port == AML_PORT_SSH) {
+            target->route.address = aml_str("");
+        }
+        port = 0;
     }
 
     target->name = name;
@@ -671,7 +676,7 @@ aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
     if (rc != AML_REASON_OK) {
         return rc;
     }
-    if (target->port == 0) {
+    if (target->port == 0 && target->route.address.n == 0) {
         return AML_REASON_PORT_NOT_OPEN;
     }
 

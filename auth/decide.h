@@ -90,8 +90,8 @@ aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
  */
 typedef struct {
     aml_str_t name;
-    unsigned port;
-    int found; /* aml_found_t */
+    unsigned port; /* 0: it has no record; route is the instance's own */
+    int found;     /* aml_found_t */
     aml_route_t route;
 } aml_target_t;
 
@@ -105,7 +105,8 @@ void aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
                      aml_target_t *target);
 
 /*
- * May `who` open it?  OK: target->route has its address.  NOT_CREATOR comes
+ * May `who` open it?  OK: target->route has its address, which for port 0 is
+ * one for all ports, see aml_peer_address().  NOT_CREATOR comes
  * before anything that tells of the instance's state; TOKEN_SCOPE where a
  * personal token was made for other instances; APPLICATION_NOT_STARTED,
  * _STARTING, _FAILED for what is started on demand.

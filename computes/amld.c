@@ -45,6 +45,7 @@
 #include "computes/instances/operations.h"
 #include "computes/instances/progress.h"
 #include "computes/instances/supervisor.h"
+#include "computes/services/relay.h"
 
 #define AMLD_CONFIG_FILE "/etc/aml/amld.conf"
 
@@ -256,6 +257,9 @@ main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
         return amld_shim_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "relay") == 0) {
+        return amld_relay_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "engine-podman") == 0) {
         return amld_podman_step_main(argc - 1, argv + 1);

@@ -498,7 +498,9 @@ static aml_reason_t
 ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
                      aml_registry_txn_t *txn, const aml_target_t *target)
 {
+    char any[AML_PEER_ADDRESS_MAX];
     u_char *p;
+    aml_str_t address;
     aml_reason_t reason;
     const aml_route_t *route;
 
@@ -530,7 +532,14 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
         }
     }
 
-    if (aml_peer_of(route->address, route->generation, &ctx->peer) != 0) {
+    address = route->address;
+
+    if (target->port == 0) {
+        address.n = aml_peer_address(route->address, ctx->host.port, any);
+        address.p = any;
+    }
+
+    if (aml_peer_of(address, route->generation, &ctx->peer) != 0) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "aml: route of instance \"%*s\" port %ui has an address "
                       "that can't be used",
@@ -543,14 +552,14 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     /* the name of the peer is for logs; it must outlive the snapshot */
 
-    p = ngx_pnalloc(r->pool, route->address.n);
+    p = ngx_pnalloc(r->pool, address.n);
     if (p == NULL) {
         return AML_REASON_REGISTRY_UNAVAILABLE;
     }
 
-    ngx_memcpy(p, route->address.p, route->address.n);
+    ngx_memcpy(p, address.p, address.n);
     ctx->peer_name.data = p;
-    ctx->peer_name.len = route->address.n;
+    ctx->peer_name.len = address.n;
 
     return AML_REASON_OK;
 }

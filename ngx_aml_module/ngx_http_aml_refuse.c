@@ -26,6 +26,7 @@
 
 static ngx_int_t
 ngx_http_aml_send_refusal(ngx_http_request_t *r, aml_reason_t reason);
+static ngx_uint_t ngx_http_aml_nobody_listens(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_aml_is_page(ngx_http_request_t *r, aml_origin_t *o);
 static ngx_uint_t
 ngx_http_aml_by_signing_in(ngx_http_request_t *r, aml_reason_t reason);
@@ -110,6 +111,7 @@ ngx_http_aml_refuse_init(ngx_conf_t *cf, ngx_http_aml_main_conf_t *amcf)
 ngx_int_t
 ngx_http_aml_refuse_handler(ngx_http_request_t *r)
 {
+    aml_reason_t reason;
     ngx_http_aml_loc_conf_t *alcf;
 
     /* for the variables */
@@ -120,7 +122,36 @@ ngx_http_aml_refuse_handler(ngx_http_request_t *r)
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
 
-    return ngx_http_aml_refuse_content(r, alcf->refuse);
+    reason = alcf->refuse;
+
+    if (reason == AML_REASON_APPLICATION_UNREACHABLE &&
+        ngx_http_aml_nobody_listens(r)) {
+        reason = AML_REASON_PORT_NOT_OPEN;
+    }
+
+    return ngx_http_aml_refuse_content(r, reason);
+}
+
+
+/* On a port of the user's own, where that says more than that something of
+ * ours does not answer. */
+static ngx_uint_t
+ngx_http_aml_nobody_listens(ngx_http_request_t *r)
+{
+    ngx_http_aml_ctx_t *ctx;
+    ngx_http_upstream_state_t *state;
+
+    ctx = ngx_http_aml_get_ctx(r);
+
+    if (ctx == NULL || ctx->peer.len == 0 || ctx->application != NULL ||
+        r->upstream_states == NULL || r->upstream_states->nelts == 0) {
+        return 0;
+    }
+
+    state = r->upstream_states->elts;
+    state += r->upstream_states->nelts - 1;
+
+    return state->connect_time == (ngx_msec_t) -1;
 }
 
 

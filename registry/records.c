@@ -412,7 +412,7 @@ static int
 route_valid(const aml_route_t *r)
 {
     return (unsigned) r->state < AML_INSTANCE_STATES && r->name.n != 0 &&
-           (r->port == 0 ? r->address.n == 0 : r->compute.n == 0);
+           (r->port == 0 || r->compute.n == 0);
 }
 
 

@@ -178,8 +178,10 @@ typedef struct {
     uint64_t generation; /* never the same for two starts of any instance */
     aml_principal_id_t creator;
     aml_str_t name;    /* the instance's name as it was given */
-    aml_str_t address; /* "unix:/path" or "host:port"; empty for port 0, and
-                        * where the application does not answer yet */
+    aml_str_t address; /* "unix:/path" or "host:port"; empty where the
+                        * application does not answer yet.  Of port 0 it is
+                        * where all ports without a record of their own are,
+                        * with '*' for the port; or empty */
     aml_str_t compute; /* its ARM id; empty but for port 0 */
 } aml_route_t;
 

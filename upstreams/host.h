@@ -12,6 +12,7 @@
 #define AML_INSTANCE_NAME_MIN 3
 #define AML_INSTANCE_NAME_MAX 24
 #define AML_PORT_DEFAULT 8888
+#define AML_PORT_SSH 22
 
 typedef struct {
     size_t name_len;

@@ -134,3 +134,34 @@ aml_peer_of(aml_str_t address, uint64_t generation, aml_peer_t *peer)
 
     return inet_peer(address, generation, peer);
 }
+
+
+size_t
+aml_peer_address(aml_str_t address, unsigned port,
+                 char text[AML_PEER_ADDRESS_MAX])
+{
+    char digits[8];
+    const char *star;
+    size_t n, before, after;
+
+    star = address.n != 0 ? memchr(address.p, '*', address.n) : NULL;
+    if (star == NULL || port == 0 || port > 65535) {
+        return 0;
+    }
+
+    for (n = sizeof(digits); port != 0; port /= 10) {
+        digits[--n] = (char) ('0' + port % 10);
+    }
+
+    before = (size_t) (star - address.p);
+    after = address.n - before - 1;
+    if (before + (sizeof(digits) - n) + after > AML_PEER_ADDRESS_MAX) {
+        return 0;
+    }
+
+    memcpy(text, address.p, before);
+    memcpy(text + before, digits + n, sizeof(digits) - n);
+    memcpy(text + before + sizeof(digits) - n, star + 1, after);
+
+    return before + sizeof(digits) - n + after;
+}

@@ -38,4 +38,12 @@ typedef struct {
  */
 int aml_peer_of(aml_str_t address, uint64_t generation, aml_peer_t *peer);
 
+/*
+ * A route's address with the port in place of '*'; its length, at most
+ * AML_PEER_ADDRESS_MAX, or 0 where there is no '*' or it is too long.
+ */
+#define AML_PEER_ADDRESS_MAX 256
+size_t aml_peer_address(aml_str_t address, unsigned port,
+                        char text[AML_PEER_ADDRESS_MAX]);
+
 #endif /* AML_PEER_H */

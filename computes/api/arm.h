@@ -103,6 +103,17 @@ void amld_arm_sizes(amld_t *d, const amld_request_t *request,
 void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
                          amld_response_t *response);
 
+/* arm_services.c */
+
+void amld_arm_services(amld_t *d, const amld_request_t *request,
+                       amld_response_t *response);
+void amld_arm_service_start(amld_t *d, const amld_request_t *request,
+                            amld_response_t *response);
+void amld_arm_service_stop(amld_t *d, const amld_request_t *request,
+                           amld_response_t *response);
+void amld_arm_service_restart(amld_t *d, const amld_request_t *request,
+                              amld_response_t *response);
+
 /* arm_idle.c */
 void amld_arm_idle(amld_t *d, const amld_request_t *request,
                    amld_response_t *response);
@@ -180,6 +191,7 @@ typedef struct {
     json_t *scripts;
     json_t *idle;      /* json_null(): none any more */
     json_t *schedules; /* json_null(): none any more */
+    json_t *services;  /* see service.h; json_null(): none any more */
 } amld_arm_put_t;
 
 /* Reads and checks what can be checked without the registry and the catalogue.
@@ -194,7 +206,7 @@ void amld_arm_put_free(amld_arm_put_t *put);
  * or NULL and a fault.  Its members, where they were asked for: vmSize (always,
  * as the catalogue has it), subnet {id}, sshSettings {sshPublicAccess,
  * adminPublicKey}, idleTimeBeforeShutdown, schedules, setupScripts, in the
- * forms of arm_settings.h.
+ * forms of arm_settings.h; customServices, in that of service.h.
  */
 json_t *amld_arm_put_requested(const amld_arm_put_t *put, const char *vm_size,
                                amld_arm_fault_t *fault);

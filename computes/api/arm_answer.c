@@ -8,6 +8,7 @@
 
 #include "computes/amld.h"
 #include "computes/api/arm.h"
+#include "computes/services/service.h"
 #include "upstreams/application.h"
 
 static const char *arm_provisioning(const json_t *doc);
@@ -335,7 +336,7 @@ arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
      * person alone. */
     return json_pack(
         "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:o,s:{s:n,s:n},"
-        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:o},s:[],"
+        "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:o},s:o,"
         "s:O?,s:O?,s:{s:s}}",
         "vmSize", amld_compute_str(requested, "vmSize"), "subnet",
         json_object_get(requested, "subnet"), "applicationSharingPolicy",
@@ -354,7 +355,8 @@ arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
         amld_compute_str(last, "time"), "operationStatus",
         amld_compute_str(last, "status"), "operationTrigger",
         amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
-        arm_schedules(requested), "customServices", "setupScripts",
+        arm_schedules(requested), "customServices",
+        amld_services_answer(c, doc, arm_is_own(doc, asker)), "setupScripts",
         arm_is_own(doc, asker) ? json_object_get(requested, "setupScripts")
                                : NULL,
         "idleTimeBeforeShutdown",

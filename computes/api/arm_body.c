@@ -10,6 +10,7 @@
 #include "auth/json.h"
 #include "computes/api/arm.h"
 #include "computes/api/arm_settings.h"
+#include "computes/services/service_read.h"
 
 #define ARM_TAGS 50
 #define ARM_TAG_NAME 512
@@ -123,6 +124,7 @@ amld_arm_put_free(amld_arm_put_t *put)
     json_decref(put->scripts);
     json_decref(put->idle);
     json_decref(put->schedules);
+    json_decref(put->services);
 }
 
 
@@ -170,6 +172,7 @@ amld_arm_put_requested(const amld_arm_put_t *put, const char *vm_size,
     }
     failed |= arm_set(requested, "idleTimeBeforeShutdown", put->idle);
     failed |= arm_set(requested, "schedules", put->schedules);
+    failed |= arm_set(requested, "customServices", put->services);
 
     if (failed) {
         json_decref(requested);
@@ -252,6 +255,7 @@ amld_arm_put_apply(const amld_arm_put_t *put, json_t *doc)
             put->schedules, json_object_get(requested, "schedules"));
     }
     failed |= arm_set(requested, "schedules", put->schedules);
+    failed |= arm_set(requested, "customServices", put->services);
 
     return failed ? -1 : 0;
 }
@@ -399,6 +403,8 @@ arm_inner(amld_arm_put_t *put, const json_t *inner, amld_arm_fault_t *fault)
          amld_arm_idle_read, &put->idle, 1},
         {"schedules", ARM_INNER "schedules", amld_arm_schedules_read,
          &put->schedules, 1},
+        {"customServices", AMLD_SERVICES_TARGET, amld_services_read,
+         &put->services, 1},
     };
 
     if (arm_size(put, arm_member(inner, "vmSize"), fault) != 0 ||
@@ -432,6 +438,10 @@ arm_inner(amld_arm_put_t *put, const json_t *inner, amld_arm_fault_t *fault)
             0) {
         json_decref(put->schedules);
         put->schedules = json_null();
+    }
+    if (json_is_array(put->services) && json_array_size(put->services) == 0) {
+        json_decref(put->services);
+        put->services = json_null();
     }
 
     return 0;
@@ -525,14 +535,6 @@ arm_policies(const json_t *inner, amld_arm_fault_t *fault)
                               ARM_INNER "computeInstanceAuthorizationType",
                               "computeInstanceAuthorizationType is "
                               "'personal'.");
-    }
-
-    value = arm_member(inner, "customServices");
-    if (value != NULL &&
-        (!json_is_array(value) || json_array_size(value) != 0)) {
-        return amld_arm_fault(fault, "UserError", ARM_INNER "customServices",
-                              "Custom services are not supported yet: "
-                              "customServices must be an empty list.");
     }
 
     return 0;

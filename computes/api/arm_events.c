@@ -14,6 +14,7 @@
 #include "computes/files/logfile.h"
 #include "computes/instances/progress.h"
 #include "computes/instances/step.h"
+#include "computes/services/service.h"
 
 #define EVENTS_KEEPALIVE 15000 /* ms, below the patience of proxies */
 #define EVENTS_MOST 600000     /* ms; clients come again by themselves */
@@ -104,7 +105,7 @@ amld_arm_log(amld_t *d, const amld_request_t *request,
     char path[PATH_MAX + 64], *text;
     size_t n, k;
     amld_arm_t arm;
-    const char *name;
+    const char *name, *service;
 
     if (amld_arm_begin(&arm, d, request, response, 1) != 0) {
         amld_arm_end(&arm);
@@ -126,6 +127,8 @@ amld_arm_log(amld_t *d, const amld_request_t *request,
         known |= strcmp(amld_step_name((amld_step_kind_t) k), name) == 0;
     }
     known |= aml_application_by_name(aml_str_of(name)) != NULL;
+    service = amld_service_of_label(name);
+    known |= service != NULL && amld_service_find(arm.doc, service) != NULL;
 
     if (!events_is_own(&arm)) {
         amld_response_error(response, 403, "AuthorizationFailed", NULL,

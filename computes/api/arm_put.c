@@ -11,6 +11,8 @@
 #include "computes/instances/operations.h"
 #include "computes/instances/quota.h"
 #include "computes/instances/sizes.h"
+#include "computes/services/service.h"
+#include "computes/services/service_read.h"
 #include "upstreams/host.h"
 
 #define ARM_INNER "properties.properties."
@@ -34,6 +36,8 @@ static aml_registry_rc_t arm_person(amld_arm_t *arm, const char *object,
 static aml_registry_rc_t
 arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
                  arm_people_t *people);
+static int arm_services(amld_arm_t *arm, amld_arm_put_t *put);
+static int arm_services_differ(const json_t *asked, const json_t *have);
 static int arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
                           const arm_people_t *people, const json_t *have);
 static void arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
@@ -85,7 +89,8 @@ amld_arm_put(amld_t *d, const amld_request_t *request,
     }
 
     rc = amld_arm_load(&arm, 1);
-    if (rc >= 0 && arm_people(&arm, &put, &people) == 0) {
+    if (rc >= 0 && arm_people(&arm, &put, &people) == 0 &&
+        arm_services(&arm, &put) == 0) {
         if (rc == 0) {
             arm_create(&arm, &put, &people);
         } else {
@@ -208,10 +213,48 @@ arm_person_known(amld_arm_t *arm, const aml_principal_id_t *id,
 }
 
 
+/* Those that are there already may be named only. */
+static int
+arm_services(amld_arm_t *arm, amld_arm_put_t *put)
+{
+    json_t *merged;
+    amld_arm_fault_t fault;
+
+    if (!json_is_array(put->services)) {
+        return 0;
+    }
+
+    merged = amld_services_merge(put->services, amld_services(arm->doc),
+                                 AMLD_SERVICES_TARGET, &fault);
+    if (merged == NULL ||
+        amld_services_fit(arm->d->config, merged, AMLD_SERVICES_TARGET,
+                          &fault) != 0) {
+        json_decref(merged);
+        amld_arm_faulty(arm, &fault);
+        return -1;
+    }
+
+    json_decref(put->services);
+    put->services = merged;
+
+    return 0;
+}
+
+
+static int
+arm_services_differ(const json_t *asked, const json_t *have)
+{
+    return asked != NULL &&
+           (json_is_null(asked)
+                ? have != NULL
+                : !json_equal((json_t *) asked, (json_t *) have));
+}
+
+
 /*
  * What lets in or runs as the owner is given by nobody else, whatever their
- * role: scripts, other than those that are there, and a key.  0, or -1 when the
- * response was filled.
+ * role: scripts and services, other than those that are there, and a key.  0,
+ * or -1 when the response was filled.
  */
 static int
 arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
@@ -227,6 +270,10 @@ arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
     if (put->scripts != NULL &&
         !json_equal(put->scripts, json_object_get(have, "setupScripts"))) {
         what = ARM_INNER "setupScripts";
+
+    } else if (arm_services_differ(put->services,
+                                   json_object_get(have, "customServices"))) {
+        what = AMLD_SERVICES_TARGET;
 
     } else if (have == NULL &&
                amld_compute_str(put->ssh, "adminPublicKey")[0] != '\0') {

@@ -107,6 +107,15 @@ typedef struct {
     int (*exec)(const amld_config_t *c, const amld_engine_instance_t *i,
                 const amld_command_t *command, amld_command_id_t *id, int *hold,
                 char *err, size_t size);
+    /*
+     * Starts amld's relay in the network that the instance has for itself, as
+     * exec starts a command of the name `name`: it makes <port>.sock among the
+     * sockets for each TCP port that something inside listens on.  NULL: the
+     * instance shares the machine's network.
+     */
+    int (*ports)(const amld_config_t *c, const amld_engine_instance_t *i,
+                 const char *name, amld_command_id_t *id, int *hold, char *err,
+                 size_t size);
     /* 1 when what commands run in has ended: PREPARE is needed before another
      * is exec'd.  NULL: it never does. */
     int (*lost)(const amld_config_t *c, const amld_engine_instance_t *i);

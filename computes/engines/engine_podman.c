@@ -37,6 +37,9 @@ static int
 podman_step(const amld_config_t *c, const amld_engine_instance_t *i,
             amld_step_kind_t step, const char **argv, const char **envp,
             char *room, size_t room_size, char *err, size_t size);
+int amld_podman_ports(const amld_config_t *c, const amld_engine_instance_t *i,
+                      const char *name, amld_command_id_t *id, int *hold,
+                      char *err, size_t size);
 static int podman_lost(const amld_config_t *c, const amld_engine_instance_t *i);
 static int
 podman_destroy(const amld_config_t *c, const amld_engine_instance_t *i,
@@ -67,6 +70,7 @@ const amld_engine_t amld_engine_podman = {
     .create = podman_create,
     .start = podman_start,
     .exec = podman_exec,
+    .ports = amld_podman_ports,
     .lost = podman_lost,
     .step = podman_step,
     .destroy = podman_destroy,

@@ -11,6 +11,7 @@
  *   beside --name NAME --image REF [--directory DIR] [--group] -- [COMMAND…]
  *             in a container of its own, of an image that is here; its name,
  *             uids, network and limits are the instance's
+ *   ports     the relay in the container's network, see relay.h
  *
  * With --group SIGTERM is for all that the command has started, and what it
  * leaves behind is ended.
@@ -174,6 +175,9 @@ void amld_podman_limits(struct amld_podman_args *a);
 
 /* Ends what the command has left in a container; see --group. */
 void amld_podman_sweep(const amld_podman_command_t *command);
+
+/* The relay, until the container or this is ended; 0, or -1. */
+int amld_podman_ports_run(const amld_podman_spec_t *s, char *err, size_t size);
 
 /* main() of `amld engine-podman`. */
 int amld_podman_step_main(int argc, char **argv);

@@ -69,7 +69,7 @@ amld_podman_step_main(int argc, char **argv)
 
     if (argc < 3 || step_command(&command, argv[1], argc - 3, argv + 3) != 0) {
         fprintf(stderr,
-                "usage: amld engine-podman prepare|clear|remove FILE\n"
+                "usage: amld engine-podman prepare|clear|remove|ports FILE\n"
                 "       amld engine-podman exec FILE [--directory DIR] "
                 "[--group] -- command...\n"
                 "       amld engine-podman beside FILE --name NAME --image "
@@ -88,6 +88,8 @@ amld_podman_step_main(int argc, char **argv)
         rc = step_clear(&s, 0, err, sizeof(err));
     } else if (strcmp(argv[1], "remove") == 0) {
         rc = step_clear(&s, 1, err, sizeof(err));
+    } else if (strcmp(argv[1], "ports") == 0) {
+        rc = amld_podman_ports_run(&s, err, sizeof(err));
     } else if (strcmp(argv[1], "exec") == 0) {
         rc = step_exec(&s, &command, err, sizeof(err));
     } else if (strcmp(argv[1], "beside") == 0) {

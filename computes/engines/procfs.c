@@ -97,6 +97,36 @@ amld_proc_kill_below(pid_t root, int sig)
 
 
 int
+amld_proc_below(pid_t root, pid_t **pids, size_t *count)
+{
+    size_t i, n;
+    amld_proc_t *list;
+
+    if (proc_list(&list, count) != 0) {
+        return -1;
+    }
+
+    *pids = malloc((*count + 1) * sizeof(**pids));
+    if (*pids == NULL) {
+        free(list);
+        return -1;
+    }
+
+    for (i = 0, n = 0; i < *count; i++) {
+        if (list[i].pid != root && list[i].state != 'Z' &&
+            list[i].state != 'X' && proc_below(list, *count, i, root)) {
+            (*pids)[n++] = list[i].pid;
+        }
+    }
+
+    *count = n;
+    free(list);
+
+    return 0;
+}
+
+
+int
 amld_proc_kill_marked(const char *entry, int prefix, int sig)
 {
     int fd, n;

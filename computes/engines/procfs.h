@@ -33,6 +33,9 @@ int amld_proc_boot(char boot[AMLD_BOOT_ID]);
  */
 int amld_proc_kill_below(pid_t root, int sig);
 
+/* The same ones, listed: 0, with an array that the caller frees; or -1. */
+int amld_proc_below(pid_t root, pid_t **pids, size_t *count);
+
 /*
  * Sends `sig` to every living process with an environment entry that is
  * `entry`, or begins with it when `prefix` is set, and to nothing that has got

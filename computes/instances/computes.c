@@ -15,21 +15,16 @@
 #include "computes/instances/compute_index.h"
 #include "computes/instances/on_demand.h"
 #include "computes/instances/plan.h"
+#include "computes/instances/routes.h"
 #include "upstreams/host.h"
 
 #define COMPUTE_FAMILY "compute/"
 #define COMPUTE_FAMILY_LEN (sizeof(COMPUTE_FAMILY) - 1)
-#define COMPUTE_PORTS 64 /* more than an instance ever has */
 
 typedef struct {
     const char *name;
     aml_instance_state_t route;
 } compute_state_t;
-
-typedef struct {
-    size_t n;
-    amld_key_t keys[COMPUTE_PORTS];
-} compute_keys_t;
 
 static int compute_format(amld_key_t *key, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -37,17 +32,6 @@ static int compute_lower(char *dst, size_t size, const char *src);
 static aml_registry_rc_t
 compute_put_json(aml_registry_txn_t *txn, const amld_key_t *key,
                  const json_t *doc);
-static aml_registry_rc_t
-compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
-                   const json_t *doc);
-static aml_registry_rc_t
-compute_put_route(aml_registry_txn_t *txn, const char *lower,
-                  const aml_route_t *route);
-static aml_registry_rc_t
-compute_drop_routes(aml_registry_txn_t *txn, const char *lower,
-                    const compute_keys_t *but);
-static int compute_collect(void *data, aml_str_t key, aml_str_t value);
-static aml_instance_state_t compute_head(const json_t *doc);
 
 static const compute_state_t compute_states[AMLD_STATE_COUNT] = {
     [AMLD_STATE_CREATING] = {"Creating", AML_INSTANCE_CREATING},
@@ -67,6 +51,13 @@ const char *
 amld_state_name(amld_state_t state)
 {
     return compute_states[state].name;
+}
+
+
+aml_instance_state_t
+amld_state_route(amld_state_t state)
+{
+    return compute_states[state].route;
 }
 
 
@@ -181,8 +172,9 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
 
     /* What was started on demand ends with the instance, and is on demand
      * again. */
-    if (compute_head(doc) != AML_INSTANCE_RUNNING) {
+    if (amld_routes_head(doc) != AML_INSTANCE_RUNNING) {
         (void) json_object_del(doc, "onDemand");
+        (void) json_object_del(doc, "services");
     }
 
     rc = amld_compute_index_add(txn, key, doc);
@@ -207,7 +199,7 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
         return rc;
     }
 
-    return compute_put_routes(txn, c, doc);
+    return amld_routes_put(txn, c, doc);
 }
 
 
@@ -236,7 +228,7 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
         rc = aml_registry_del(txn, name.p, name.n);
     }
     if (rc == AML_REGISTRY_OK || rc == AML_REGISTRY_NOTFOUND) {
-        rc = compute_drop_routes(txn, low, NULL);
+        rc = amld_routes_drop(txn, low);
     }
 
     /* The next of its name is somebody else's. */
@@ -692,203 +684,4 @@ compute_put_json(aml_registry_txn_t *txn, const amld_key_t *key,
     free(text);
 
     return rc;
-}
-
-
-static aml_registry_rc_t
-compute_put_routes(aml_registry_txn_t *txn, const amld_config_t *c,
-                   const json_t *doc)
-{
-    char id[1024], low[AML_INSTANCE_NAME_MAX + 1], address[256];
-    size_t i;
-    const char *name;
-    aml_route_t route;
-    compute_keys_t kept;
-    aml_registry_rc_t rc;
-    aml_instance_state_t state;
-    const aml_application_t *a;
-
-    name = amld_compute_str(doc, "name");
-    if (amld_compute_id(doc, id, sizeof(id)) != 0 ||
-        compute_lower(low, sizeof(low), name) != 0) {
-        return AML_REGISTRY_TOOLONG;
-    }
-
-    memset(&route, 0, sizeof(route));
-    route.state = compute_head(doc);
-    route.generation =
-        (uint64_t) json_integer_value(json_object_get(doc, "generation"));
-    route.name = aml_str_of(name);
-    route.compute = aml_str_of(id);
-    if (aml_uuid_parse(aml_str_of(amld_compute_str(doc, "creator")),
-                       &route.creator) != 0) {
-        return AML_REGISTRY_CORRUPT;
-    }
-
-    rc = compute_put_route(txn, low, &route);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    kept.n = 1;
-    kept.keys[0].n = aml_key_route(kept.keys[0].p, aml_str_of(low), 0);
-    route.compute = aml_str("");
-
-    state = route.state;
-
-    for (i = 0; state == AML_INSTANCE_RUNNING && aml_applications[i] != NULL;
-         i++) {
-        a = aml_applications[i];
-
-        route.state = amld_compute_application(c, doc, a);
-        if (route.state == AML_INSTANCE_UNKNOWN) {
-            continue;
-        }
-
-        memcpy(address, "unix:", 5);
-        if (amld_compute_socket(c, doc, a->name, address + 5,
-                                sizeof(address) - 5) != 0) {
-            return AML_REGISTRY_TOOLONG;
-        }
-
-        route.port = (uint16_t) a->port;
-        route.address =
-            aml_str_of(route.state == AML_INSTANCE_RUNNING ? address : "");
-
-        rc = compute_put_route(txn, low, &route);
-        if (rc != AML_REGISTRY_OK) {
-            return rc;
-        }
-
-        kept.keys[kept.n].n =
-            aml_key_route(kept.keys[kept.n].p, aml_str_of(low), a->port);
-        if (++kept.n == COMPUTE_PORTS) {
-            return AML_REGISTRY_TOOLONG;
-        }
-    }
-
-    return compute_drop_routes(txn, low, &kept);
-}
-
-
-aml_instance_state_t
-amld_compute_application(const amld_config_t *c, const json_t *doc,
-                         const aml_application_t *a)
-{
-    amld_demand_t demand;
-    amld_command_id_t command;
-
-    if (a->on_demand) {
-        demand = amld_on_demand_state(doc, a);
-        if (demand != AMLD_DEMAND_RUNNING) {
-            return amld_compute_program(c, a) != NULL
-                       ? amld_on_demand_route(demand)
-                       : AML_INSTANCE_UNKNOWN;
-        }
-    }
-
-    /* Also while it is being started again: "does not answer" is then truer
-     * than "nothing listens on this port". */
-    return amld_compute_command(doc, a->name, &command) == 0
-               ? AML_INSTANCE_RUNNING
-               : AML_INSTANCE_UNKNOWN;
-}
-
-
-static aml_registry_rc_t
-compute_put_route(aml_registry_txn_t *txn, const char *lower,
-                  const aml_route_t *route)
-{
-    char key[AML_REGISTRY_KEY_MAX + 1], buf[4096];
-    size_t klen, n;
-
-    klen = aml_key_route(key, aml_str_of(lower), route->port);
-    n = aml_route_encode(route, buf, sizeof(buf));
-    if (klen == 0 || n == 0) {
-        return AML_REGISTRY_TOOLONG;
-    }
-
-    return aml_registry_put(txn, key, klen, buf, n);
-}
-
-
-static aml_registry_rc_t
-compute_drop_routes(aml_registry_txn_t *txn, const char *lower,
-                    const compute_keys_t *but)
-{
-    size_t i, k;
-    amld_key_t prefix = {.n = 0};
-    compute_keys_t found;
-    aml_registry_rc_t rc;
-
-    if (compute_format(&prefix, "route/%s/", lower) != 0) {
-        return AML_REGISTRY_TOOLONG;
-    }
-
-    found.n = 0;
-    rc = aml_registry_each(txn, (aml_str_t){prefix.p, prefix.n}, aml_str(""),
-                           compute_collect, &found);
-    if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-        return rc;
-    }
-
-    for (i = 0; i < found.n; i++) {
-        for (k = 0; but != NULL && k < but->n; k++) {
-            if (but->keys[k].n == found.keys[i].n &&
-                memcmp(but->keys[k].p, found.keys[i].p, found.keys[i].n) == 0) {
-                break;
-            }
-        }
-        if (but != NULL && k < but->n) {
-            continue;
-        }
-
-        rc = aml_registry_del(txn, found.keys[i].p, found.keys[i].n);
-        if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-            return rc;
-        }
-    }
-
-    return AML_REGISTRY_OK;
-}
-
-
-static int
-compute_collect(void *data, aml_str_t key, aml_str_t value)
-{
-    compute_keys_t *found;
-
-    (void) value;
-    found = data;
-
-    if (found->n == COMPUTE_PORTS || key.n > AML_REGISTRY_KEY_MAX) {
-        return 1;
-    }
-
-    memcpy(found->keys[found->n].p, key.p, key.n);
-    found->keys[found->n].p[key.n] = '\0';
-    found->keys[found->n].n = key.n;
-    found->n++;
-
-    return 0;
-}
-
-
-static aml_instance_state_t
-compute_head(const json_t *doc)
-{
-    amld_state_t state;
-    const char *status;
-
-    state = amld_compute_state(doc);
-    status = amld_compute_str(json_object_get(doc, "lastOperation"), "status");
-
-    /* ARM has no state for a start that failed: it is Stopped again, and can
-     * be started.  Who opens its address is told that it failed. */
-    if (state == AMLD_STATE_STOPPED && (strcmp(status, "StartFailed") == 0 ||
-                                        strcmp(status, "RestartFailed") == 0)) {
-        return AML_INSTANCE_FAILED;
-    }
-
-    return compute_states[state].route;
 }

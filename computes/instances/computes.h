@@ -29,7 +29,8 @@
  *   commands {<application>: {pid, started, boot}},
  *   step {name, pid, started, boot, began (ms since 1970), timeout (s)}: of a
  *   start that has not come to its applications, see step.h,
- *   onDemand {<application>: {state, time, message}}, see on_demand.h.
+ *   onDemand {<application>: {state, time, message}}, see on_demand.h,
+ *   services {<name>: …}, see service.h.
  */
 
 #ifndef AMLD_COMPUTES_H
@@ -57,7 +58,8 @@ typedef enum {
     AMLD_STATE_COUNT
 } amld_state_t;
 
-const char *amld_state_name(amld_state_t state); /* ARM's, static */
+const char *amld_state_name(amld_state_t state);           /* ARM's, static */
+aml_instance_state_t amld_state_route(amld_state_t state); /* the gateway's */
 
 /* 1 when it was never created, and may be again: CreateFailed, SetupFailed. */
 int amld_state_is_not_created(amld_state_t state);

@@ -19,6 +19,7 @@
 #include "computes/instances/gone.h"
 #include "computes/instances/step.h"
 #include "computes/jobs/job_run.h"
+#include "computes/services/service_run.h"
 
 #define INSTANCE_ROOM 16384 /* for a command's strings */
 #define INSTANCE_TAIL 12    /* lines of a log */
@@ -40,7 +41,6 @@ static const char *
 instance_account(const amld_engine_instance_t *e, char user[256]);
 static void instance_user(amld_instance_t *i, const char *user);
 static void instance_find_account(amld_instance_t *i);
-static const char *instance_bin(const amld_config_t *c, char *bin, size_t size);
 static void instance_probed(void *data, int ok);
 
 
@@ -154,6 +154,7 @@ amld_instance_free(amld_instance_t *i)
     /* also of those that are counted no more */
     for (k = 0; k < AMLD_INSTANCE_APPS; k++) {
         free(i->apps[k].demand.failure);
+        amld_service_free(i->apps[k].service);
     }
 
     amld_jobs_free(i);
@@ -190,6 +191,7 @@ amld_instance_app(amld_instance_t *i, const aml_application_t *application)
     app = &i->apps[i->app_count++];
 
     free(app->demand.failure);
+    amld_service_free(app->service);
     memset(app, 0, sizeof(*app));
     app->instance = i;
     app->application = application;
@@ -233,7 +235,7 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
         n++;
     }
 
-    return n;
+    return n + amld_services_adopt(i, doc);
 }
 
 
@@ -342,6 +344,10 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     amld_engine_inside_t inside;
     aml_application_vars_t vars;
 
+    if (amld_service_is(app)) {
+        return amld_service_exec(app, err, size);
+    }
+
     i = app->instance;
     c = i->supervisor->d->config;
     amld_instance_engine(i, &e);
@@ -366,7 +372,7 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     vars.user = inside.user != NULL ? inside.user : instance_account(&e, user);
     vars.as_root = inside.as_root;
     instance_user(i, vars.user);
-    vars.bin = instance_bin(c, bin, sizeof(bin));
+    vars.bin = amld_instance_bin(c, bin, sizeof(bin));
     vars.public_key = i->public_key;
 
     if (vars.program == NULL) {
@@ -442,6 +448,11 @@ amld_instance_release_app(amld_app_t *app)
     app->ready_by =
         now +
         (int64_t) app->instance->supervisor->d->config->start_timeout * 1000;
+
+    /* A model may take long to be read. */
+    if (amld_service_is(app)) {
+        app->ready_by = AMLD_NEVER;
+    }
 }
 
 
@@ -625,8 +636,15 @@ amld_instance_probe(amld_app_t *app, int64_t now)
     char socket[PATH_MAX];
     amld_instance_t *i;
 
-    if (!app->running || app->hold != -1 || app->ready || app->probe != NULL ||
+    if (!app->running || app->hold != -1 || app->probe != NULL ||
         now < app->probe_at) {
+        return;
+    }
+    if (amld_service_is(app)) {
+        amld_service_probe(app, now);
+        return;
+    }
+    if (app->ready) {
         return;
     }
 
@@ -800,9 +818,8 @@ instance_user(amld_instance_t *i, const char *user)
 }
 
 
-/* Where the notebooks' programs are; NULL where there are none. */
-static const char *
-instance_bin(const amld_config_t *c, char *bin, size_t size)
+const char *
+amld_instance_bin(const amld_config_t *c, char *bin, size_t size)
 {
     char *end;
     const char *program;

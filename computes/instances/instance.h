@@ -17,7 +17,7 @@
 #include "computes/instances/progress.h"
 #include "upstreams/host.h"
 
-#define AMLD_INSTANCE_APPS 8
+#define AMLD_INSTANCE_APPS 24     /* and services */
 #define AMLD_CRASHES_MAX 5        /* restarts in a row */
 #define AMLD_CRASH_FORGIVEN 60000 /* ms up: not in a row any more */
 #define AMLD_PROBE_PAUSE 25       /* ms between probes of a start */
@@ -36,6 +36,7 @@ typedef struct {
 typedef struct {
     struct amld_instance *instance;
     const aml_application_t *application;
+    struct amld_service *service; /* see service_run.h; NULL: it is none */
     amld_command_id_t id;
     int running;         /* `id` has not been seen to end */
     int adopted;         /* started by an amld that was there before */
@@ -111,6 +112,7 @@ typedef struct amld_instance {
     char *failure;      /* for the creator; NULL: none */
     int setup_failed;   /* it was a script of theirs */
     int created;        /* the creation script has succeeded */
+    int serves;         /* has services, or ports of its own, to be started */
 
     amld_step_t step;
     amld_step_kind_t next_step; /* of a start; CLEAR: the applications */
@@ -147,6 +149,9 @@ size_t amld_instance_adopt(amld_instance_t *i, const json_t *doc);
  * when there is no more. */
 amld_app_t *
 amld_instance_app(amld_instance_t *i, const aml_application_t *application);
+
+/* Where the notebooks' programs are, in `bin`; NULL where there are none. */
+const char *amld_instance_bin(const amld_config_t *c, char *bin, size_t size);
 
 /* As the engine sees it; good as long as `i`. */
 void amld_instance_engine(const amld_instance_t *i, amld_engine_instance_t *e);

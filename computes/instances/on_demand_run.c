@@ -8,18 +8,18 @@
 #include "computes/files/logfile.h"
 #include "computes/instances/on_demand.h"
 #include "computes/instances/record.h"
+#include "computes/services/service_run.h"
 
 #define DEMAND_FAILURE 2048
 #define DEMAND_TAIL 12 /* lines of a log */
 
+static const char *demand_name(const amld_app_t *app);
 static int demand_is_new(const amld_instance_t *i, const json_t *doc);
-static void demand_start(amld_app_t *app, int64_t now);
 static void demand_exec(amld_app_t *app, int64_t now);
 static void demand_ended(amld_app_t *app, int64_t now);
 static void demand_again(amld_app_t *app, int64_t now);
 static void demand_fail(amld_app_t *app, int with_log, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static int demand_write(amld_instance_t *i, int64_t now);
 static int
 change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc);
 static int
@@ -50,7 +50,7 @@ amld_on_demand_look(amld_instance_t *i, const json_t *doc)
 
         if (!app->running && !app->demand.dirty &&
             app->again_at == AMLD_NEVER) {
-            demand_start(app, amld_now());
+            amld_on_demand_start(app, amld_now());
         }
     }
 }
@@ -86,7 +86,10 @@ amld_on_demand_tick(amld_app_t *app, int64_t now)
 
     i = app->instance;
 
-    if (amld_instance_ended(app)) {
+    if (app->service != NULL && amld_service_tick(app, now)) {
+        /* it is being stopped, or has been */
+
+    } else if (amld_instance_ended(app)) {
         demand_ended(app, now);
 
     } else if (app->running && !app->ready && now >= app->ready_by) {
@@ -100,16 +103,26 @@ amld_on_demand_tick(amld_app_t *app, int64_t now)
         demand_exec(app, now);
     }
 
-    if (app->running && app->ready && !app->demand.told) {
-        amld_log(AMLD_LOG_INFO, "%s: %s runs", i->name, app->application->name);
+    if (app->running && app->ready && !app->demand.told &&
+        !amld_service_is_stopping(app)) {
+        amld_log(AMLD_LOG_INFO, "%s: %s runs", i->name, demand_name(app));
         app->demand.answered = 1;
         app->demand.told = 1;
         app->demand.dirty = 1;
     }
 
     if (app->demand.dirty && i->look_at == AMLD_NEVER) {
-        (void) demand_write(i, now);
+        (void) amld_on_demand_write(i, now);
     }
+}
+
+
+static const char *
+demand_name(const amld_app_t *app)
+{
+    const char *name = app->application->links[0].display_name;
+
+    return name != NULL ? name : app->application->name;
 }
 
 
@@ -148,8 +161,8 @@ demand_is_new(const amld_instance_t *i, const json_t *doc)
 
 
 /* Somebody has asked for it: what was before does not count. */
-static void
-demand_start(amld_app_t *app, int64_t now)
+void
+amld_on_demand_start(amld_app_t *app, int64_t now)
 {
     free(app->demand.failure);
     memset(&app->demand, 0, sizeof(app->demand));
@@ -181,7 +194,7 @@ demand_exec(amld_app_t *app, int64_t now)
 
     /* Written down before it runs: see engine.h. */
     app->demand.dirty = 1;
-    if (demand_write(i, now) == AMLD_RECORD_OK) {
+    if (amld_on_demand_write(i, now) == AMLD_RECORD_OK) {
         amld_instance_release_app(app);
         return;
     }
@@ -197,7 +210,7 @@ demand_exec(amld_app_t *app, int64_t now)
 static void
 demand_ended(amld_app_t *app, int64_t now)
 {
-    const char *name = app->application->links[0].display_name;
+    const char *name = demand_name(app);
 
     app->id.pid = 0;
 
@@ -213,8 +226,10 @@ demand_ended(amld_app_t *app, int64_t now)
             app->again_at = now;
             return;
         }
-        demand_fail(app, 1, "%s ended before it was ready.", name);
-        return;
+        if (!amld_service_is(app)) {
+            demand_fail(app, 1, "%s ended before it was ready.", name);
+            return;
+        }
     }
 
     demand_again(app, now);
@@ -224,7 +239,7 @@ demand_ended(amld_app_t *app, int64_t now)
 static void
 demand_again(amld_app_t *app, int64_t now)
 {
-    const char *name = app->application->links[0].display_name;
+    const char *name = demand_name(app);
 
     if (now - app->up_since >= AMLD_CRASH_FORGIVEN) {
         app->crashes = 0;
@@ -238,14 +253,14 @@ demand_again(amld_app_t *app, int64_t now)
         return;
     }
 
-    app->again_at = now + (1000LL << app->crashes);
+    app->again_at =
+        now + ((amld_service_is(app) ? 500LL : 1000LL) << app->crashes);
     app->crashes++;
     app->demand.told = 0;
     app->demand.dirty = 1;
 
-    amld_log(AMLD_LOG_WARN, "%s: %s ended; starting it again in %lld s",
-             app->instance->name, name,
-             (long long) ((app->again_at - now) / 1000));
+    amld_log(AMLD_LOG_WARN, "%s: %s ended; starting it again in %lld ms",
+             app->instance->name, name, (long long) (app->again_at - now));
 }
 
 
@@ -263,8 +278,7 @@ demand_fail(amld_app_t *app, int with_log, const char *format, ...)
     if (n > 0 && with_log && (size_t) n < sizeof(text) / 2) {
         snprintf(log, sizeof(log), "%s/%s.log", app->instance->runtime,
                  app->application->name);
-        n += snprintf(text + n, sizeof(text) - (size_t) n,
-                      " The end of its log:\n");
+        n += snprintf(text + n, sizeof(text) - (size_t) n, AMLD_LOG_FOLLOWS);
         if (amld_logfile_tail(log, DEMAND_TAIL, text + n,
                               sizeof(text) - (size_t) n) == 0) {
             snprintf(text + n, sizeof(text) - (size_t) n, "(empty)");
@@ -283,8 +297,8 @@ demand_fail(amld_app_t *app, int with_log, const char *format, ...)
 
 /* AMLD_RECORD_*.  Where it can't be written it is tried again when the
  * instance is looked at again. */
-static int
-demand_write(amld_instance_t *i, int64_t now)
+int
+amld_on_demand_write(amld_instance_t *i, int64_t now)
 {
     int rc;
     size_t k;
@@ -292,6 +306,10 @@ demand_write(amld_instance_t *i, int64_t now)
     rc = amld_record_write(i, change_demand);
 
     for (k = 0; rc != AMLD_RECORD_FAILED && k < i->app_count; k++) {
+        if (rc == AMLD_RECORD_OK && i->apps[k].demand.dirty &&
+            i->apps[k].service != NULL) {
+            amld_service_recorded(&i->apps[k]);
+        }
         i->apps[k].demand.dirty = 0;
     }
 
@@ -321,6 +339,13 @@ change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
     for (k = 0; k < i->app_count; k++) {
         app = &i->apps[k];
         if (!app->demand.dirty) {
+            continue;
+        }
+
+        if (app->service != NULL) {
+            if (amld_service_record(app, doc) != 0) {
+                return AMLD_RECORD_FAILED;
+            }
             continue;
         }
 

@@ -22,4 +22,12 @@ void amld_on_demand_adopt(amld_instance_t *i, const json_t *doc);
 /* What has happened since to one of them while its instance is up. */
 void amld_on_demand_tick(amld_app_t *app, int64_t now);
 
+
+/* ---- for services, which are run the same way: service_run.h ---- */
+
+/* It is asked for; what was before does not count. */
+void amld_on_demand_start(amld_app_t *app, int64_t now);
+/* Writes down all that is dirty; AMLD_RECORD_*. */
+int amld_on_demand_write(amld_instance_t *i, int64_t now);
+
 #endif /* AMLD_ON_DEMAND_RUN_H */

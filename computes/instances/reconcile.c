@@ -12,6 +12,7 @@
 #include "computes/instances/record.h"
 #include "computes/instances/step.h"
 #include "computes/jobs/job_run.h"
+#include "computes/services/service_run.h"
 
 #define RECONCILE_CLEAR_TRIES 3
 
@@ -68,6 +69,7 @@ amld_reconcile(amld_instance_t *i)
 
     if (state == AMLD_STATE_RUNNING && i->phase == AMLD_PHASE_UP) {
         amld_on_demand_look(i, doc);
+        amld_services_look(i, doc);
     }
 
     json_decref(doc);
@@ -147,6 +149,7 @@ amld_reconcile_first(amld_instance_t *i, const json_t *doc)
             amld_jobs_up(i);
             amld_on_demand_adopt(i, doc);
             amld_on_demand_look(i, doc);
+            amld_services_look(i, doc);
             return 0;
         }
 
@@ -257,7 +260,8 @@ amld_instance_next(const amld_instance_t *i)
             next = app->again_at;
         }
 
-        if (i->phase == AMLD_PHASE_STOPPING || !app->running || app->ready) {
+        if (i->phase == AMLD_PHASE_STOPPING || !app->running ||
+            (app->ready && !amld_service_is(app))) {
             continue;
         }
         if (app->ready_by < next) {
@@ -613,6 +617,7 @@ tick_starting(amld_instance_t *i, int64_t now)
         i->phase = AMLD_PHASE_UP;
         i->started_at = now;
         amld_jobs_up(i);
+        i->look_at = i->serves ? now : AMLD_NEVER;
         amld_log(AMLD_LOG_INFO, "%s: Running after %lld ms", i->name,
                  (long long) (now - i->begun_at));
     }

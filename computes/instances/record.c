@@ -3,6 +3,7 @@
 #include "computes/files/reserve.h"
 #include "computes/instances/operations.h"
 #include "computes/instances/step.h"
+#include "computes/services/service.h"
 
 static aml_registry_rc_t
 record_try(amld_instance_t *i, amld_record_change_pt change, int *answer);
@@ -195,7 +196,8 @@ amld_change_begun(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
 int
 amld_change_running(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
 {
-    (void) i;
+    i->serves =
+        amld_services(doc) != NULL || i->supervisor->engine->ports != NULL;
 
     if (!amld_record_is_start(doc)) {
         return AMLD_RECORD_CHANGED;

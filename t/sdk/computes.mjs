@@ -2,6 +2,8 @@
 // every error that docs/computes.md has.
 
 import { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
+import { createHttpHeaders, createPipelineRequest }
+  from '@azure/core-rest-pipeline';
 import { Password, all, fails, is, it, say, step } from './common.mjs';
 
 const W = it.workspace;
@@ -307,6 +309,50 @@ await step('what is not there', async () => {
     { query: { operation: '0'.repeat(32) } }), 404, 'OperationNotFound');
   await refused(raw('GET', `${W}/computes/first-lab/logs/nothing`), 404,
     'LogNotFound');
+});
+
+await step('custom services: their client\'s pipeline, and Azure\'s form', async () => {
+  const call = async (method, path, value) => {
+    const answer = await creator.sendRequest(createPipelineRequest({
+      url: `${it.endpoint}${W}/computes/first-lab${path}` +
+        '?api-version=2022-10-01-preview',
+      method,
+      headers: createHttpHeaders({ 'content-type': 'application/json' }),
+      body: value && JSON.stringify(value),
+    }));
+    const text = answer.bodyAsText;
+    return { status: answer.status, json: text ? JSON.parse(text) : undefined };
+  };
+  const list = async () =>
+    (await call('GET', '')).json.properties.properties.customServices;
+
+  // as azure-ai-ml's CustomApplications are sent
+  const theirs = {
+    type: 'docker',
+    name: 'tried',
+    image: { type: 'docker', reference: 'docker.io/library/none' },
+    endpoints: [{
+      name: 'connect', target: 9002, published: 9001, protocol: 'http',
+    }],
+    environmentVariables: { A: { type: 'local', value: 'b' } },
+    docker: { privileged: true },
+  };
+  await refused(call('POST', '/customServices', [theirs]), 400, 'UserError');
+  const { image, ...own } = theirs;
+  const given = await call('POST', '/customServices',
+    [{ ...own, command: 'exec sleep 1000' }]);
+  is(given.status, 200, 'one that is a command is taken');
+  const [shown] = await list();
+  is(`${shown.name} ${shown.endpoints[0].published} ${shown.image.type}`,
+    'tried 9001 docker', 'and answered in the form that they read');
+  is(shown.endpoints[0].endpointUri.includes('first-lab-9001.'), true,
+    'with its address');
+  const stopped = await call('POST', '/customServices/tried/stop');
+  is(stopped.status, 202, 'it is stopped');
+  await refused(call('POST', '/customServices/none/start'), 404,
+    'ServiceNotFound');
+  is((await call('POST', '/customServices', [])).status, 200, 'and gone');
+  is((await list()).length, 0, 'from the list');
 });
 
 await step('queries that are wrong', async () => {

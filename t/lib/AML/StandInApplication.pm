@@ -169,20 +169,24 @@ any '/*any' => {any => ''} => sub ($c) {
     );
 };
 
-# Runs until SIGTERM.
+# Runs until SIGTERM.  As a service it has --listen=ADDRESS:PORT.
 sub run ($class, @args) {
     my ($socket) = map { /^--ServerApp\.sock=(.+)$/ ? $1 : () } @args;
-    die "stand-in: no --ServerApp.sock\n" unless $socket;
+    my ($port)   = map { /^--listen=(.+)$/           ? $1 : () } @args;
+    die "stand-in: no --ServerApp.sock\n" unless $socket || $port;
     require Mojo::Server::Daemon;
     require Mojo::Util;
-    unlink $socket;
+    unlink $socket if $socket;
     umask 0007;
     my $daemon = Mojo::Server::Daemon->new(
         app                => app,
         silent             => 1,
         inactivity_timeout => 600,
         keep_alive_timeout => 600,
-        listen => ['http+unix://' . Mojo::Util::url_escape($socket)],
+        listen => [
+            $socket ? 'http+unix://' . Mojo::Util::url_escape($socket)
+            : "http://$port"
+        ],
     );
     $daemon->run;
 }
