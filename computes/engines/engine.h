@@ -83,6 +83,10 @@ typedef enum {
 
 #define AMLD_STEP_ARGS 32
 
+/* Before the names of variables that are for a container of an image only: a
+ * person's must not steer what starts it. */
+#define AMLD_ENGINE_VARIABLE "AML_ENV_"
+
 typedef struct {
     const char *name;
     const char *isolation; /* one sentence for logs and people */

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "computes/engines/engine.h"
 #include "computes/engines/podman_run.h"
 #include "computes/engines/procfs.h"
 
@@ -303,7 +304,7 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
                  size_t size)
 {
     char gpus[256], *gpu, *rest;
-    size_t k;
+    size_t k, n = sizeof(AMLD_ENGINE_VARIABLE) - 1;
 
     gpus[0] = '\0';
     if (s->gpus > 0 &&
@@ -344,7 +345,12 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
         amld_podman_arg(a, "--workdir=" AMLD_PODMAN_SHARE "/%s", s->folder);
     }
     for (k = 0; command->environment[k] != NULL; k++) {
-        amld_podman_arg(a, "--env=%s", command->environment[k]);
+        amld_podman_arg(
+            a, "--env=%s",
+            command->environment[k] +
+                (strncmp(command->environment[k], AMLD_ENGINE_VARIABLE, n) == 0
+                     ? n
+                     : 0));
     }
     for (gpu = strtok_r(gpus, ",", &rest); gpu != NULL;
          gpu = strtok_r(NULL, ",", &rest)) {

@@ -43,6 +43,7 @@ static int relay_open(relay_t *r, relay_port_t *port);
 static int relay_path(const relay_t *r, const relay_port_t *port,
                       struct sockaddr_un *addr);
 static void relay_close(relay_t *r, relay_port_t *port);
+static int relay_is_there(const relay_t *r, const relay_port_t *port);
 static void relay_resume(relay_t *r);
 static int relay_signal(relay_t *r, int *status);
 
@@ -447,6 +448,10 @@ relay_port(relay_t *r, unsigned number)
 static void
 relay_settle(relay_t *r, relay_port_t *port)
 {
+    if (port->end.fd != -1 && !relay_is_there(r, port)) {
+        relay_close(r, port);
+    }
+
     if (port->trusted.n != 0 && port->end.fd == -1) {
         if (relay_open(r, port) != 0 && errno != EEXIST) {
             fprintf(stderr, "amld relay: %s/%u.sock: %s\n",
@@ -598,7 +603,6 @@ relay_open(relay_t *r, relay_port_t *port)
 static void
 relay_close(relay_t *r, relay_port_t *port)
 {
-    struct stat st;
     struct sockaddr_un addr;
 
     if (port->end.fd == -1) {
@@ -608,11 +612,21 @@ relay_close(relay_t *r, relay_port_t *port)
     close(port->end.fd);
     port->end.fd = -1;
 
-    /* Unless somebody has put theirs there. */
-    if (relay_path(r, port, &addr) == 0 && lstat(addr.sun_path, &st) == 0 &&
-        st.st_dev == port->device && st.st_ino == port->inode) {
+    if (relay_is_there(r, port) && relay_path(r, port, &addr) == 0) {
         (void) unlink(addr.sun_path);
     }
+}
+
+
+/* Its socket, and not one that somebody has put there since. */
+static int
+relay_is_there(const relay_t *r, const relay_port_t *port)
+{
+    struct stat st;
+    struct sockaddr_un addr;
+
+    return relay_path(r, port, &addr) == 0 && lstat(addr.sun_path, &st) == 0 &&
+           st.st_dev == port->device && st.st_ino == port->inode;
 }
 
 

@@ -32,6 +32,7 @@
 #define AMLD_SERVICES_MAX 16      /* of an instance */
 #define AMLD_SERVICE_NAME 32      /* characters of a name */
 #define AMLD_SERVICE_ENDPOINTS 16 /* of all services of an instance */
+#define AMLD_SERVICE_VARIABLES 32 /* of a service */
 #define AMLD_SERVICE_LABEL "service-"
 #define AMLD_SERVICE_LABEL_SIZE (sizeof(AMLD_SERVICE_LABEL) + AMLD_SERVICE_NAME)
 #define AMLD_SERVICE_REVISION 17

@@ -136,7 +136,8 @@ amld_services_fit(const amld_config_t *c, const json_t *list,
         one = json_array_get(list, i);
         name = amld_compute_str(one, "name");
 
-        if (json_object_get(one, "image") != NULL) {
+        if (json_object_get(one, "image") != NULL &&
+            (engine == NULL || !engine->images)) {
             return amld_arm_fault(fault, "UserError", target,
                                   "The service '%.64s' has an image. The "
                                   "engine '%s' runs services by a 'command' "

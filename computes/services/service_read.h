@@ -13,7 +13,6 @@
 
 #define AMLD_SERVICE_COMMAND 8192  /* bytes */
 #define AMLD_SERVICE_REFERENCE 512 /* of an image */
-#define AMLD_SERVICE_VARIABLES 64  /* of a service */
 #define AMLD_SERVICE_VARIABLE 8192 /* bytes of a value */
 
 /*

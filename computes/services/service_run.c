@@ -17,10 +17,12 @@
 /* What a command is started with. */
 typedef struct {
     const char *argv[AMLD_SERVICE_ENDPOINTS * 2 + 8];
-    const char *envp[AMLD_SERVICE_ENDPOINTS + 4];
+    const char *envp[AMLD_SERVICE_ENDPOINTS + AMLD_SERVICE_VARIABLES + 4];
+    size_t env_count;
     char ports[AMLD_SERVICE_ENDPOINTS][8];
     char vars[AMLD_SERVICE_ENDPOINTS + 4][PATH_MAX + 64];
     char *input;
+    char *strings; /* of envp */
 } run_command_t;
 
 /* A place among the apps whose service is gone. */
@@ -41,7 +43,9 @@ static void run_argv(run_command_t *r, const amld_endpoint_t *ends, size_t n,
                      const char *sockets, int relay);
 static int run_envp(run_command_t *r, const amld_service_t *s,
                     const amld_endpoint_t *ends, size_t n, const char *sockets);
+static int run_variables(run_command_t *r, const json_t *definition);
 static int run_input(run_command_t *r, const json_t *definition);
+static const char *run_image(const json_t *definition);
 static void run_quote(FILE *f, const char *text);
 static int
 run_socket(const amld_app_t *app, unsigned port, char *path, size_t size);
@@ -199,10 +203,14 @@ amld_service_exec(amld_app_t *app, char *err, size_t size)
             command.argv = r->argv;
             command.envp = r->envp;
             command.input = r->input;
-            command.bin = amld_instance_bin(c, bin, sizeof(bin));
+            command.image = run_image(s->definition);
+            command.bin = command.image != NULL
+                              ? ""
+                              : amld_instance_bin(c, bin, sizeof(bin));
             rc = engine->exec(c, &e, &command, &app->id, &app->hold, err, size);
         }
         free(r->input);
+        free(r->strings);
         free(r);
     }
 
@@ -585,12 +593,23 @@ run_command(const amld_app_t *app, const char *sockets, run_command_t *r)
         (void) unlink(path);
     }
 
+    /* In an image of its own it has the network, but not the sockets. */
+    if (run_image(app->service->definition) != NULL) {
+        sockets = NULL;
+    }
+    if (run_envp(r, app->service, ends, n, sockets) != 0) {
+        return -1;
+    }
+
+    /* What the image runs by itself. */
+    if (json_object_get(app->service->definition, "command") == NULL) {
+        return run_variables(r, app->service->definition);
+    }
+
     run_argv(r, ends, n, sockets,
              n != 0 && app->instance->supervisor->engine->ports == NULL);
 
-    return run_envp(r, app->service, ends, n, sockets) != 0
-               ? -1
-               : run_input(r, app->service->definition);
+    return run_input(r, app->service->definition);
 }
 
 
@@ -639,17 +658,62 @@ run_envp(run_command_t *r, const amld_service_t *s, const amld_endpoint_t *ends,
     RUN_VAR("AML_SERVICE=%s", s->name);
     if (n != 0) {
         RUN_VAR("AML_PORT=%u", ends[0].target);
+    }
+    if (n != 0 && sockets != NULL) {
         RUN_VAR("AML_SOCKET=%s/%u.sock", sockets, ends[0].target);
     }
-    for (k = 1; k < n; k++) {
+    for (k = 1; k < n && sockets != NULL; k++) {
         RUN_VAR("AML_SOCKET_%u=%s/%u.sock", ends[k].target, sockets,
                 ends[k].target);
     }
 #undef RUN_VAR
 
     r->envp[e] = NULL;
+    r->env_count = e;
 
     return failed ? -1 : 0;
+}
+
+
+/*
+ * For what no shell of ours begins.  amld's own programs have them in their
+ * environment, too, and must not be steered by them: so they have other names
+ * there.
+ */
+static int
+run_variables(run_command_t *r, const json_t *definition)
+{
+    char *text;
+    FILE *f;
+    size_t size;
+    json_t *one;
+    const char *name;
+
+    f = open_memstream(&r->input, &size);
+    if (f == NULL) {
+        return -1;
+    }
+
+    json_object_foreach(json_object_get(definition, "environmentVariables"),
+                        name, one)
+    {
+        fprintf(f, AMLD_ENGINE_VARIABLE "%s=%s%c", name,
+                amld_compute_str(one, "value"), '\0');
+    }
+    if (fclose(f) != 0 || r->input == NULL) {
+        return -1;
+    }
+
+    /* They are kept in the place of what a shell would read. */
+    r->strings = r->input;
+    r->input = NULL;
+    for (text = r->strings; *text != '\0' && size != 0;
+         text += strlen(text) + 1) {
+        r->envp[r->env_count++] = text;
+    }
+    r->envp[r->env_count] = NULL;
+
+    return 0;
 }
 
 
@@ -685,6 +749,14 @@ run_input(run_command_t *r, const json_t *definition)
     fputs(" </dev/null\n}\n", f);
 
     return fclose(f) == 0 && r->input != NULL ? 0 : -1;
+}
+
+
+static const char *
+run_image(const json_t *definition)
+{
+    return json_string_value(
+        json_object_get(json_object_get(definition, "image"), "reference"));
 }
 
 

@@ -1,0 +1,176 @@
+# Custom services and ports of instances that are containers: the examples of
+# docs/services.md with the image's own scikit-learn, and any port that a
+# person opens, for that person alone.
+
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Mojo::File qw(path);
+use Test::More;
+use AML::Podman;
+use AML::Wait qw(wait_for);
+
+AML::Podman->need;
+
+my $examples = path($FindBin::Bin)->to_abs->dirname->sibling('packaging')
+    ->child('services');
+my $gw = AML::Podman->start(
+    instances => {'first-lab' => 'creator', 'other-lab' => 'colleague'});
+my $folder = $gw->share('Users', 'creator');
+$examples->child($_)->copy_to($folder->child($_))->chmod(0644)
+    for qw(model.py live.py);
+my $log = $folder->child('train.log');
+$log->spurt("epoch 1\n");
+
+sub as ($account) { return (headers => $gw->bearer($account)) }
+
+sub give ($list, $lab = 'first-lab') {
+    my $tx = $gw->api(POST => $gw->compute($lab) . '/customServices',
+        $lab eq 'first-lab' ? 'creator' : 'colleague', json => $list);
+    is $tx->res->code, 200, 'services are given' or diag $tx->res->body;
+}
+
+sub show ($name) {
+    my ($one) = grep { $_->{name} eq $name }
+        @{$gw->api(GET => $gw->compute('first-lab'), 'creator')
+            ->res->json('/properties/properties/customServices')};
+    return $one;
+}
+
+sub becomes ($name, $state) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_for(sub { show($name)->{state} eq $state }, 60), "$name is $state"
+        or diag explain show($name);
+}
+
+sub ask ($port, $account = 'creator', $path = '/', $lab = 'first-lab') {
+    return $gw->program->get($gw->app_url($lab, $path, $port), as($account));
+}
+
+sub reached ($port, $name) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_for(sub { ask($port)->res->code == 200 }), $name;
+}
+
+# A file server of a person's own, started by hand.
+sub serve ($lab, $port, $bind = '127.0.0.1') {
+    $gw->inside($lab, 'cd /tmp; nohup python -m http.server --bind '
+        . "$bind $port > /dev/null 2>&1 & echo \$!");
+}
+
+subtest 'the examples' => sub {
+    give([
+        {name => 'model', command => 'python model.py',
+            endpoints => [{protocol => 'http', target => 5001}]},
+        {name => 'live', command => 'python live.py train.log',
+            endpoints => [{target => 6006}]},
+        {name => 'published', command =>
+            'cd /tmp; exec python -m http.server 80',
+            endpoints => [{target => 80, published => 8085}]},
+    ]);
+    becomes($_, 'Running') for qw(model live published);
+    my $tx = $gw->program->request(
+        POST => $gw->app_url('first-lab', '/predict', 5001), as('creator'),
+        json => {data => [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]});
+    is_deeply $tx->res->json('/species'), ['setosa', 'virginica'],
+        'a model of scikit-learn answers' or diag $tx->res->body;
+    my $me = $gw->opened('creator', 'first-lab', 6006);
+    like $me->navigate($gw->app_url('first-lab', '/', 6006))->res->body,
+        qr/WebSocket/, 'a page';
+    my $ws = $me->websocket($gw->app_url('first-lab', '/live', 6006));
+    like ${$ws->next_message // \''}, qr/epoch 1/, 'shows what was written';
+    $log->spurt("epoch 1\nepoch 2\n");
+    like ${$ws->next_message // \''}, qr/epoch 2/, 'and what is, as it is';
+    reached(8085, 'a port by another name');
+    for my $port (5001, 6006, 8085) {
+        $gw->refused(ask($port, $_), 403, 'not_creator', "$_ is kept out")
+            for qw(colleague reader);
+    }
+};
+
+subtest 'any port' => sub {
+    my $pid = serve('first-lab', 8123);
+    reached(8123, 'one on the loopback');
+    serve('first-lab', 8124, '0.0.0.0');
+    reached(8124, 'one on all addresses');
+    serve('first-lab', 8125, $gw->address('first-lab'));
+    reached(8125, 'one on the network\'s');
+    $gw->refused(ask(8123, 'colleague'), 403, 'not_creator', 'not a colleague');
+    $gw->refused(ask(8123, 'colleague', '/', 'other-lab'), 404,
+        'port_not_open', 'whose own instance has none');
+    $gw->refused(ask(8126), 404, 'port_not_open', 'where nothing listens');
+    my $tx = $gw->signed_in('creator')
+        ->navigate($gw->app_url('first-lab', '/', 8126));
+    like $tx->res->body, qr/Nothing listens on this port/, 'a page says so';
+    $gw->inside('first-lab', "kill $pid");
+    ok wait_for(sub {
+        (ask(8123)->res->headers->header('X-AML-Reason') // '') eq
+            'port_not_open'
+    }), 'and again when it has ended';
+    serve('first-lab', 22);
+    serve('first-lab', 8127);
+    reached(8127, 'a later one');
+    $gw->refused(ask(22), 404, 'port_not_open', 'but 22 is SSH\'s');
+};
+
+subtest 'an owner who plays with it' => sub {
+    serve('other-lab', 9001, '0.0.0.0');
+    my $there = $gw->address('other-lab');
+    ok wait_for(sub {
+        ask(9001, 'colleague', '/', 'other-lab')->res->code == 200
+    }), 'a colleague has a port';
+    # a listener on an address that is another instance's
+    $gw->inside('first-lab', 'nohup python -c ' . AML::Podman::quote(<<'EOF')
+import socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_IP, 15, 1)
+s.bind((sys.argv[1], 9001))
+s.listen(5)
+time.sleep(1000)
+EOF
+            . " $there > /dev/null 2>&1 &");
+    serve('first-lab', 9002);
+    reached(9002, 'what listens is known');
+    isnt ask(9001)->res->code, 200, 'it does not lead to the other';
+    $gw->inside('first-lab', 'ln -s jupyter.sock /run/aml/9003.sock');
+    $gw->refused(ask(9003), 404, 'port_not_open', 'a link leads nowhere');
+    $gw->inside('first-lab', 'rm -f /run/aml/9002.sock');
+    reached(9002, 'a socket that was removed is made again');
+};
+
+subtest 'amld is killed, the container is ended' => sub {
+    $gw->kill_amld;
+    is ask(9002)->res->code, 200, 'ports go on';
+    $gw->start_amld;
+    serve('first-lab', 9004);
+    reached(9004, 'and are found afterwards');
+    my $was = $gw->container('first-lab')->{pid};
+    kill 'KILL', $was;
+    ok wait_for(sub {
+        my $c = $gw->container('first-lab');
+        $c && $c->{pid} != $was && $gw->state_of('first-lab') eq 'Running';
+    }, 60), 'it is started again';
+    becomes('model', 'Running');
+    reached(5001, 'services with it');
+    serve('first-lab', 9005);
+    reached(9005, 'and ports');
+};
+
+subtest 'an image' => sub {
+    give([{name => 'model'},
+        {name => 'beside', image => {type => 'docker',
+            reference => AML::Podman::IMAGE},
+            command => 'cd /; exec python3 -m http.server $WHERE',
+            environmentVariables => {WHERE => {type => 'local', value => '8200'}},
+            endpoints => [{target => 8200}]},
+        {name => 'alone', image => {reference => 'localhost/none-such'},
+            environmentVariables => {LD_PRELOAD =>
+                {type => 'local', value => '/share/evil.so'}}}]);
+    becomes('beside', 'Running');
+    reached(8200, 'it is reached like any other');
+    becomes('alone', 'Failed');
+    like show('alone')->{message}, qr/none-such/, 'one that is not there';
+    unlike show('alone')->{message}, qr/ld\.so/, 'steers nothing of ours';
+};
+
+$gw->done;
