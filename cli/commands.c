@@ -71,6 +71,17 @@ static const cli_option_t logs_options[] = {
     {NULL, 0, NULL, NULL, 0},
 };
 
+static const cli_option_t service_options[] = {
+    {"port", 'P', "TARGET:PUBLISHED", "what it listens on; may come again", 1},
+    {"tcp", 0, NULL, "its ports speak no HTTP", 0},
+    {"image", 0, "IMAGE", "in a container of this image", 0},
+    {"env", 'e', "NAME=VALUE", "a variable; may come more than once", 1},
+    {"no-auto-start", 0, NULL, "it is started by you only", 0},
+    {"replace", 0, NULL, "also where there is one of the name", 0},
+    {"no-wait", 0, NULL, "come back as soon as it has begun", 0},
+    {NULL, 0, NULL, NULL, 0},
+};
+
 static const cli_option_t ssh_options[] = {
     {"identity", 'i', "FILE", "the private key", 1},
     {"local", 'L', "FORWARD", "as ssh has it", 1},
@@ -139,6 +150,23 @@ const cli_command_t cli_commands[] = {
      CLI_COMPLETE_JOB, NULL},
     {"job delete", "JOB", "forget one that has ended; its files are kept", NULL,
      NULL, cli_job_delete, 1, 1, 0, CLI_COMPLETE_JOB, NULL},
+    {"service list", "INSTANCE", "services of an instance", NULL, NULL,
+     cli_service_list, 1, 1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service add", "INSTANCE NAME [-- COMMAND...]",
+     "run a command as long as the instance does",
+     "It is reached at the port that is published, the target where nothing "
+     "is said.",
+     service_options, cli_service_add, 2, -1, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service remove", "INSTANCE NAME", "end it, and forget it", NULL, NULL,
+     cli_service_remove, 2, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service start", "INSTANCE NAME", "start it", NULL, wait_options,
+     cli_service_start, 2, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service stop", "INSTANCE NAME", "stop it", NULL, wait_options,
+     cli_service_stop, 2, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service restart", "INSTANCE NAME", "stop it and start it", NULL,
+     wait_options, cli_service_restart, 2, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
+    {"service logs", "INSTANCE NAME", "the end of what it has written", NULL,
+     NULL, cli_service_logs, 2, 2, 0, CLI_COMPLETE_INSTANCE, NULL},
     {"open", "NAME [lab|tree|rstudio|vscode|PORT]",
      "open an application in a browser",
      "Prints the address, and starts $BROWSER or the desktop's browser where "

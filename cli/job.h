@@ -23,4 +23,8 @@ char *cli_job_command(int argc, char **argv);
  */
 int cli_job_follow(cli_t *cli, const char *name, FILE *out);
 
+/* GETs text, all or a range of it, and writes it as it comes: to a terminal
+ * without control characters, else byte by byte. */
+int cli_print_text(cli_t *cli, const char *path, const char *range);
+
 #endif /* CLI_JOB_H */

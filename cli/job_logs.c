@@ -179,16 +179,39 @@ logs_plain(void *context, const char *data, size_t n)
 }
 
 
+int
+cli_print_text(cli_t *cli, const char *path, const char *range)
+{
+    cli_answer_t answer;
+    cli_request_t request = {.method = "GET",
+                             .accept = "text/plain",
+                             .range = range,
+                             .timeout = -1,
+                             .data = logs_plain,
+                             .context = stdout};
+    int rc;
+
+    cli->quiet += range != NULL;
+    rc = cli_request(cli, path, &request, &answer);
+    cli->quiet -= range != NULL;
+    if (range != NULL && rc != 0) {
+        /* an empty text has no end of it */
+        rc = answer.status == 0     ? rc
+             : answer.status == 416 ? 0
+                                    : cli_refused(cli, &answer);
+    }
+    cli_answer_clear(&answer);
+
+    return rc != 0 || fflush(stdout) == 0
+               ? rc
+               : cli_fail(CLI_EXIT_FAILED, "standard output can't be written");
+}
+
+
 static int
 logs_once(cli_t *cli)
 {
     const char *tail = cli_option(&cli->args, "tail");
-    cli_answer_t answer;
-    cli_request_t request = {.method = "GET",
-                             .accept = "text/plain",
-                             .timeout = -1,
-                             .data = logs_plain,
-                             .context = stdout};
     char range[64], *path;
     int rc;
 
@@ -198,25 +221,15 @@ logs_once(cli_t *cli)
             return cli_fail(CLI_EXIT_USAGE, "--tail wants a number of bytes");
         }
         snprintf(range, sizeof(range), "bytes=-%s", tail);
-        request.range = range;
     }
     path = cli_job_path(cli, "/logs", &rc);
     if (path == NULL) {
         return rc;
     }
-    cli->quiet += tail != NULL;
-    rc = cli_request(cli, path, &request, &answer);
-    cli->quiet -= tail != NULL;
-    if (tail != NULL && rc != 0) {
-        /* an empty log has no end of it */
-        rc = answer.status == 416 ? 0 : cli_refused(cli, &answer);
-    }
-    cli_answer_clear(&answer);
+    rc = cli_print_text(cli, path, tail != NULL ? range : NULL);
     free(path);
 
-    return rc != 0 || fflush(stdout) == 0
-               ? rc
-               : cli_fail(CLI_EXIT_FAILED, "standard output can't be written");
+    return rc;
 }
 
 

@@ -33,6 +33,13 @@ cli_table_begin(cli_table_t *table, size_t columns, const char *const *headings)
 void
 cli_table_add(cli_table_t *table, const char *text)
 {
+    cli_table_add_n(table, text, strlen(text));
+}
+
+
+void
+cli_table_add_n(cli_table_t *table, const char *text, size_t n)
+{
     size_t size;
     char **grown;
 
@@ -46,7 +53,7 @@ cli_table_add(cli_table_t *table, const char *text)
         table->cells = grown;
         table->size = size;
     }
-    table->cells[table->rows] = cli_text_clean(text, strlen(text), 0);
+    table->cells[table->rows] = cli_text_clean(text, n, 0);
     if (table->cells[table->rows] == NULL) {
         table->failed = 1;
         return;

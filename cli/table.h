@@ -25,6 +25,7 @@ void cli_table_begin(cli_table_t *table, size_t columns,
 
 /* Adds a cell, which is copied and cleaned; rows follow of themselves. */
 void cli_table_add(cli_table_t *table, const char *text);
+void cli_table_add_n(cli_table_t *table, const char *text, size_t n);
 
 /* Prints it, at most `width` columns (0: any), and empties it.  An exit status.
  */
