@@ -40,6 +40,7 @@
 #include "computes/engines/shim.h"
 #include "computes/files/reserve.h"
 #include "computes/files/room.h"
+#include "computes/files/share.h"
 #include "computes/http/http.h"
 #include "computes/instances/compute_index.h"
 #include "computes/instances/operations.h"
@@ -125,6 +126,7 @@ run_serve(amld_t *d)
 
     if (http != NULL) {
         amld_reserve_keep(d->registry);
+        (void) amld_share_check(d->config);
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
                  d->config->listen);
         rc = amld_supervisor_run(d);
@@ -222,6 +224,7 @@ amld_test(const char *file)
         return AMLD_EXIT_FAILED;
     }
 
+    (void) amld_share_check(config);
     printf("%s: the configuration is good\n", file);
     amld_config_free(config);
 

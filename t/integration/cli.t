@@ -218,6 +218,39 @@ subtest 'configuration' => sub {
     like $r->{err}, qr/none\.conf/, 'is named';
 };
 
+subtest 'whose a share is' => sub {
+    my $share = $gw->share->to_string;
+    my $users = path($share, 'Users')->make_path->to_string;
+    my $said  = sub {
+        my $r = $gw->amld('-t');
+        is $r->{status}, 0, 'it is no fault';
+        return join '', grep {/ warn /} split /^/, $r->{err};
+    };
+    is $said->(), '', 'nothing is said of what is right';
+
+    for my $dir ($share, $users) {
+        my $mode = (stat $dir)[2] & 07777;
+        for my $bad (0777, 01777, 0775) {
+            chmod $bad, $dir;
+            like $said->(), qr/\Qmay write to $dir,\E/,
+                sprintf '%s is %04o', $dir, $bad;
+        }
+        chmod $mode, $dir;
+    }
+
+    SKIP: {
+        skip 'needs root to give a directory away', 1 unless $< == 0;
+        chown 12345, -1, $users;
+        like $said->(), qr/\Q$users\E belongs to uid 12345/, 'somebody else\'s';
+        $gw->stop_amld;
+        $gw->start_amld;
+        like path($gw->dir, 'log', 'amld.err')->slurp,
+            qr/warn workspace \S+ \Q$users\E belongs to uid 12345/,
+            'and when amld starts';
+        chown 0, -1, $users;
+    }
+};
+
 subtest 'the socket is the gateway\'s alone' => sub {
     plan skip_all => 'needs root to be somebody else' unless $< == 0;
     chmod 0777, $gw->socket;
