@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "computes/api/arm_job.h"
+#include "computes/engines/podman.h"
 #include "computes/time/duration.h"
 
 #define JOB_NAME 256         /* bytes of a display name, of an experiment's */
@@ -414,11 +415,9 @@ job_environment(amld_job_put_t *put, const json_t *value,
     if (job_is_text(value, sizeof(image), JOB_IMAGE) &&
         strncmp(text, image, sizeof(image) - 1) == 0 &&
         isalnum((unsigned char) text[sizeof(image) - 1])) {
-        for (i = sizeof(image) - 1; text[i] != '\0'; i++) {
-            if (!isalnum((unsigned char) text[i]) &&
-                strchr("._-/:@+", text[i]) == NULL) {
-                break;
-            }
+        i = sizeof(image) - 1;
+        if (amld_podman_is_image(text + i)) {
+            i = strlen(text);
         }
         if (text[i] == '\0') {
             return job_ask(put, "environmentId", json_incref((json_t *) value),

@@ -331,6 +331,8 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
     amld_podman_arg(a, "--userns=container:%s", c->id);
     amld_podman_arg(a, "--network=container:%s", c->id);
     amld_podman_arg(a, "--user=0:0");
+    /* With a network of somebody else's it has the machine's /sys. */
+    amld_podman_arg(a, "--security-opt=mask=/sys/fs/cgroup");
     amld_podman_arg(a, "--cpus=%lld", (long long) s->cores);
     amld_podman_arg(a, "--memory=%lldm", (long long) s->memory);
     amld_podman_arg(a, "--memory-swap=%lldm", (long long) s->memory);
