@@ -50,6 +50,27 @@ await step('its terminal is the instance\'s', page, async () => {
   await shot(page, 'vscode-terminal');
 }, 'the first request starts it, waits, and goes on');
 
+await step('a file is opened, changed and saved', page, async () => {
+  const found = page.locator('.quick-input-list .monaco-list-row')
+    .filter({ hasText: 'from-code.txt' }).first();
+  await until(async () => {
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+P');
+    await page.keyboard.type('from-code.txt');
+    return found.waitFor({ timeout: seconds(10) }).then(() => true, () => false);
+  }, 'it is found', 60);
+  await page.keyboard.press('Enter');
+  const editor = page.locator('.editor-instance .view-lines');
+  await editor.getByText('typed-42').waitFor();
+  await editor.click();
+  await page.keyboard.press('Control+End');
+  await page.keyboard.type('written-in-the-editor');
+  await page.keyboard.press('Control+S');
+  await until(async () => (await ask('file', 'from-code.txt'))
+    .includes('written-in-the-editor'), 'it is saved', 30);
+  await shot(page, 'vscode-editor');
+}, 'its terminal is the instance\'s');
+
 await step('its own views work', page, async () => {
   // They need a service worker, which needs the gateway's help in nothing.
   must(await page.getByText('Error loading webview').count() === 0, 'they do');
