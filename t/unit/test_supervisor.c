@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 
+#include "computes/instances/instance.h"
+
 
 static void
 whole_life(void **state)
@@ -172,7 +174,7 @@ crashes(void **state)
 {
     world_t *w = *state;
     pid_t before;
-    int64_t same;
+    int64_t same, killed;
     int i;
 
     want(w, "Create", AMLD_STATE_CREATING);
@@ -180,15 +182,16 @@ crashes(void **state)
     before = shim(w);
     same = generation(w);
 
+    killed = amld_now();
     kill(before, SIGQUIT);
-    for (i = 0; i < 1000 && (shim(w) == before || !answers(w)); i++) {
+    for (i = 0; i < 6000 && (shim(w) == before || !answers(w)); i++) {
         usleep(10000);
     }
     assert_int_not_equal(shim(w), before);
     assert_true(answers(w));
     assert_int_equal(state_of(w), AMLD_STATE_RUNNING);
-    assert_int_equal(generation(w), same); /* it is the same start */
-    assert_true(i >= 80);                  /* a second's pause */
+    assert_int_equal(generation(w), same);    /* it is the same start */
+    assert_true(amld_now() - killed >= 1000); /* a second's pause */
 }
 
 
@@ -204,11 +207,11 @@ crashes_again_and_again(void **state)
     behave(w, "crash");
     kill(shim(w), SIGQUIT);
     /* 1 + 2 + 4 + 8 + 16 seconds of pauses */
-    while (state_of(w) == AMLD_STATE_RUNNING && time(NULL) - begun < 60) {
+    while (state_of(w) == AMLD_STATE_RUNNING && time(NULL) - begun < 120) {
         usleep(100000);
     }
     assert_int_equal(state_of(w), AMLD_STATE_UNUSABLE);
-    assert_in_range(time(NULL) - begun, 30, 45);
+    assert_true(time(NULL) - begun >= 30);
     assert_non_null(strstr(failure(w, text), "again and again"));
     assert_non_null(strstr(text, "the reason of it"));
     assert_false(has_route(w));
