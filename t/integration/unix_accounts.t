@@ -6,10 +6,12 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Fcntl qw(S_ISLNK);
+use IO::Socket::IP;
 use IO::Socket::UNIX;
 use Mojo::File qw(path);
 use POSIX ();
 use Test::More;
+use AML::Port;
 use AML::Test;
 use AML::Wait qw(turn wait_for);
 
@@ -165,6 +167,65 @@ subtest 'a link leads the gateway nowhere' => sub {
     my $res = asked('bob-lab', $bob);
     isnt $res->code, 200, 'what it leads to is not asked';
     isnt $res->json('/pid') // 0, $pid{$ann}, 'by no means';
+};
+
+subtest 'services, and a colleague who takes their ports' => sub {
+    my ($tcp, $sock, $port) = map { AML::Port->take } 1 .. 3;
+    my $program = 'exec ' . $gw->dir . '/venv/bin/jupyter';
+    my $path    = $gw->compute('ann-lab');
+    my $at      = sub ($n, $who = $ann) {
+        return $gw->program->get($gw->app_url('ann-lab', '/x', $n),
+            headers => $gw->bearer($who))->res;
+    };
+    my $is = sub ($name, $state) {
+        my $one;
+        ok wait_for(sub {
+            ($one) = grep { $_->{name} eq $name } @{$gw->api(GET => $path, $ann)
+                ->res->json('/properties/properties/customServices')};
+            $one->{state} eq $state;
+        }), "$name is $state" or diag explain $one;
+        return $one;
+    };
+
+    # bob's program listens where ann's is to, and says so if somebody comes
+    my $stolen = $gw->dir . '/share/stolen';
+    my $thief  = fork // die $!;
+    if ($thief == 0) {
+        as($bob, sub {
+            my $s = IO::Socket::IP->new(LocalHost => '127.0.0.1',
+                LocalPort => $port, Listen => 5) or return 'no';
+            $s->accept;
+            return 'came';
+        }) eq 'came' and path($stolen)->spurt('');
+        POSIX::_exit(0);
+    }
+    ok wait_for(sub { IO::Socket::IP->new(LocalHost => '127.0.0.1',
+        LocalPort => $port, Listen => 1) ? 0 : 1 }), 'a port is taken';
+
+    $gw->api(POST => "$path/customServices", $ann, json => [
+        {name => 'tcp', command => "$program --listen=127.0.0.1:$tcp",
+            endpoints => [{target => $tcp}]},
+        {name => 'sock', command => "$program --ServerApp.sock=\$AML_SOCKET",
+            endpoints => [{target => $sock}]},
+        {name => 'late', command => "$program --listen=127.0.0.1:$port",
+            endpoints => [{target => $port}]}
+    ]);
+    for my $pair (['tcp', $tcp], ['sock', $sock]) {
+        my ($name, $n) = @$pair;
+        $is->($name, 'Running');
+        ok wait_for(sub { $at->($n)->code == 200 }), 'it is reached';
+        like status($at->($n)->json('/pid'), 'Uid'), qr/^$uid{$ann}\t/,
+            'and is its creator\'s';
+        is $at->($n, $bob)->code, 403, 'by nobody else';
+    }
+    like $is->('late', 'Failed')->{message}, qr/port $port .* is in use/,
+        'what comes late says so';
+    is $at->($port)->code, 404, 'and leads nobody there';
+    ok !-e $stolen, 'nothing has come to whoever was first';
+    $gw->api(POST => "$path/customServices", $ann, json => []);
+    my ($under) = path("/proc/$thief/task/$thief/children")->slurp =~ /(\d+)/;
+    kill 'KILL', $thief, $under // ();
+    waitpid $thief, 0;
 };
 
 subtest 'stopped and started' => sub {
