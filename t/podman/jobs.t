@@ -33,7 +33,7 @@ sub alive ($mark) {
 }
 
 subtest 'in the instance' => sub {
-    $gw->inside('lab', 'touch /root/mine');
+    $gw->inside('lab', 'cd /root; touch mine');
     $jobs->submit('inside', 'id -u; pwd; ls /root; echo "$NAME" > out; cat; '
             . 'python -c "import sys; print(sys.prefix)"; exit 3',
         environmentVariables => {NAME => "it's"});
