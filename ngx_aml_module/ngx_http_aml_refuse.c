@@ -441,13 +441,15 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
         return NGX_ERROR;
     }
 
-    /* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
+    /* RFC 9110 section 15.5.22, RFC 6455 section 4.4; HTTP/2 has no Upgrade,
+     * and its clients drop an answer that has one */
 
     if (info->status == NGX_HTTP_AML_UPGRADE_REQUIRED &&
-        (ngx_http_aml_add_header(r, "Upgrade", &ngx_http_aml_websocket) ==
-             NULL ||
-         ngx_http_aml_add_header(r, "Sec-WebSocket-Version",
-                                 &ngx_http_aml_version) == NULL)) {
+        (ngx_http_aml_add_header(r, "Sec-WebSocket-Version",
+                                 &ngx_http_aml_version) == NULL ||
+         (r->http_version <= NGX_HTTP_VERSION_11 &&
+          ngx_http_aml_add_header(r, "Upgrade", &ngx_http_aml_websocket) ==
+              NULL))) {
         return NGX_ERROR;
     }
 

@@ -13,6 +13,7 @@ use Time::HiRes qw(time);
 use AML::JWT;
 use AML::RawWebSocket;
 use AML::Test;
+use AML::Tunnel;
 use AML::Wait qw(wait_for);
 
 # This test listens in amld's place: only nginx's side of the templates is
@@ -257,6 +258,31 @@ subtest 'what RStudio sends only to be there' => sub {
     ok wait_for(sub { sum(in => of($hash)) == 2 }, 10),
         'what is typed is use, and that is not';
     is sum(out => of($hash)), 2, 'nor is the answer';
+};
+
+subtest 'a tunnel' => sub {
+    my $me = $gw->api(GET => $gw->compute('first-lab'), 'creator')
+        ->res->json('/properties/properties/createdBy/userId');
+    AML::Tunnel->route($gw, 'ssh-lab', $me);
+    my $you = $gw->signed_in('creator');
+    $you->navigate($gw->app_url('ssh-lab', '/', 22));
+    my $cookie = $you->cookie('__Host-aml', $gw->app_host('ssh-lab', 22));
+    my $t = AML::Tunnel->open($gw, 'ssh-lab', "Cookie: __Host-aml=$cookie",
+        'Origin: ' . $gw->app_origin('ssh-lab', 22));
+    is $t->code, 101, 'open';
+    for my $n (1 .. 3) {
+        $t->say_binary("$n")->say_raw(AML::Tunnel::frame(0x89, 'ping'));
+        ok $t->turn_until(5, sub { $t->heard_bytes == $n }), 'said';
+    }
+    $t->say_back('x');
+    ok $t->turn_until(5, sub { $t->got_bytes == 1 }), 'heard';
+    $t->close_client;
+    ok wait_for(sub { metric('aml_websockets') == 0 }), 'closed';
+    $gw->reload_nginx;
+    my $hash = sha256($cookie);
+    ok wait_for(sub { sum(in => of($hash)) == 3 }, 10),
+        'what was said is use, and no ping';
+    is sum(out => of($hash)), 1, 'and what was answered, and no pong';
 };
 
 subtest 'after half a minute' => sub {

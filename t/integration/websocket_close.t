@@ -19,7 +19,6 @@ my $patience = $ENV{AML_PATIENCE} || 1;
 
 my $gw = AML::Test->start(
     instances => {'first-lab' => 'creator', 'second-lab' => 'creator'},
-    nginx     => sub ($text) { "worker_rlimit_nofile 8192;\n$text" },
 );
 my $host = $gw->app_host('first-lab');
 my $url  = $gw->app_url('first-lab', '/ws');
