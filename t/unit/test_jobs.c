@@ -287,7 +287,7 @@ static void
 lists_newest_first(void **state)
 {
     scratch_t *s = *state;
-    char id[8];
+    char id[16];
     int i;
     json_t *doc;
     seen_t seen;
@@ -330,7 +330,7 @@ removed_with_all_that_follows(void **state)
 {
     scratch_t *s = *state;
     int i;
-    char id[8];
+    char id[16];
     json_t *doc = NULL;
     amld_key_t key;
     amld_job_use_t u;
