@@ -197,7 +197,8 @@ amld_idle_gather(amld_t *d, const json_t *doc, int64_t now,
     }
 
     if (facts->asked && facts->answered && facts->jupyter.busy == 0 &&
-        facts->jupyter.terminals > 0) {
+        (facts->jupyter.terminals > 0 ||
+         amld_compute_command(doc, "ssh", &command) == 0)) {
         facts->works = idle_terminals_work(d, doc);
     }
 
