@@ -291,7 +291,7 @@ beside_image(const amld_podman_spec_t *s, const char *image, char id[BESIDE_ID],
                  image, out);
         return -1;
     }
-    snprintf(id, BESIDE_ID, "%s", hex);
+    snprintf(id, BESIDE_ID, "%.64s", hex);
 
     return 0;
 }

@@ -522,7 +522,7 @@ jobs_settle(amld_supervisor_t *s)
     }
 
     now = amld_now();
-    runs = malloc(room * sizeof(*runs));
+    runs = malloc(room * sizeof(void *));
     for (i = s->first, count = 0; i != NULL && runs != NULL; i = i->next) {
         for (run = i->jobs; run != NULL; run = run->next) {
             if (run->state == AMLD_JOB_RUN_NEW ||
