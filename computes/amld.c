@@ -38,6 +38,7 @@
 #include "computes/cli/cli.h"
 #include "computes/engines/podman.h"
 #include "computes/engines/shim.h"
+#include "computes/engines/unix_account.h"
 #include "computes/files/reserve.h"
 #include "computes/files/room.h"
 #include "computes/files/share.h"
@@ -151,6 +152,20 @@ run_serve(amld_t *d)
 }
 
 
+/* What is left does not count, so that no room for this ends nothing. */
+static void
+run_strays(amld_t *d)
+{
+    aml_registry_rc_t rc;
+
+    rc = amld_unix_account_sweep(d->registry, d->config);
+    if (rc != AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_WARN, "unix accounts: registry: %s",
+                 aml_registry_strerror(rc));
+    }
+}
+
+
 static int
 amld_run(const char *file, int argc, char **argv)
 {
@@ -186,6 +201,7 @@ amld_run(const char *file, int argc, char **argv)
 
     if (d.registry != NULL) {
         amld_operations_tend(d.registry);
+        run_strays(&d);
     }
 
     if (d.audit != NULL && d.credentials != NULL && d.polls != NULL &&

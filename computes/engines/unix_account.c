@@ -15,11 +15,19 @@
 
 #define UNIX_KEY "unix-account/"
 #define UNIX_ROOM 16384 /* of an entry of the machine's accounts */
+#define UNIX_BATCH 256  /* records that a commit removes */
+
+typedef struct {
+    const amld_config_t *config;
+    size_t count;
+    aml_principal_id_t of[UNIX_BATCH];
+} unix_strays_t;
 
 static size_t unix_key(char key[AML_REGISTRY_KEY_MAX + 1],
                        const aml_principal_id_t *principal);
 static int unix_said(const amld_config_t *c, aml_str_t value,
                      char name[AMLD_UNIX_NAME + 1]);
+static int unix_each(void *data, aml_str_t key, aml_str_t value);
 static int unix_name_valid(const char *name, size_t n);
 
 
@@ -148,6 +156,45 @@ amld_unix_account_say(aml_registry_txn_t *txn,
 }
 
 
+aml_registry_rc_t
+amld_unix_account_sweep(aml_registry_t *registry, const amld_config_t *c)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    size_t i;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    unix_strays_t strays = {.config = c};
+
+    do {
+        strays.count = 0;
+        rc = aml_registry_read(registry, &txn);
+        if (rc == AML_REGISTRY_OK) {
+            rc = aml_registry_each(txn, aml_str(UNIX_KEY), aml_str(""),
+                                   unix_each, &strays);
+            aml_registry_end(txn);
+        }
+        if (rc != AML_REGISTRY_OK || strays.count == 0) {
+            return rc;
+        }
+
+        rc = aml_registry_write(registry, &txn);
+        if (rc != AML_REGISTRY_OK) {
+            return rc;
+        }
+        for (i = 0; i < strays.count && rc == AML_REGISTRY_OK; i++) {
+            rc = aml_registry_del(txn, key, unix_key(key, &strays.of[i]));
+        }
+        if (rc != AML_REGISTRY_OK) {
+            aml_registry_end(txn);
+            return rc;
+        }
+        rc = aml_registry_commit(txn);
+    } while (rc == AML_REGISTRY_OK && strays.count == UNIX_BATCH);
+
+    return rc;
+}
+
+
 int
 amld_unix_gateway_group(const amld_config_t *c, gid_t *gid)
 {
@@ -219,6 +266,24 @@ unix_said(const amld_config_t *c, aml_str_t value,
     json_decref(doc);
 
     return 0;
+}
+
+
+static int
+unix_each(void *data, aml_str_t key, aml_str_t value)
+{
+    char name[AMLD_UNIX_NAME + 1];
+    unix_strays_t *strays = data;
+
+    key.p += sizeof(UNIX_KEY) - 1;
+    key.n -= sizeof(UNIX_KEY) - 1;
+
+    if (!unix_said(strays->config, value, name) &&
+        aml_uuid_parse(key, &strays->of[strays->count]) == 0) {
+        strays->count++;
+    }
+
+    return strays->count == UNIX_BATCH;
 }
 
 

@@ -50,6 +50,14 @@ amld_unix_account_say(aml_registry_txn_t *txn,
                       const aml_principal_id_t *principal, const char *issuer,
                       const char *claim, const char *name);
 
+/*
+ * Removes what was said by an issuer, or by a claim, that is not configured any
+ * more: were it again, what was said before would count again, and an operator
+ * may have taken it out because it was not true.  FULL or LIMIT leave it there.
+ */
+aml_registry_rc_t
+amld_unix_account_sweep(aml_registry_t *registry, const amld_config_t *c);
+
 /* The group by which the gateway reaches sockets: registry_group, or else that
  * of the first of gateway_uids.  0, or -1. */
 int amld_unix_gateway_group(const amld_config_t *c, gid_t *gid);

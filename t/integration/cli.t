@@ -251,6 +251,19 @@ subtest 'whose a share is' => sub {
     }
 };
 
+subtest 'what a provider said that is configured no more' => sub {
+    my $key = 'unix-account/11111111-1111-8111-8111-111111111111';
+    $gw->edit({
+        op  => 'put',
+        key => $key,
+        hex => unpack 'H*',
+        '{"account":"daemon","claim":"name","issuer":"https://idp.example"}'
+    });
+    $gw->stop_amld;
+    $gw->start_amld;
+    is $gw->edit({op => 'get', key => $key}), "none\n", 'a start forgets it';
+};
+
 subtest 'the socket is the gateway\'s alone' => sub {
     plan skip_all => 'needs root to be somebody else' unless $< == 0;
     chmod 0777, $gw->socket;

@@ -119,6 +119,23 @@ claims(void **state)
         assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
     }
 
+    /* a start sweeps what does not count, so that it never does again */
+    say(s, &stranger, "dora");
+    assert_int_equal(amld_unix_account_sweep(s->registry, &c), AML_REGISTRY_OK);
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), 0);
+    for (k = 0; k < 600; k++) {
+        assert_int_equal(aml_principal_derive(
+                             aml_str("urn:test"),
+                             (aml_str_t){(char *) &k, sizeof(k)}, &stranger),
+                         0);
+        say(s, &stranger, "dora");
+    }
+    issuer.account_claim = other;
+    assert_int_equal(amld_unix_account_sweep(s->registry, &c), AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "unix-account/"), 0);
+    issuer.account_claim = claim;
+    assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
+
     say(s, &stranger, "dora");
     say(s, &stranger, NULL);
     assert_int_equal(of(s, &c, &stranger, "Dora D.", name), -1);
