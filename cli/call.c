@@ -15,6 +15,7 @@
 #define CALL_ATTEMPTS 4
 #define CALL_WAIT_MOST 10 /* seconds that a busy server may ask for */
 #define LIST_PAGES 10000
+#define LIST_MOST ((size_t) 256 * 1024 * 1024) /* bytes of a whole list */
 
 
 /* ---- JSON ---- */
@@ -180,6 +181,7 @@ cli_request(cli_t *cli, const char *path, cli_request_t *request,
             (void) nanosleep(&pause, NULL);
             continue;
         }
+        cli->received += answer->n;
         if (answer->status < 200 || answer->status > 299) {
             rc = cli_refused(cli, answer);
         }
@@ -249,6 +251,7 @@ cli_list(cli_t *cli, const char *path, size_t most, json_t **list)
 {
     const char *next;
     char *at = strdup(path);
+    size_t before = cli->received;
     json_t *page;
     int rc = 0, pages;
 
@@ -275,6 +278,14 @@ cli_list(cli_t *cli, const char *path, size_t most, json_t **list)
             }
         }
         json_decref(page);
+        if (rc == 0 && at != NULL &&
+            (pages + 1 == LIST_PAGES || cli->received - before > LIST_MOST)) {
+            rc = call_say(cli, CLI_EXIT_FAILED, "The server's list has no end.",
+                          "", "");
+        }
+        if (rc != 0) {
+            break;
+        }
     }
     free(at);
 

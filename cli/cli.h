@@ -31,6 +31,7 @@ typedef struct cli_s {
     int json;
     int quiet; /* says nothing of what goes wrong: completion */
     CURL *curl;
+    size_t received; /* bytes of answers */
 
     /* cli_profile_load() */
     char *profile; /* its name; NULL where it is the environment's */
