@@ -415,13 +415,21 @@ ngx_http_aml_tunnel_waiting(ngx_http_request_t *r)
 {
     u_char byte;
     ssize_t n;
+    ngx_uint_t gone;
     ngx_connection_t *c;
 
     c = r->connection;
 
     n = recv(c->fd, &byte, 1, MSG_PEEK);
+    gone = (n == 0 || (n == -1 && ngx_socket_errno != NGX_EAGAIN));
 
-    if (n == 0 || (n == -1 && ngx_socket_errno != NGX_EAGAIN)) {
+#if (NGX_HAVE_EPOLLRDHUP)
+    /* behind the end of TLS, which is there to be read */
+
+    gone |= c->read->pending_eof;
+#endif
+
+    if (gone) {
         c->read->eof = 1;
         c->error = 1;
         ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);

@@ -467,7 +467,9 @@ ngx_http_aml_tunnel_out(ngx_http_aml_tunnel_t *t)
 
             /* the application gets what the client has said, no more */
 
-            return t->in.pos == t->in.last && t->in_ended ? NGX_ERROR : moved;
+            return t->closing || (t->in.pos == t->in.last && t->in_ended)
+                       ? NGX_ERROR
+                       : moved;
         }
 
         rc = ngx_http_aml_tunnel_out_send(t);

@@ -259,6 +259,20 @@ subtest 'what is gone' => sub {
     $t->client_ended(1);
     ok $t->turn_until(5, sub { $t->end_ended }), 'a reset by the client';
 
+    # While the Close frame waits behind what it does not read.
+    $t = tunnel();
+    $t->client_reads(0);
+    $t->say_back('z' x 20_000_000);
+    $t->turn_idle(0.5);
+    $t->say_raw("\x82\x00");
+    $t->turn_until(5, sub { !length $t->to_gateway });
+    setsockopt $t->client, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
+    my $since = time;
+    $t->client->close(SSL_no_shutdown => 1);
+    $t->client_ended(1)->to_client('');
+    ok $t->turn_until(5, sub { $t->end_ended }), 'a reset behind a Close';
+    cmp_ok time - $since, '<', 2 * $patience, 'ends it at once';
+
     AML::Tunnel->route($gw, 'tcp-lab', $me, tcp => 1);
     $t = AML::Tunnel->open($gw, 'tcp-lab', $bearer);
     is $t->code, 101, 'over TCP';
@@ -363,6 +377,19 @@ subtest 'where nothing is' => sub {
     } 1 .. 4;
     AML::Tunnel->say_route($gw, 'full-lab', $me,
         '127.0.0.1:' . $full->sockport);
+    my $hasty = AML::Raw::connect_tls($gw, $gw->app_host('full-lab', 22));
+    AML::Raw::send_bytes(
+        $hasty,
+        join "\r\n",
+        'GET ' . AML::Tunnel->PATH . ' HTTP/1.1',
+        'Host: ' . $gw->app_host('full-lab', 22) . ':' . $gw->port,
+        'Connection: Upgrade', 'Upgrade: websocket',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', $bearer, '', ''
+    );
+    AML::Wait::turn(0.2);
+    $hasty->close;
+    ok wait_for(sub { last_line() =~ / 499 / }), 'who does not wait for it';
     my $since = time;
     is $refused->('full-lab'), '504 application_timeout', 'no answer';
     cmp_ok time - $since, '<', 10 * $patience, 'in seconds';
