@@ -3,82 +3,25 @@
  * that nothing comes twice.
  */
 
-#include "t/unit/scratch.h"
+#include "computes/automatic/schedule_run.h"
 
-#include <jansson.h>
-#include <sys/eventfd.h>
-#include <time.h>
+#define PLACE_KIND AMLD_DUE_SCHEDULE
+#define PLACE_TURN amld_schedule_turn
+#include "t/unit/due_place.h"
+
 
 #include "computes/automatic/automatic.h"
 #include "computes/automatic/due.h"
 #include "computes/automatic/schedule.h"
-#include "computes/automatic/schedule_run.h"
 #include "computes/instances/operations.h"
 #include "computes/instances/plan.h"
 #include "computes/time/civil.h"
 
-#define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
 #define HOUR 3600
 #define DAY 86400
 
 /* 2026-11-27, a Friday, 00:00 UTC */
 #define FRIDAY INT64_C(1795737600)
-
-static amld_workspace_t workspace = {
-    (char *) "demo",
-    (char *) "s",
-    (char *) "rg",
-    (char *) "local",
-    (char *) "/srv/share",
-    (char *) "/subscriptions/s/resourceGroups/rg/providers/"
-             "Microsoft.MachineLearningServices/workspaces/demo"};
-
-static amld_config_t config = {.state = (char *) "/run/aml",
-                               .apps = (char *) "apps.example.org",
-                               .apps_port = (char *) "",
-                               .workspaces = &workspace,
-                               .workspace_count = 1};
-
-typedef struct {
-    scratch_t *scratch;
-    amld_t d;
-    amld_key_t key;
-} place_t;
-
-
-static int
-setup(void **state)
-{
-    place_t *p = calloc(1, sizeof(*p));
-    void *scratch;
-
-    assert_non_null(p);
-    assert_int_equal(scratch_setup(&scratch), 0);
-    p->scratch = scratch;
-    p->d.config = &config;
-    p->d.registry = p->scratch->registry;
-    p->d.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(p->d.wake >= 0);
-    assert_int_equal(amld_compute_key(&p->key, &workspace, "Lab"), 0);
-    amld_log_level(AMLD_LOG_ERROR);
-    *state = p;
-
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    place_t *p = *state;
-    void *scratch = p->scratch;
-
-    scratch_teardown(&scratch);
-    close(p->d.wake);
-    free(p);
-
-    return 0;
-}
 
 
 /* "Stop 0 18 * * *; Start 0 8 * * *", in UTC. */
@@ -105,32 +48,6 @@ schedules(const char *text)
 }
 
 
-static void
-store(place_t *p, json_t *doc)
-{
-    aml_registry_txn_t *txn;
-
-    assert_int_equal(aml_registry_write(p->d.registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_compute_store(txn, &config, &p->key, doc),
-                     AML_REGISTRY_OK);
-    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
-}
-
-
-static json_t *
-load(place_t *p)
-{
-    aml_registry_txn_t *txn;
-    json_t *doc;
-
-    assert_int_equal(aml_registry_read(p->d.registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_compute_load(txn, &p->key, &doc), AML_REGISTRY_OK);
-    aml_registry_end(txn);
-
-    return doc;
-}
-
-
 /* An instance in `state`, for which all that was due by `until` is over. */
 static void
 instance(place_t *p, amld_state_t state, const char *text, int64_t until)
@@ -150,36 +67,6 @@ instance(place_t *p, amld_state_t state, const char *text, int64_t until)
         (void) json_object_del(own, "next");
         store(p, doc);
     }
-    json_decref(doc);
-}
-
-
-static int64_t
-due(place_t *p)
-{
-    aml_registry_txn_t *txn;
-    amld_key_t key;
-    int64_t at = AMLD_DUE_NEVER;
-
-    assert_int_equal(aml_registry_read(p->d.registry, &txn), AML_REGISTRY_OK);
-    if (amld_due_first(txn, AMLD_DUE_SCHEDULE, &key, &at) == AML_REGISTRY_OK) {
-        assert_string_equal(key.p, p->key.p);
-    }
-    aml_registry_end(txn);
-
-    return at;
-}
-
-
-/* Its turn, at `now`; then it is in `state`. */
-static void
-turn(place_t *p, int64_t now, amld_state_t state)
-{
-    json_t *doc;
-
-    amld_schedule_turn(&p->d, &p->key, due(p), now);
-    doc = load(p);
-    assert_string_equal(amld_compute_str(doc, "state"), amld_state_name(state));
     json_decref(doc);
 }
 
