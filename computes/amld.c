@@ -275,7 +275,8 @@ main(int argc, char **argv)
     int c, test = 0;
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
-        return amld_shim_main(argc - 1, argv + 1);
+        /* Its end is waited for: no library has to tidy up. */
+        _exit(amld_shim_main(argc - 1, argv + 1));
     }
     if (argc > 1 && strcmp(argv[1], "relay") == 0) {
         return amld_relay_main(argc - 1, argv + 1);

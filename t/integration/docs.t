@@ -195,7 +195,7 @@ sub wrong_rows ($doc) {
         my $what  = "$heading: $cells[0]";
         push @wrong, "$what: not three cells" if @cells != 3;
         for my $one (split /; /, $cells[-1]) {
-            my ($file, $name) = $one =~ /^`((?:integration|browser|unit|sdk|applications)
+            my ($file, $name) = $one =~ /^`((?:integration|browser|unit|sdk|applications|podman)
                 \/\w+\.(?:t|mjs|c))`\ (\S.*)$/x
                 or push(@wrong, "$what: no test: $one"), next;
             -e $root->child("t/$file")
