@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -39,19 +40,34 @@ login_ca(const login_t *l)
 
 /* ---- what is asked ---- */
 
+static struct termios login_before;
+
+
+/* Whoever gives up finds the terminal as it was. */
+static void
+login_on_signal(int number)
+{
+    (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_before);
+    (void) signal(number, SIG_DFL);
+    (void) raise(number);
+}
+
+
 /* A line without echo where there is a terminal, of standard input where not;
  * ended by NUL.  0, or -1. */
 static int
 login_secret(const char *prompt, char *secret, size_t size)
 {
-    struct termios before, quiet;
+    struct termios quiet;
     int terminal =
-        isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
+        isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &login_before) == 0;
     ssize_t n;
     size_t have = 0;
 
     if (terminal) {
-        quiet = before;
+        (void) signal(SIGINT, login_on_signal);
+        (void) signal(SIGTERM, login_on_signal);
+        quiet = login_before;
         quiet.c_lflag &= ~(tcflag_t) ECHO;
         (void) fputs(prompt, stderr);
         (void) fflush(stderr);
@@ -71,7 +87,9 @@ login_secret(const char *prompt, char *secret, size_t size)
     }
     secret[have] = '\0';
     if (terminal) {
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_before);
+        (void) signal(SIGINT, SIG_DFL);
+        (void) signal(SIGTERM, SIG_DFL);
         (void) fputc('\n', stderr);
     }
     if (have > 0 && secret[have - 1] == '\r') {

@@ -206,6 +206,22 @@ subtest 'certificates' => sub {
         \"x\n")->{status}, 2, 'and never without TLS';
 };
 
+subtest 'a password on a terminal' => sub {
+    my $cli = AML::Cli->new(gw => $gw, name => 'typist');
+    my $terminal = sub {
+        return $cli->program('script', '-qec',
+            "$AML::Cli::AML login @where -a creator; echo is \$?; stty -a",
+            '/dev/null');
+    };
+    my $p = $terminal->();
+    ok $p->says(qr/Password of creator: /), 'is asked for';
+    $p->send("$gw->{passwords}{creator}\n");
+    ok $p->says(qr/is 0/), 'taken' or diag $p->got;
+    is $p->wait, 0, 'ends';
+    unlike $p->got, qr/\Q$gw->{passwords}{creator}\E/, 'and not shown';
+    like $p->got, qr/(?<!-)\becho\b/, 'afterwards the terminal shows again';
+};
+
 subtest 'in no argument and no log' => sub {
     my $cli = AML::Cli->new(gw => $gw, name => 'creator',
         home => path($gw->dir, 'quiet')->make_path->to_string)->login;
