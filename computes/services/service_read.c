@@ -419,7 +419,7 @@ static int
 read_endpoint(read_t *r, const json_t *value, json_t *list)
 {
     size_t i;
-    unsigned target, published;
+    unsigned target = 0, published;
     const char *word;
     const json_t *name, *protocol;
 
