@@ -11,6 +11,7 @@ use IO::Socket::UNIX;
 use Mojo::File qw(path);
 use POSIX ();
 use Test::More;
+use AML::Jobs;
 use AML::Port;
 use AML::Test;
 use AML::Wait qw(turn wait_for);
@@ -226,6 +227,32 @@ subtest 'services, and a colleague who takes their ports' => sub {
     my ($under) = path("/proc/$thief/task/$thief/children")->slurp =~ /(\d+)/;
     kill 'KILL', $thief, $under // ();
     waitpid $thief, 0;
+};
+
+subtest 'jobs' => sub {
+    my $jobs = AML::Jobs->new(gw => $gw, compute => 'ann-lab',
+        account => $ann);
+    $jobs->submit('mine', 'id -un; touch made; cat /etc/shadow');
+    $jobs->ends('mine', 'Failed');
+    like $jobs->log('mine'), qr/\A$ann\n.*denied/s, 'run as their account';
+    my $dir = $jobs->file('jobs', 'mine');
+    is((stat $_)[4], $uid{$ann}, "$_: theirs")
+        for $dir, "$dir/made", "$dir/std_log.txt";
+
+    # The directory is entered with the account's rights, not amld's.
+    my $secret = path($gw->dir, 'secret', 'open')->make_path;
+    $secret->dirname->chmod(0700);
+    $secret->chmod(0755);
+    symlink $secret, $jobs->file('way');
+    $jobs->submit('in', 'ls; pwd', properties => {workingDirectory => 'way'});
+    is $jobs->ends('in', 'Failed')->{exitCode}, 126, 'a way to where they may '
+        . 'not go';
+    like $jobs->log('in'), qr/cannot enter .*denied/, 'leads nowhere';
+
+    $jobs->submit('long', 'trap "" TERM; while :; do sleep 0.1; done');
+    $jobs->becomes('long', 'Running');
+    $jobs->cancel('long');
+    $jobs->ends('long', 'Canceled');
 };
 
 subtest 'stopped and started' => sub {
