@@ -44,7 +44,8 @@ static const char ssh_listen[] =
     "    mv host_key.new.pub host_key.pub && mv host_key.new host_key || exit\n"
     "fi\n"
     /* Where root's sshd puts away what has not signed in. */
-    "[ \"$(id -u)\" != 0 ] || mkdir -p -m 0755 /run/sshd || exit\n"
+    "[ \"$(id -u)\" != 0 ] || [ -d /run/sshd ] || mkdir -m 0755 /run/sshd ||\n"
+    "  exit\n"
     "at=$(printf %s \"$2\" | sed 's/[^A-Za-z0-9\\/._-]/\\\\&/g')\n"
     "exec socat \"UNIX-LISTEN:$at,unlink-early,mode=660,backlog=16,fork,"
     "max-children=64\" 'EXEC:/bin/sh connection,nofork'\n";
