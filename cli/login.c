@@ -69,9 +69,9 @@ login_secret(const char *prompt, char *secret, size_t size)
         (void) signal(SIGTERM, login_on_signal);
         quiet = login_before;
         quiet.c_lflag &= ~(tcflag_t) ECHO;
+        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
         (void) fputs(prompt, stderr);
         (void) fflush(stderr);
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
     for (;;) {
         n = read(STDIN_FILENO, secret + have, 1);
