@@ -105,8 +105,8 @@ int aml_registry_reserve(aml_registry_t *reg);
 
 /*
  * Lets the registry become so many bytes larger than it was opened with, until
- * it is closed.  For a writer, and a thread of it that has no transaction; fails
- * where others keep theirs for longer than AML_REGISTRY_MAP_WAIT seconds.
+ * it is closed.  For a writer, and a thread of it that has no transaction;
+ * fails where others keep theirs for longer than AML_REGISTRY_MAP_WAIT seconds.
  */
 aml_registry_rc_t aml_registry_enlarge(aml_registry_t *reg, size_t more);
 

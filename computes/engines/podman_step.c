@@ -270,7 +270,7 @@ step_exec(const amld_podman_spec_t *s, const amld_podman_command_t *command,
     sigset_t set;
     amld_podman_container_t c;
 
-    if (!amld_podman_running(s, &c)) {
+    if (command->command == NULL || !amld_podman_running(s, &c)) {
         snprintf(err, size, "the container has ended");
         return -1;
     }

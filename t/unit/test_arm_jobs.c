@@ -116,8 +116,8 @@ submit_again(void **state)
         TO(",\"experimentName\":\"other\""),
         TO(",\"properties\":{\"workingDirectory\":\"other\"}"),
         TO(",\"properties\":{\"a\":\"b\"}"),
-        "{\"properties\":{\"jobType\":\"Command\",\"computeId\":\"lab2\","
-        "\"command\":\"true\"}}",
+        ("{\"properties\":{\"jobType\":\"Command\",\"computeId\":\"lab2\","
+         "\"command\":\"true\"}}"),
     };
     static const char body[] =
         TO(",\"environmentVariables\":{\"A\":\"1\"},\"limits\":{\"timeout\":"

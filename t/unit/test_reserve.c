@@ -136,8 +136,7 @@ kept_again(void **state)
     assert_int_equal(amld_reserve_spend(p->registry), -1);
 
     /* somebody raises registry_size a little, so that anything can be done */
-    assert_int_equal(aml_registry_enlarge(p->registry, 65536),
-                     AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_enlarge(p->registry, 65536), AML_REGISTRY_OK);
     for (i = 0; i < n; i++) {
         if (aml_registry_write(p->registry, &txn) == AML_REGISTRY_OK) {
             snprintf(key, sizeof(key), "junk/%06d", i);
@@ -161,8 +160,7 @@ is_spent(void **state)
     static const int spent[] = {0, 0, 1, 0};
 
     for (i = 0; i < 4; i++) {
-        assert_int_equal(aml_registry_read(p->registry, &txn),
-                         AML_REGISTRY_OK);
+        assert_int_equal(aml_registry_read(p->registry, &txn), AML_REGISTRY_OK);
         assert_int_equal(amld_reserve_is_spent(txn), spent[i]);
         aml_registry_end(txn);
         if (i == 1) {

@@ -83,8 +83,8 @@ told(void **state)
         "\nAllowTcpForwarding yes\n",
         "\nUsePAM no\n",
         "\nForceCommand exec /bin/sh '/run/aml/i/first-lab/ssh/session'\n",
-        "\nAuthorizedKeysFile "
-        "\"/run/aml/i/first-lab/ssh/authorized_keys\"\n",
+        ("\nAuthorizedKeysFile "
+         "\"/run/aml/i/first-lab/ssh/authorized_keys\"\n"),
     };
     const aml_application_t *a = aml_application_by_port(22);
     aml_application_file_t list[AML_APPLICATION_FILES];
