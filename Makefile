@@ -87,6 +87,9 @@ $(OUT)/t/%: t/unit/%.c $(OUT)/libcli.a $(OUT)/libamld.a $(OUT)/libaml.a
 	    $(OUT)/libcli.a $(OUT)/libamld.a $(OUT)/libaml.a -lcmocka \
 	    $(shell pkg-config --libs $(AMLD_PKGS)) -lpthread
 
+# It looks at what is held while a log is opened.
+$(OUT)/t/test_arm_jobs_log: LDFLAGS_ALL += -Wl,--wrap=amld_job_files_log
+
 # What the integration tests write records with, crafted or very many.
 $(OUT)/t/registry_edit $(OUT)/t/computes_fill $(OUT)/t/jobs_fill: \
     $(OUT)/t/%: t/tools/%.c $(OUT)/libamld.a $(OUT)/libaml.a

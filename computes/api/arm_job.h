@@ -19,7 +19,8 @@ extern const amld_http_route_t amld_arm_job_routes[];
 #define AMLD_JOB_VARIABLES 256          /* of an environment */
 #define AMLD_JOB_VARIABLE (32 * 1024)   /* bytes of a value */
 #define AMLD_JOB_REQUESTED (128 * 1024) /* bytes of all that is kept */
-#define AMLD_JOB_LOOKED 1000 /* documents, at most, for a page of a list */
+#define AMLD_JOB_LOOKED 1000    /* documents, at most, for a page of a list */
+#define AMLD_JOB_LEFT_OUT 10000 /* jobs, of which only the key is read */
 
 
 /* ---- arm_job.c ---- */

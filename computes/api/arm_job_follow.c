@@ -40,7 +40,8 @@ typedef struct {
     uint64_t seq;
     char status[32];
     int64_t offset;
-    char *text; /* what is being sent, or NULL */
+    int64_t last; /* where the log ended when the job had; -1 before */
+    char *text;   /* what is being sent, or NULL */
     size_t sent;
     int over; /* once it is sent */
     int64_t keep_at;
@@ -73,6 +74,7 @@ amld_arm_job_follow(amld_arm_job_t *job)
         f->key = job->key;
         f->seq = amld_job_seq(job->doc);
         f->offset = follow_offset(arm->request);
+        f->last = -1;
         f->follower.who = arm->request->principal;
         f->follower.connection = amld_request_connection(arm->request);
         f->keep_at = follow_now() + FOLLOW_KEEPALIVE;
@@ -257,8 +259,9 @@ follow_log(follow_t *f, const json_t *doc)
 {
     int fd;
     char *raw;
-    size_t n;
+    size_t n, most;
     ssize_t got;
+    int64_t size;
     struct stat st;
 
     fd = amld_job_log_open(f->d->config, doc);
@@ -269,11 +272,20 @@ follow_log(follow_t *f, const json_t *doc)
     raw = NULL;
     got = -1;
     if (fstat(fd, &st) == 0) {
-        /* what has become shorter is read anew */
-        f->offset = st.st_size < f->offset ? 0 : f->offset;
-        if (st.st_size > f->offset) {
+        /* It is its creator's, who may go on writing, or cut it, when the job
+         * has ended: what there was then is read, and once. */
+        if (f->last < 0) {
+            /* what has become shorter is read anew */
+            f->offset = st.st_size < f->offset ? 0 : f->offset;
+            f->last = amld_job_has_ended(doc) ? st.st_size : -1;
+        }
+        size = f->last >= 0 && f->last < st.st_size ? f->last : st.st_size;
+
+        if (size > f->offset) {
+            most = size - f->offset < FOLLOW_CHUNK ? (size_t) (size - f->offset)
+                                                   : FOLLOW_CHUNK;
             raw = malloc(FOLLOW_CHUNK);
-            got = raw != NULL ? pread(fd, raw, FOLLOW_CHUNK, f->offset) : -1;
+            got = raw != NULL ? pread(fd, raw, most, f->offset) : -1;
         }
     }
     close(fd);

@@ -1,8 +1,9 @@
 /*
  * Lists of jobs, newest first, in pages.  A page begins where the one before
- * has ended, and looks at no more than so many documents, so that it takes no
- * longer for the history behind it; one that was filtered may have fewer jobs
- * than others, or none, and still lead on.
+ * has ended, looks at no more than so many documents, and leaves out no more
+ * than so many jobs, so that it takes no longer for the history behind it; one
+ * that was filtered, or is to leave out many, may have fewer jobs than others,
+ * or none, and still lead on.
  */
 
 #include <ctype.h>
@@ -29,7 +30,8 @@ typedef struct {
     uint64_t from;       /* seq */
     unsigned long skip;  /* or how many to leave out */
     size_t looked;
-    uint64_t next; /* 0: this is the last page */
+    size_t left_out; /* by their keys alone */
+    uint64_t next;   /* 0: this is the last page */
     aml_registry_rc_t failed;
 } job_list_t;
 
@@ -205,6 +207,11 @@ list_each(void *data, uint64_t seq, const amld_key_t *key)
 
     /* Keys only, as long as nothing else decides. */
     if (list->skip != 0 && list->tag == NULL && list->compute == NULL) {
+        if (list->left_out == AMLD_JOB_LEFT_OUT) {
+            list->next = seq;
+            return 1;
+        }
+        list->left_out++;
         list->skip--;
         return 0;
     }

@@ -77,6 +77,11 @@ amld_arm_job_log(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    /* The share may take its time, or hang: no snapshot is held meanwhile, as
+     * no page that was in use when it began is used again before it ends. */
+    aml_registry_end(job.arm.txn);
+    job.arm.txn = NULL;
+
     fd = amld_job_log_open(d->config, job.doc);
 
     if (fd >= 0 && fstat(fd, &st) == 0) {

@@ -225,6 +225,30 @@ rare_tag(void **state)
 }
 
 
+/* Leaving out has a bound of its own: many are left out from page to page. */
+static void
+left_out(void **state)
+{
+    server_t *s = *state;
+    walked_t w;
+    answer_t a;
+    char v[1024];
+
+    lab(s);
+    fill(s, AMLD_JOB_LEFT_OUT + 1050, 0, AMLD_JOB_LEFT_OUT + 1050);
+    w = walk(s, JOBS "&$skip=11040");
+    assert_int_equal(w.n, 10);
+    assert_int_equal(w.pages, 2);
+    assert_string_equal(w.first, "j00009");
+    assert_int_equal(walk(s, JOBS "&$skip=10000").longest, AMLD_ARM_PAGE);
+
+    a = call(s, "GET", JOBS "&$skip=4000000000", NULL);
+    assert_string_equal(json_at(&a, "value", v), "[]");
+    assert_non_null(strstr(json_at(&a, "nextLink", v), "-3999990000"));
+    assert_int_equal(walk(s, JOBS "&$skip=4000000000").pages, 2);
+}
+
+
 static int64_t
 page_took(server_t *s, const char *target)
 {
@@ -306,6 +330,7 @@ main(void)
         cmocka_unit_test_setup_teardown(filters, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(wrong_queries, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(rare_tag, arm_setup, arm_teardown),
+        cmocka_unit_test_setup_teardown(left_out, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(history, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(damaged, arm_setup, arm_teardown),
     };

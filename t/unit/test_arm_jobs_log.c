@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "computes/instances/progress.h"
+#include "computes/jobs/job_files.h"
 
 #define LOGS J "/logs" V
 
@@ -19,6 +20,25 @@ typedef struct {
 } place_t;
 
 static place_t place;
+
+/* A log is opened here (the linker's --wrap): has the thread a transaction? */
+static aml_registry_t *watched;
+static int opened, held;
+
+int __real_amld_job_files_log(const char *share, const char *folder);
+int __wrap_amld_job_files_log(const char *share, const char *folder);
+
+int
+__wrap_amld_job_files_log(const char *share, const char *folder)
+{
+    if (watched != NULL) {
+        opened++;
+        /* that is refused where there is one */
+        held += aml_registry_enlarge(watched, 4096) != AML_REGISTRY_OK;
+    }
+
+    return __real_amld_job_files_log(share, folder);
+}
 
 
 static int
@@ -386,6 +406,32 @@ many_readers(void **state)
 
 #define SSE "Accept: text/event-stream\r\n"
 
+/* A share that hangs holds no snapshot of the registry. */
+static void
+no_snapshot(void **state)
+{
+    server_t *s = *state;
+    static char text[65536];
+    int fd;
+
+    tell("one\ntwo\n");
+    job_is(s, "train-1", AMLD_JOB_COMPLETED, "ended");
+    opened = 0;
+    held = 0;
+    watched = s->amld.registry;
+
+    assert_int_equal(range(s, "GET", NULL).status, 200);
+    assert_int_equal(opened, 1);
+    text[0] = '\0';
+    fd = dial(s, LOGS, SSE);
+    hear(fd, text, sizeof(text), "event: end");
+    close(fd);
+    watched = NULL;
+    assert_true(opened > 1);
+    assert_int_equal(held, 0);
+}
+
+
 static void
 follow(void **state)
 {
@@ -469,6 +515,46 @@ follow_again(void **state)
     hear(fd, text, sizeof(text), "\r\n0\r\n\r\n");
     assert_non_null(strstr(text, "data: one\n"));
     close(fd);
+}
+
+
+/* Its creator goes on writing when the job has ended: what there was then. */
+static void
+follow_ends(void **state)
+{
+    server_t *s = *state;
+    const size_t n = 4 << 20;
+    char *line = malloc(n), *text = calloc(1, 2 * n);
+    int fd, i;
+
+    assert_true(line != NULL && text != NULL);
+    memset(line, 'a', n);
+    for (i = 0; i < 4096; i++) {
+        line[i * 1024 + 1023] = '\n';
+    }
+    tell("begin\n");
+    say(line, n);
+    job_is(s, "train-1", AMLD_JOB_COMPLETED, "ended");
+
+    /* nobody reads what is sent, so that the stream has begun and waits */
+    fd = dial(s, LOGS, SSE);
+    hear(fd, text, 2 * n, "data: begin\n");
+    tell("afterwards\n");
+    hear(fd, text, 2 * n, "\r\n0\r\n\r\n");
+    assert_non_null(strstr(text, "\"Completed\""));
+    assert_null(strstr(text, "afterwards"));
+    close(fd);
+
+    /* and of what is cut then nothing is read twice */
+    memset(text, 0, 2 * n);
+    fd = dial(s, LOGS, SSE);
+    hear(fd, text, 2 * n, "data: begin\n");
+    assert_int_equal(truncate(place.log, 6), 0);
+    hear(fd, text, 2 * n, "\r\n0\r\n\r\n");
+    assert_null(strstr(strstr(text, "data: begin\n") + 1, "data: begin\n"));
+    close(fd);
+    free(text);
+    free(line);
 }
 
 
@@ -568,6 +654,8 @@ main(void)
         TEST(many_readers),
         TEST(follow),
         TEST(follow_again),
+        TEST(no_snapshot),
+        TEST(follow_ends),
         TEST(follow_to_deletion),
         TEST(follow_long_lines),
         TEST(follow_limits),
