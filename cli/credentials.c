@@ -5,10 +5,8 @@
 #include "cli/credentials.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -47,12 +45,9 @@ store_lock(cli_store_t *store)
     int rc = 0;
 
     if (path != NULL) {
-        do {
-            store->lock =
-                open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        } while (store->lock < 0 && errno == EINTR);
+        store->lock = cli_path_lock(path);
     }
-    if (store->lock < 0 || flock(store->lock, LOCK_EX) != 0) {
+    if (store->lock < 0) {
         rc = cli_fail(CLI_EXIT_FAILED, "%s: %s", path ? path : "no memory",
                       strerror(errno));
     }

@@ -2,6 +2,7 @@
  * aml open: an application of an instance in a browser.
  */
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -37,6 +38,8 @@ open_browser(const char *url)
     (void) fflush(stdout);
     pid = fork();
     if (pid == 0) {
+        /* that it is ignored would be inherited */
+        (void) signal(SIGPIPE, SIG_DFL);
         (void) execlp(browser, browser, url, (char *) NULL);
         _exit(127);
     }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -184,6 +185,32 @@ cli_path_replace(const char *path, const char *text, unsigned long n,
     }
 
     return 0;
+}
+
+
+int
+cli_path_lock(const char *path)
+{
+    int fd, rc, saved;
+
+    do {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+        return -1;
+    }
+
+    do {
+        rc = flock(fd, LOCK_EX);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0) {
+        saved = errno;
+        (void) close(fd);
+        errno = saved;
+        return -1;
+    }
+
+    return fd;
 }
 
 

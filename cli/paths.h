@@ -35,6 +35,10 @@ int cli_path_private(const char *path, int directory, char *error,
 int cli_path_replace(const char *path, const char *text, unsigned long n,
                      unsigned mode);
 
+/* Waits until nobody else has the lock of this file, and takes it until the
+ * descriptor is closed; -1 with errno. */
+int cli_path_lock(const char *path);
+
 /* A whole file of at most `most` bytes, ended by NUL; NULL with errno. */
 char *cli_path_read(const char *path, unsigned long most, unsigned long *n);
 

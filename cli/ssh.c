@@ -6,16 +6,19 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/paths.h"
 #include "cli/text.h"
+#include "upstreams/host.h"
 
 #define INNER "properties.properties."
 #define SSH_PORT 22
-#define SSH_ARGUMENTS 64
+#define SSH_OPTIONS 5 /* that ssh_exec() adds, "-o" and a word each */
 
 
 char *
@@ -118,15 +121,28 @@ ssh_alias(const char *name, const char *created)
 }
 
 
+char *
+cli_ssh_host(const cli_t *cli, const char *name)
+{
+    return cli->profile == NULL || strcmp(cli->profile, "default") == 0
+               ? cli_format("%s.aml", name)
+               : cli_format("%s.%s.aml", name, cli->profile);
+}
+
+
 int
-cli_ssh_of(cli_t *cli, const json_t *compute, cli_ssh_t *ssh)
+cli_ssh_of(cli_t *cli, const json_t *compute, const char *asked, cli_ssh_t *ssh)
 {
     const char *name = cli_str(compute, "name");
     const char *user = cli_str(compute, INNER "sshSettings.adminUserName");
 
     memset(ssh, 0, sizeof(*ssh));
-    if (!cli_name_is_safe(name)) {
-        return cli_fail(CLI_EXIT_FAILED, "the server's answer has no name");
+    if (aml_instance_name_check(aml_str_of(name)) != AML_NAME_OK ||
+        (asked != NULL && strcasecmp(name, asked) != 0)) {
+        return cli_fail(
+            CLI_EXIT_FAILED,
+            "the server answers with an instance \"%s\", which %s", name,
+            asked != NULL ? "was not asked for" : "can't be one's name");
     }
     if (strcmp(cli_str(compute, INNER "sshSettings.sshPublicAccess"),
                "Enabled") != 0) {
@@ -152,9 +168,7 @@ cli_ssh_of(cli_t *cli, const json_t *compute, cli_ssh_t *ssh)
     ssh->proxy = ssh_proxy(cli, name);
     ssh->alias = ssh_alias(name, cli_str(compute, "properties.createdOn"));
     ssh->known_hosts = ssh_known_hosts();
-    ssh->host = cli->profile == NULL || strcmp(cli->profile, "default") == 0
-                    ? cli_format("%s.aml", name)
-                    : cli_format("%s.%s.aml", name, cli->profile);
+    ssh->host = cli_ssh_host(cli, name);
     if (ssh->name == NULL || ssh->user == NULL || ssh->proxy == NULL ||
         ssh->alias == NULL || ssh->known_hosts == NULL || ssh->host == NULL) {
         cli_ssh_clear(ssh);
@@ -181,21 +195,17 @@ cli_ssh_clear(cli_ssh_t *ssh)
 /* ---- aml ssh ---- */
 
 typedef struct {
-    const char *argv[SSH_ARGUMENTS];
-    char *owned[SSH_ARGUMENTS];
+    const char **argv; /* has room for all that is added */
+    char *owned[SSH_OPTIONS];
     size_t n, owns;
-    int full;
+    int failed;
 } ssh_command_t;
 
 
 static void
 ssh_add(ssh_command_t *c, const char *word)
 {
-    if (c->n + 1 < SSH_ARGUMENTS) {
-        c->argv[c->n++] = word;
-    } else {
-        c->full = 1;
-    }
+    c->argv[c->n++] = word;
 }
 
 
@@ -204,9 +214,8 @@ ssh_option(ssh_command_t *c, const char *name, const char *value)
 {
     char *text = cli_format("%s=%s", name, value);
 
-    if (text == NULL || c->owns == SSH_ARGUMENTS) {
-        free(text);
-        c->full = 1;
+    if (text == NULL) {
+        c->failed = 1;
         return;
     }
     c->owned[c->owns++] = text;
@@ -251,6 +260,14 @@ ssh_exec(cli_t *cli, const cli_ssh_t *ssh)
     ssh_command_t c = {0};
     int i;
 
+    /* "ssh", -N, -t, "--", the host and the end, beside pairs and words */
+    c.argv = calloc(6 + 2 * (cli->args.repeats + SSH_OPTIONS) +
+                        (size_t) cli->args.argc,
+                    sizeof(*c.argv));
+    if (c.argv == NULL) {
+        return cli_fail(CLI_EXIT_FAILED, "no memory");
+    }
+
     ssh_add(&c, "ssh");
     /* what a person says comes first, and so is what holds */
     ssh_given(cli, &c);
@@ -259,22 +276,25 @@ ssh_exec(cli_t *cli, const cli_ssh_t *ssh)
     ssh_option(&c, "UserKnownHostsFile", ssh->known_hosts);
     ssh_option(&c, "StrictHostKeyChecking", "accept-new");
     ssh_option(&c, "User", ssh->user);
-    ssh_add(&c, ssh->host);
-    /* ssh looks for options behind the host, too */
+    /* behind it neither the host nor a word of the command is an option */
     ssh_add(&c, "--");
+    ssh_add(&c, ssh->host);
     for (i = 1; i < cli->args.argc; i++) {
         ssh_add(&c, cli->args.argv[i]);
     }
 
-    if (!c.full) {
+    if (!c.failed) {
+        /* that it is ignored would be inherited */
+        (void) signal(SIGPIPE, SIG_DFL);
         (void) execvp("ssh", (char *const *) c.argv);
         (void) cli_fail(0, "OpenSSH's ssh can't be run: %s", strerror(errno));
     } else {
-        (void) cli_fail(0, "too many arguments; put them in quotes");
+        (void) cli_fail(0, "no memory");
     }
     while (c.owns > 0) {
         free(c.owned[--c.owns]);
     }
+    free(c.argv);
 
     return CLI_EXIT_FAILED;
 }
@@ -300,7 +320,7 @@ cli_ssh(cli_t *cli)
     rc = cli_get(cli, path, &compute);
     free(path);
     if (rc == 0) {
-        rc = cli_ssh_of(cli, compute, &ssh);
+        rc = cli_ssh_of(cli, compute, name, &ssh);
     }
     state = cli_str(compute, INNER "state");
     if (rc == 0 && strcmp(state, "Running") != 0 &&

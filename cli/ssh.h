@@ -18,10 +18,18 @@ typedef struct {
                           profile "lab" */
 } cli_ssh_t;
 
-/* Of an instance as the API has it.  0, or an exit status after it was said
- * why it has no SSH. */
-int cli_ssh_of(cli_t *cli, const json_t *compute, cli_ssh_t *ssh);
+/*
+ * Of an instance as the API has it.  0, or an exit status after it was said
+ * why it has no SSH.  A name that no instance can have is refused, and one that
+ * is not `asked`, where that is not NULL: what the server answers becomes an
+ * argument of ssh, and a host in its configuration.
+ */
+int cli_ssh_of(cli_t *cli, const json_t *compute, const char *asked,
+               cli_ssh_t *ssh);
 void cli_ssh_clear(cli_ssh_t *ssh);
+
+/* What an instance is called as a host, by the profile; the caller's. */
+char *cli_ssh_host(const cli_t *cli, const char *name);
 
 /* In single quotes for a shell, and "%" twice; the caller's. */
 char *cli_ssh_quote(const char *text);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "cli/paths.h"
 #include "cli/ssh.h"
@@ -208,14 +209,18 @@ config_include(const char *ours)
 static int
 config_keep(const char *host, const char *block)
 {
-    char *directory = cli_path_config(NULL);
+    char *directory = cli_path_config(NULL), *locked;
     char *path = cli_path_config("ssh_config"), *old = NULL, *text = NULL;
-    int rc = CLI_EXIT_FAILED;
+    int rc = CLI_EXIT_FAILED, lock = -1;
 
-    if (directory == NULL || path == NULL || strpbrk(path, "\"\n") != NULL) {
+    locked = cli_path_config("ssh_config.lock");
+    if (directory == NULL || path == NULL || locked == NULL ||
+        strpbrk(path, "\"\n") != NULL) {
         (void) cli_fail(0, "there is no home directory");
     } else if (cli_path_make(directory) != 0) {
         (void) cli_fail(0, "%s: %s", directory, strerror(errno));
+    } else if ((lock = cli_path_lock(locked)) < 0) {
+        (void) cli_fail(0, "%s: %s", locked, strerror(errno));
     } else if ((old = config_read(path)) != NULL) {
         text = cli_ssh_config_set(old, host, block);
         rc = text != NULL
@@ -227,7 +232,11 @@ config_keep(const char *host, const char *block)
     if (rc == 0 && block != NULL) {
         rc = config_include(path);
     }
+    if (lock >= 0) {
+        (void) close(lock);
+    }
     free(directory);
+    free(locked);
     free(path);
     free(old);
     free(text);
@@ -239,13 +248,13 @@ config_keep(const char *host, const char *block)
 /* ---- aml ssh-config ---- */
 
 static int
-config_one(cli_t *cli, const json_t *compute)
+config_one(cli_t *cli, const json_t *compute, const char *asked)
 {
     int write = cli_option(&cli->args, "write") != NULL, rc;
     cli_ssh_t ssh;
     char *block;
 
-    rc = cli_ssh_of(cli, compute, &ssh);
+    rc = cli_ssh_of(cli, compute, asked, &ssh);
     if (rc != 0) {
         return rc;
     }
@@ -288,7 +297,7 @@ config_all(cli_t *cli)
             cli_str(one,
                     "properties.properties.sshSettings.adminUserName")[0] !=
                 '\0') {
-            rc = config_one(cli, one);
+            rc = config_one(cli, one, NULL);
             some = 1;
         }
     }
@@ -310,6 +319,13 @@ cli_ssh_config(cli_t *cli)
     int rc;
 
     rc = cli_workspace_load(cli);
+    if (rc == 0 && cli->profile == NULL &&
+        (cli_option(&cli->args, "write") != NULL ||
+         cli_option(&cli->args, "remove") != NULL)) {
+        rc = cli_fail(CLI_EXIT_USAGE,
+                      "an entry is read without AML_SERVER: sign in with aml "
+                      "login, and unset it");
+    }
     if (rc != 0 || cli->args.argc == 0) {
         return rc != 0 ? rc : config_all(cli);
     }
@@ -319,9 +335,7 @@ cli_ssh_config(cli_t *cli)
     }
 
     if (cli_option(&cli->args, "remove") != NULL) {
-        host = cli->profile == NULL || strcmp(cli->profile, "default") == 0
-                   ? cli_format("%s.aml", cli->args.argv[0])
-                   : cli_format("%s.%s.aml", cli->args.argv[0], cli->profile);
+        host = cli_ssh_host(cli, cli->args.argv[0]);
         rc = host != NULL ? config_keep(host, NULL)
                           : cli_fail(CLI_EXIT_FAILED, "no memory");
         free(host);
@@ -334,7 +348,7 @@ cli_ssh_config(cli_t *cli)
     if (rc == 0) {
         origin = cli_app_origin(cli, cli->args.argv[0], 22, &rc);
         free(origin);
-        rc = rc == 0 ? config_one(cli, compute) : rc;
+        rc = rc == 0 ? config_one(cli, compute, cli->args.argv[0]) : rc;
         json_decref(compute);
     }
 

@@ -55,6 +55,27 @@ my %answer = (
                         message => "line one\nline two\e[31m"}}));
     },
     odd => sub ($path) { return (400, '{"error": 7}') },
+    ssh => sub ($path) {
+        state $user = {option => '-oProxyCommand=x', line => "x\n  User root",
+            blank => 'x y', shell => '$(id)'};
+        my ($what, $name) = $path =~ m{/computes(?:/(\w+)-(\w+))?[?]}
+            ? ($1, $2) : ();
+        my $as = {fevil => '-Fevil', dots => 'first.lab', other => 'other-lab',
+            line => "first-lab\nHost *", path => '../first-lab'};
+        my $item = sub ($name, $user) {
+            return {name => $name, properties => {properties => {
+                state        => 'Running',
+                applications => [{endpointUri => "https://$name.apps.test/"}],
+                sshSettings  => {sshPublicAccess => 'Enabled',
+                    adminUserName => $user}
+            }}};
+        };
+        return (200, encode_json({value => [$item->('first.lab', 'me')]}))
+            unless $what;
+        return (200, encode_json($what eq 'name'
+                    ? $item->($as->{$name}, 'me')
+                    : $item->("user-$name", $user->{$name})));
+    },
 );
 
 sub serve ($port) {
@@ -140,6 +161,34 @@ subtest 'words of a server' => sub {
     is scalar(split /\n/, $r->{err}), 1, 'in one line';
     unlike $r->{err}, qr/\e/, 'and to no terminal';
     is list($_)->{status}, 1, "$_ is no answer" for qw(html list odd);
+};
+
+# What the server answers becomes arguments of ssh and lines of its
+# configuration.
+subtest 'an instance of a server' => sub {
+    my $bin = path($gw->dir, 'bin')->make_path;
+    my $ran = path($gw->dir, 'ran');
+    $bin->child('ssh')->spurt("#!/bin/sh\necho \"\$@\" > $ran\n");
+    chmod 0755, $bin->child('ssh');
+    my @workspace = ('-w', 's/g/ssh');
+    local $cli->env->{PATH} = "$bin:$ENV{PATH}";
+    for my $name (qw(name-fevil name-dots name-other name-line name-path
+        user-option user-line user-blank user-shell)) {
+        my $said = $name =~ /^name/ ? qr/was not asked for/ : qr/can't be a user/;
+        my $r = $cli->aml(@workspace, 'ssh', $name, 'true');
+        is $r->{status}, 1, "ssh $name";
+        like $r->{err}, $said, 'is refused';
+        ok !-e $ran, 'ssh is not run';
+        $r = $cli->aml(@workspace, 'ssh-config', $name);
+        is "$r->{status} $r->{out}", '1 ', "ssh-config $name has no entry";
+    }
+    my $r = $cli->aml(@workspace, 'ssh-config');
+    is "$r->{status} $r->{out}", '1 ', 'nor has a list';
+    like $r->{err}, qr/can't be one's name/, 'with words';
+    $r = $cli->aml(@workspace, 'ssh-config', '--write', 'user-shell');
+    is $r->{status}, 2, 'without a profile nothing is kept';
+    like $r->{err}, qr/AML_SERVER/, 'with words, too';
+    ok !-e $cli->home . '/.ssh', 'it is not';
 };
 
 kill 'KILL', @servers;

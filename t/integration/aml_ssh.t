@@ -43,6 +43,8 @@ subtest 'a command' => sub {
     unlike ssh('first-lab', '-v')->errors, qr/debug1/,
         'options behind are the command\'s';
     is ssh('first-lab', '--', 'true')->status, 0, 'after "--" as well';
+    is ssh('first-lab', 'echo', 1 .. 200)->got, join(' ', 1 .. 200) . "\n",
+        'as many arguments as there are';
 
     $p = $cli->begin(@ssh, 'first-lab', 'cat');
     my $bytes = join '', map { chr int rand 256 } 1 .. 200_000;
@@ -109,6 +111,19 @@ subtest 'ssh-config' => sub {
 
     $cli->aml_ok(qw(ssh-config --remove first-lab));
     is path($ours)->slurp, "# note\n", 'taken out again';
+    # many at once, each of a profile
+    my $json = decode_json($cli->credentials->slurp);
+    $json->{profiles}{"p$_"} = $json->{profiles}{default} for 1 .. 12;
+    $cli->credentials->spurt(encode_json($json));
+    $real->spurt($was);
+    my @all = map {
+        $cli->begin('-p', "p$_", qw(ssh-config --write first-lab))
+    } 1 .. 12;
+    is $_->wait, 0, 'one of many' or diag $_->errors for @all;
+    is scalar(() = path($ours)->slurp =~ /^Host first-lab\.p\d+\.aml$/mg), 12,
+        'none is lost';
+    is $real->slurp, qq{Include "$ours"\n\n$was}, 'nor the line that leads there';
+
     path($ours)->spurt("# >>> aml: first-lab.aml\nHost x\n");
     my $r = $cli->aml(qw(ssh-config --write first-lab));
     is $r->{status}, 1, 'an entry without an end is left alone';
@@ -144,7 +159,7 @@ subtest 'refused, and ended' => sub {
     ok $stays->says(qr/SSH/), 'one is open';
     $cli->aml_ok(qw(instance stop first-lab));
     ok defined $stays->wait(5), 'stopping ends it';
-    like $stays->errors, qr/closed the tunnel: .*\(1008\)|^$/, 'with words';
+    like $stays->errors, qr/closed the tunnel: .*\(1008\)/, 'with words';
     $r = $cli->aml('ssh', 'first-lab');
     is $r->{status}, 1, 'a stopped one';
     like $r->{err}, qr/is Stopped: aml instance start/, 'says what to do';
@@ -164,6 +179,23 @@ subtest 'open' => sub {
     is $cli->aml_ok('open', 'first-lab', '6006'),
         $gw->app_url('first-lab', "/\n", 6006), 'a port';
     is $cli->aml('open', 'first-lab', 'emacs')->{status}, 2, 'nothing known';
+    # a browser, where there is somebody to see it
+    my $seen = path($gw->dir, 'seen');
+    my $browser = path($gw->dir, 'browser')->spurt("#!/bin/sh\n",
+        "echo \"\$*\" > $seen\ngrep SigIgn /proc/self/status >> $seen\n");
+    chmod 0755, $browser;
+    local $cli->env->{BROWSER} = "$browser";
+    $cli->aml_ok('open', 'first-lab');
+    ok !-e $seen, 'no browser where there is no terminal';
+    is $cli->program('script', '-qec', "$AML::Cli::AML open first-lab",
+        '/dev/null')->wait, 0, 'on a terminal';
+    my ($url, $ignored) = split /\n/, $seen->slurp;
+    is $url, $gw->app_url('first-lab', '/lab'), '$BROWSER is started';
+    is hex(($ignored =~ /(\w+)$/)[0]) & 1 << 12, 0, 'and may end by SIGPIPE';
+    is $cli->program('script', '-qec',
+        "$AML::Cli::AML open --print first-lab > /dev/null", '/dev/null')->wait,
+        0, '--print';
+
     my $other = AML::Cli->new(gw => $gw, name => 'reader')->login;
     is $other->aml('open', 'nowhere')->{status}, 4,
         'where nothing is known it is asked for';
