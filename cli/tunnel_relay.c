@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,9 +50,10 @@ typedef struct {
     unsigned close_came : 1;
     unsigned in_over : 1;
     unsigned out_over : 1;
-    unsigned cut : 1;    /* the connection is gone */
-    unsigned close_code; /* that we send */
-    unsigned code;       /* that came; 0: none */
+    unsigned out_gone : 1; /* nobody reads any more; what is sent goes on */
+    unsigned cut : 1;      /* the connection is gone */
+    unsigned close_code;   /* that we send */
+    unsigned code;         /* that came; 0: none */
     char reason[AML_WS_CONTROL_MAX];
     size_t reason_n;
     const char *wrong;
@@ -376,7 +378,7 @@ relay_poll(relay_t *r, const sigset_t *mask, long long now)
         fd[1].events = POLLIN;
     }
     /* that its reader has gone shows without asking for room */
-    fd[2].fd = r->out_over ? -1 : r->out;
+    fd[2].fd = r->out_over || (r->out_gone && empty) ? -1 : r->out;
     fd[2].events = empty ? 0 : POLLOUT;
 
     if (ppoll(fd, 3, &ts, mask) < 0) {
@@ -392,6 +394,9 @@ relay_poll(relay_t *r, const sigset_t *mask, long long now)
     if (fd[2].revents & (POLLERR | POLLNVAL)) {
         r->out_over = 1;
     }
+    if (fd[2].revents & POLLHUP) {
+        r->out_gone = 1;
+    }
     relay_write(r);
     if (fd[1].revents) {
         relay_read(r);
@@ -405,6 +410,8 @@ relay_loop(relay_t *r, const sigset_t *mask)
     long long now = relay_now();
 
     r->heard = r->pinged = now;
+    /* of a record that has not been read to its end poll() knows nothing */
+    r->more = 1;
     if (r->t->early_n > 0) {
         memcpy(r->from, r->t->early, r->t->early_n);
         relay_decode(r, r->t->early_n);
@@ -424,7 +431,7 @@ relay_loop(relay_t *r, const sigset_t *mask)
         relay_poll(r, mask, now);
 
         now = relay_now();
-        if (r->out_over || relay_signal != 0) {
+        if (r->out_over || (r->out_gone && r->in_over) || relay_signal != 0) {
             relay_leave(r, now);
         }
         /* while nobody takes what has come, nothing is read */
@@ -459,7 +466,7 @@ relay_outcome(const relay_t *r)
                         r->reason_n > 0 ? (int) r->reason_n : 13,
                         r->reason_n > 0 ? r->reason : "with no words", r->code);
     }
-    if (r->out_over || relay_signal != 0) {
+    if (r->out_over || r->out_gone || relay_signal != 0) {
         return CLI_EXIT_OK;
     }
 
@@ -491,6 +498,24 @@ relay_prepare(int fd)
 }
 
 
+/* A terminal that is stopped must not either; as others have its description,
+ * and would find it changed, it is opened anew. */
+static int
+relay_out(int fd)
+{
+    char path[32];
+    int own;
+
+    if (!isatty(fd)) {
+        return fd;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    return own >= 0 ? own : fd;
+}
+
+
 int
 cli_tunnel_relay(cli_tunnel_t *t, int in, int out)
 {
@@ -506,7 +531,7 @@ cli_tunnel_relay(cli_tunnel_t *t, int in, int out)
     }
     r->t = t;
     r->in = in;
-    r->out = out;
+    r->out = relay_out(out);
     r->mask_at = RELAY_MASKS;
     r->ws.server = 1;
 
@@ -521,11 +546,15 @@ cli_tunnel_relay(cli_tunnel_t *t, int in, int out)
 
     relay_loop(r, &before);
 
+    /* in the other order: both may be one, changed twice */
+    if (out_flags >= 0) {
+        (void) fcntl(out, F_SETFL, out_flags);
+    }
     if (in_flags >= 0) {
         (void) fcntl(in, F_SETFL, in_flags);
     }
-    if (out_flags >= 0) {
-        (void) fcntl(out, F_SETFL, out_flags);
+    if (r->out != out) {
+        (void) close(r->out);
     }
     rc = relay_outcome(r);
     (void) sigprocmask(SIG_SETMASK, &before, NULL);

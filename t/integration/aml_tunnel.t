@@ -5,8 +5,11 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Digest::SHA qw(sha256_hex);
+use Fcntl qw(F_GETFL O_NONBLOCK);
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json);
+use POSIX qw(WNOHANG);
+use Socket qw(AF_UNIX SOCK_STREAM);
 use Test::More;
 use AML::Cli;
 use AML::Port;
@@ -66,6 +69,11 @@ subtest 'pieces' => sub {
     ok peer_says(qr/^pong ping!$/m), 'a ping between them is answered';
     $t->close_in;
     is $t->wait, 0, 'ends';
+    $t = $cli->begin('tunnel', 'brim-lab');
+    ok wait_for(sub { $t->look->got =~ /^y+z$/ }, 10),
+        'what TLS had in one piece with the answer, all of it';
+    $t->close_in;
+    is $t->wait, 0, 'ends';
     $t = $cli->begin('tunnel', 'drip-lab');
     ok $t->says(qr/^x{300}\n$/), 'a byte at a time';
     $t->close_in;
@@ -108,6 +116,44 @@ subtest 'who does not read' => sub {
         "$AML::Cli::AML tunnel pour-lab | head -c 10; wait");
     is $r->wait, 0, 'whoever reads goes away';
     is $r->look->errors, '', 'which is no error';
+};
+
+# Both ends in one, as socat's EXEC has it.
+subtest 'a socket' => sub {
+    socketpair my $here, my $there, AF_UNIX, SOCK_STREAM, 0 or die $!;
+    my $tunnel = sub ($name) {
+        my $pid = fork // die "fork: $!";
+        return $pid if $pid;
+        open STDIN,  '<&', $there;
+        open STDOUT, '>&', $there;
+        %ENV = %{$cli->environment};
+        exec $AML::Cli::AML, 'tunnel', $name or POSIX::_exit(127);
+    };
+    my $ended = sub ($pid) {
+        return wait_for(sub { waitpid($pid, WNOHANG) == $pid }, 5) ? $? : undef;
+    };
+    my $pid = $tunnel->('mute-lab');
+    syswrite $here, 'said before it goes';
+    close $here;
+    is $ended->($pid), 0, 'whose other end has gone, while the peer stays'
+        or kill 'KILL', $pid;
+    ok peer_says(qr/^mute heard said before it goes$/m), 'all was sent';
+    is fcntl($there, F_GETFL, 0) & O_NONBLOCK, 0, 'its flags are as they were';
+};
+
+subtest 'a terminal that is not looked at' => sub {
+    my $file = path($gw->dir, 'terminal-pid');
+    my $noted = () = $peer->log->slurp =~ /^flood stands/mg;
+    my $t = $cli->program('script', '-qec',
+        "echo \$\$ > $file; exec $AML::Cli::AML tunnel flood-lab", '/dev/null');
+    ok wait_for(sub { (() = $peer->log->slurp =~ /^flood stands/mg) > $noted }),
+        'the peer stands';
+    chomp(my $pid = $file->slurp);
+    kill 'TERM', $pid;
+    ok wait_for(sub {
+            my $stat = eval { path("/proc/$pid/stat")->slurp } // ') Z';
+            return $stat =~ /\) Z/;
+        }, 5), 'a signal ends it';
 };
 
 subtest 'peers that break rules' => sub {

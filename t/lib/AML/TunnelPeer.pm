@@ -165,6 +165,24 @@ sub does_early ($self, $s, $upgrade) {
     $self->does_echo($s, '');
 }
 
+# A record as large as there are, which ends the head: what was read of the one
+# before leaves no room for all of it.
+sub does_brim ($self, $s, $upgrade) {
+    put($s, substr $upgrade, 0, 20, '');
+    my $n = 16384 - length($upgrade) - 4;
+    put($s, $upgrade . frame(0x82, 'y' x ($n - 1) . 'z'));
+    $self->does_echo($s, '');
+}
+
+# Hears a Close, and says nothing for it.
+sub does_mute ($self, $s, $upgrade) {
+    put($s, $upgrade);
+    $self->each_frame($s, sub ($first, $payload, $mask) {
+        $self->note("mute heard $payload") if ($first & 15) == 2;
+        return 0;
+    });
+}
+
 # A byte a record.
 sub does_drip ($self, $s, $upgrade) {
     put($s, $_) for split //, $upgrade . frame(0x82, 'x' x 300) . frame(0x82, "\n");
