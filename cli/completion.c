@@ -26,8 +26,8 @@ static const char completion_bash[] =
 static const char completion_zsh[] =
     "_aml() {\n"
     "    local -a found\n"
-    "    found=(\"${(@f)$(aml complete -- \"${(@)words[2,CURRENT]}\" "
-    "2> /dev/null)}\")\n"
+    "    found=(${(f)\"$(aml complete -- \"${(@)words[2,CURRENT]}\" "
+    "2> /dev/null)\"})\n"
     "    if [[ ${found[1]-} == :files ]]; then\n"
     "        _files\n"
     "    else\n"

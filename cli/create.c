@@ -269,8 +269,11 @@ cli_instance_create(cli_t *cli)
     body = json_pack("{s:{s:s,s:O,s:s*}}", "properties", "computeType",
                      "ComputeInstance", "properties", inner, "description",
                      description);
-    rc = path == NULL || body == NULL ? CLI_EXIT_USAGE
-                                      : create_inner(cli, inner);
+    rc = path == NULL   ? CLI_EXIT_USAGE
+         : body == NULL ? cli_fail(CLI_EXIT_USAGE,
+                                   "the description is no UTF-8, or there is "
+                                   "no memory")
+                        : create_inner(cli, inner);
     rc = rc ? rc : create_tags(cli, body);
     rc = rc ? rc : create_is_new(cli, path);
     if (rc == 0) {

@@ -64,6 +64,7 @@ subtest 'create, and how it goes' => sub {
     is decode_json($cli->aml_ok(qw(instance list --json)))->[0]{name},
         'first-lab', 'as JSON';
     refused(1, qr/already/, qw(instance create first-lab));
+    refused(2, qr/UTF-8/, qw(instance create other-lab --description), "\xff");
 };
 
 subtest 'stop, start, restart' => sub {
@@ -154,6 +155,19 @@ subtest 'completion' => sub {
         COMP_WORDS=(aml instance stop m); COMP_CWORD=3; _aml
         echo "\${COMPREPLY[*]}"});
     is $bash->wait, 0, 'bash completes';
+    my $zsh = sub (@words) {
+        my $p = $cli->program('zsh', '-f', '-c', qq{PATH=$dir:\$PATH
+            compdef() { }; _files() { print files }
+            compadd() { shift; print -r -- "\$# \$*" }
+            source <(aml completion zsh)
+            words=("\$@"); CURRENT=\$#; _aml}, 'zsh', 'aml', @words);
+        is $p->wait, 0, "zsh completes @words";
+        return $p->got;
+    };
+    is $zsh->('instance', 'stop', 'm'), "1 my-lab\n", 'names';
+    is $zsh->('completion', ''), "2 bash zsh\n", 'words';
+    is $zsh->('instance', 'create', 'x', '--ssh-key', ''), "files\n", 'files';
+    is $zsh->('instance', 'stop', 'zzz'), "0 \n", 'nothing is no candidate';
     is $bash->look->got, "my-lab\n", 'the name of an instance';
 };
 
