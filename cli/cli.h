@@ -56,6 +56,9 @@ int cli_workspace_load(cli_t *cli);
  * can be. */
 int cli_token(cli_t *cli);
 
+/* That of the profile, which has been loaded, whatever AML_TOKEN says. */
+int cli_token_kept(cli_t *cli);
+
 /* "S/G/N" or the ARM id, as a path; the caller's.  NULL where it is neither. */
 char *cli_workspace_path(const char *text);
 

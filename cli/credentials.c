@@ -14,6 +14,8 @@
 #include "cli/text.h"
 
 #define STORE_MOST (1024UL * 1024)
+#define STORE_MORE (16UL * 1024) /* that tokens may grow by */
+#define STORE_FORMAT (JSON_INDENT(1) | JSON_SORT_KEYS)
 
 
 /* The directory, made where it is to be written; others must not get at it. */
@@ -98,7 +100,7 @@ cli_store_open(cli_store_t *store, int lock)
     int rc;
 
     memset(store, 0, sizeof(*store));
-    store->lock = -1;
+    store->lock = store->next.fd = -1;
     rc = store_directory(lock);
     if (rc != 0) {
         return rc;
@@ -123,15 +125,31 @@ cli_store_open(cli_store_t *store, int lock)
 
 
 int
+cli_store_reserve(cli_store_t *store)
+{
+    size_t n = json_dumpb(store->root, NULL, 0, STORE_FORMAT);
+
+    return cli_replacement_begin(&store->next, store->path, n + STORE_MORE,
+                                 0600) == 0
+               ? 0
+               : cli_fail(CLI_EXIT_FAILED,
+                          "your sign-in can't be renewed now: %s: %s",
+                          store->path, strerror(errno));
+}
+
+
+int
 cli_store_save(cli_store_t *store)
 {
-    char *text = json_dumps(store->root, JSON_INDENT(1) | JSON_SORT_KEYS);
+    char *text = json_dumps(store->root, STORE_FORMAT);
     int rc;
 
     if (text == NULL) {
         return cli_fail(CLI_EXIT_FAILED, "no memory");
     }
-    rc = cli_path_replace(store->path, text, strlen(text), 0600);
+    rc = store->next.fd >= 0
+             ? cli_replacement_end(&store->next, text, strlen(text))
+             : cli_path_replace(store->path, text, strlen(text), 0600);
     if (rc != 0) {
         rc = cli_fail(CLI_EXIT_FAILED, "%s: %s", store->path, strerror(errno));
     }
@@ -157,8 +175,9 @@ cli_store_close(cli_store_t *store)
     if (store->lock >= 0) {
         (void) close(store->lock);
     }
+    cli_replacement_drop(&store->next);
     memset(store, 0, sizeof(*store));
-    store->lock = -1;
+    store->lock = store->next.fd = -1;
 }
 
 

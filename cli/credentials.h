@@ -17,10 +17,13 @@
 
 #include <jansson.h>
 
+#include "cli/paths.h"
+
 typedef struct {
     json_t *root;
     char *path;
-    int lock; /* -1 without */
+    int lock;               /* -1 without */
+    cli_replacement_t next; /* cli_store_reserve() */
 } cli_store_t;
 
 /*
@@ -30,6 +33,11 @@ typedef struct {
  */
 int cli_store_open(cli_store_t *store, int lock);
 int cli_store_save(cli_store_t *store);
+
+/* Takes the room that saving will need, so that a full disk shows before what
+ * is to be saved is there. */
+int cli_store_reserve(cli_store_t *store);
+
 void cli_store_close(cli_store_t *store);
 
 /* Borrowed; NULL where there is none of this name. */

@@ -40,16 +40,42 @@ login_ca(const login_t *l)
 
 /* ---- what is asked ---- */
 
-static struct termios login_before;
+static const int login_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+#define LOGIN_SIGNALS (sizeof(login_signals) / sizeof(login_signals[0]))
+
+static struct termios login_before, login_quiet;
 
 
-/* Whoever gives up finds the terminal as it was. */
+/* Whoever gives up, or does something else first, finds the terminal as it
+ * was. */
 static void
 login_on_signal(int number)
 {
+    int saved = errno;
+    sigset_t this;
+
     (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_before);
     (void) signal(number, SIG_DFL);
+    (void) sigemptyset(&this);
+    (void) sigaddset(&this, number);
+    (void) sigprocmask(SIG_UNBLOCK, &this, NULL);
     (void) raise(number);
+
+    /* stopped, and now in the foreground again */
+    (void) signal(number, login_on_signal);
+    (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_quiet);
+    errno = saved;
+}
+
+
+static void
+login_signals_to(void (*handler)(int))
+{
+    size_t i;
+
+    for (i = 0; i < LOGIN_SIGNALS; i++) {
+        (void) signal(login_signals[i], handler);
+    }
 }
 
 
@@ -58,18 +84,16 @@ login_on_signal(int number)
 static int
 login_secret(const char *prompt, char *secret, size_t size)
 {
-    struct termios quiet;
     int terminal =
         isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &login_before) == 0;
     ssize_t n;
     size_t have = 0;
 
     if (terminal) {
-        (void) signal(SIGINT, login_on_signal);
-        (void) signal(SIGTERM, login_on_signal);
-        quiet = login_before;
-        quiet.c_lflag &= ~(tcflag_t) ECHO;
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+        login_quiet = login_before;
+        login_quiet.c_lflag &= ~(tcflag_t) ECHO;
+        login_signals_to(login_on_signal);
+        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_quiet);
         (void) fputs(prompt, stderr);
         (void) fflush(stderr);
     }
@@ -88,8 +112,7 @@ login_secret(const char *prompt, char *secret, size_t size)
     secret[have] = '\0';
     if (terminal) {
         (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_before);
-        (void) signal(SIGINT, SIG_DFL);
-        (void) signal(SIGTERM, SIG_DFL);
+        login_signals_to(SIG_DFL);
         (void) fputc('\n', stderr);
     }
     if (have > 0 && secret[have - 1] == '\r') {
@@ -468,7 +491,8 @@ logout_there(cli_t *cli)
     size_t i;
 
     cli->quiet++;
-    if (cli_token(cli) == 0 && cli_get(cli, "/auth/sessions", &json) == 0) {
+    if (cli_token_kept(cli) == 0 &&
+        cli_get(cli, "/auth/sessions", &json) == 0) {
         json_array_foreach(json_object_get(json, "value"), i, one)
         {
             if (json_is_true(json_object_get(one, "current"))) {

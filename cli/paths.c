@@ -139,7 +139,102 @@ path_write(int fd, const char *text, size_t n)
         n -= (size_t) wrote;
     }
 
+    return 0;
+}
+
+
+/* Bytes that are there, also where blocks are counted only as they are
+ * written. */
+static int
+path_fill(int fd, size_t n)
+{
+    static const char nothing[4096];
+    size_t piece;
+
+    for (; n > 0; n -= piece) {
+        piece = n < sizeof(nothing) ? n : sizeof(nothing);
+        if (path_write(fd, nothing, piece) != 0) {
+            return -1;
+        }
+    }
+
     return fsync(fd);
+}
+
+
+int
+cli_replacement_begin(cli_replacement_t *r, const char *path,
+                      unsigned long room, unsigned mode)
+{
+    struct stat st;
+    int saved;
+
+    r->fd = -1;
+    r->mode = mode;
+    r->temporary = NULL;
+    r->real = realpath(path, NULL);
+    if (r->real == NULL) {
+        r->real = errno == ENOENT ? strdup(path) : NULL;
+    } else if (stat(r->real, &st) == 0) {
+        r->mode = st.st_mode & 07777;
+    }
+    if (r->real != NULL) {
+        r->temporary = cli_format("%s.XXXXXX", r->real);
+    }
+    if (r->temporary != NULL) {
+        r->fd = mkostemp(r->temporary, O_CLOEXEC);
+    }
+
+    if (r->fd < 0 || (room > 0 && path_fill(r->fd, room) != 0)) {
+        saved = errno;
+        cli_replacement_drop(r);
+        errno = saved;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+cli_replacement_end(cli_replacement_t *r, const char *text, unsigned long n)
+{
+    int rc, saved, fd = r->fd;
+
+    rc = lseek(fd, 0, SEEK_SET) != 0 || path_write(fd, text, n) != 0 ||
+                 ftruncate(fd, (off_t) n) != 0 || fsync(fd) != 0 ||
+                 fchmod(fd, r->mode) != 0
+             ? -1
+             : 0;
+    if (rc == 0) {
+        r->fd = -1;
+        rc = close(fd) != 0 || rename(r->temporary, r->real) != 0 ? -1 : 0;
+        if (rc != 0) {
+            saved = errno;
+            (void) unlink(r->temporary);
+            errno = saved;
+        }
+    }
+
+    saved = errno;
+    cli_replacement_drop(r);
+    errno = saved;
+
+    return rc;
+}
+
+
+void
+cli_replacement_drop(cli_replacement_t *r)
+{
+    if (r->fd >= 0) {
+        (void) close(r->fd);
+        (void) unlink(r->temporary);
+    }
+    free(r->real);
+    free(r->temporary);
+    r->real = r->temporary = NULL;
+    r->fd = -1;
 }
 
 
@@ -147,44 +242,11 @@ int
 cli_path_replace(const char *path, const char *text, unsigned long n,
                  unsigned mode)
 {
-    char real[PATH_MAX], temporary[PATH_MAX];
-    struct stat st;
-    int fd, saved;
+    cli_replacement_t r;
 
-    if (realpath(path, real) == NULL) {
-        if (errno != ENOENT || strlen(path) >= sizeof(real)) {
-            return -1;
-        }
-        strcpy(real, path);
-    } else if (stat(real, &st) == 0) {
-        mode = st.st_mode & 07777;
-    }
-
-    if ((size_t) snprintf(temporary, sizeof(temporary), "%s.XXXXXX", real) >=
-        sizeof(temporary)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-
-    if (path_write(fd, text, n) != 0 || fchmod(fd, mode) != 0) {
-        saved = errno;
-        (void) close(fd);
-        (void) unlink(temporary);
-        errno = saved;
-        return -1;
-    }
-    if (close(fd) != 0 || rename(temporary, real) != 0) {
-        saved = errno;
-        (void) unlink(temporary);
-        errno = saved;
-        return -1;
-    }
-
-    return 0;
+    return cli_replacement_begin(&r, path, 0, mode) != 0
+               ? -1
+               : cli_replacement_end(&r, text, n);
 }
 
 

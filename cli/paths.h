@@ -35,6 +35,23 @@ int cli_path_private(const char *path, int directory, char *error,
 int cli_path_replace(const char *path, const char *text, unsigned long n,
                      unsigned mode);
 
+/*
+ * The same in two steps, where it must be known before that there is room: the
+ * file beside it is made and has `room` bytes; what is written then takes its
+ * place.  Dropped, it is as if nothing had been.
+ */
+typedef struct {
+    char *real, *temporary;
+    int fd; /* -1: not begun */
+    unsigned mode;
+} cli_replacement_t;
+
+int cli_replacement_begin(cli_replacement_t *r, const char *path,
+                          unsigned long room, unsigned mode);
+int
+cli_replacement_end(cli_replacement_t *r, const char *text, unsigned long n);
+void cli_replacement_drop(cli_replacement_t *r);
+
 /* Waits until nobody else has the lock of this file, and takes it until the
  * descriptor is closed; -1 with errno. */
 int cli_path_lock(const char *path);

@@ -11,7 +11,8 @@
 #include "cli/credentials.h"
 #include "cli/text.h"
 
-#define RENEW_LEAST 60 /* seconds before the end of a token */
+#define RENEW_SECONDS 30 /* no signal ends it meanwhile */
+#define RENEW_LEAST 60   /* seconds before the end of a token */
 
 
 static json_int_t
@@ -137,7 +138,8 @@ cli_renew(CURL *curl, const char *ca, json_t *profile)
                          .ca = ca,
                          .type = "application/x-www-form-urlencoded",
                          .body = form,
-                         .body_n = strlen(form)},
+                         .body_n = strlen(form),
+                         .timeout = RENEW_SECONDS},
         &answer, &json);
 
     error = json_string_value(json_object_get(json, "error"));

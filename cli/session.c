@@ -2,6 +2,7 @@
  * Which server, which workspace, and a token for it that is good.
  */
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -209,6 +210,46 @@ token_over(const cli_t *cli, const char *why)
 }
 
 
+/* Asks, and keeps what comes.  The token before is used up as soon as the
+ * server has it: neither a full disk nor a signal may lose the next. */
+static int
+token_ask(cli_t *cli, cli_store_t *store, json_t *profile, json_int_t now)
+{
+    static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    int good = cli_renew_is_good(profile, now), rc = CLI_EXIT_FAILED;
+    sigset_t held, before;
+    size_t i;
+
+    (void) sigemptyset(&held);
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        (void) sigaddset(&held, ends[i]);
+    }
+    (void) sigprocmask(SIG_BLOCK, &held, &before);
+
+    if (cli_store_reserve(store) != 0) {
+        rc = good ? 0 : CLI_EXIT_FAILED;
+    } else {
+        switch (cli_renew(cli->curl, cli->ca, profile)) {
+        case CLI_RENEWED:
+            if (cli_store_save(store) != 0) {
+                cli_note("aml: this time it works, then sign in again");
+            }
+            rc = 0;
+            break;
+        case CLI_RENEW_LATER:
+            rc = good ? 0 : CLI_EXIT_UNREACHABLE;
+            break;
+        case CLI_RENEW_OVER:
+            rc = good ? 0 : token_over(cli, "your sign-in has ended");
+            break;
+        }
+    }
+    (void) sigprocmask(SIG_SETMASK, &before, NULL);
+
+    return rc;
+}
+
+
 /*
  * Under the lock, as each refresh token is good once: whoever comes second
  * finds what the first has brought.
@@ -217,7 +258,6 @@ static int
 token_renew(cli_t *cli, json_int_t now)
 {
     cli_store_t store;
-    cli_renewal_t renewal;
     json_t *profile;
     int rc;
 
@@ -232,22 +272,7 @@ token_renew(cli_t *cli, json_int_t now)
     }
 
     if (cli_renew_due(profile, now)) {
-        renewal = cli_renew(cli->curl, cli->ca, profile);
-        switch (renewal) {
-        case CLI_RENEWED:
-            rc = cli_store_save(&store);
-            break;
-        case CLI_RENEW_LATER:
-            if (!cli_renew_is_good(profile, now)) {
-                rc = CLI_EXIT_UNREACHABLE;
-            }
-            break;
-        case CLI_RENEW_OVER:
-            rc = cli_renew_is_good(profile, now)
-                     ? 0
-                     : token_over(cli, "your sign-in has ended");
-            break;
-        }
+        rc = token_ask(cli, &store, profile, now);
     }
     if (rc == 0) {
         cli->token = profile_copy(profile, "access_token");
@@ -264,10 +289,7 @@ int
 cli_token(cli_t *cli)
 {
     const char *given = environment("AML_TOKEN");
-    json_int_t now = (json_int_t) time(NULL);
-    cli_store_t store;
-    json_t *profile;
-    int rc, due;
+    int rc;
 
     if (cli->token != NULL) {
         return 0;
@@ -276,9 +298,20 @@ cli_token(cli_t *cli)
     if (rc != 0) {
         return rc;
     }
-    if (given != NULL) {
-        return profile_instead(&cli->token, given);
-    }
+
+    return given != NULL ? profile_instead(&cli->token, given)
+                         : cli_token_kept(cli);
+}
+
+
+int
+cli_token_kept(cli_t *cli)
+{
+    json_int_t now = (json_int_t) time(NULL);
+    cli_store_t store;
+    json_t *profile;
+    int rc, due;
+
     if (cli->profile == NULL) {
         return token_over(cli, "you are not signed in");
     }

@@ -100,6 +100,44 @@ subtest 'by a code' => sub {
     cmp_ok $after->{expires}, '>', time + 3000, 'for an hour';
     is $cli->aml('whoami')->{status}, 0, 'and the sign-in lives';
 
+    # each renews once: what comes must not be lost by a full disk…
+    my $full = sub {
+        my $p = $cli->program('sh', '-c',
+            "trap '' XFSZ; ulimit -f 0; exec $AML::Cli::AML token");
+        $p->wait;
+        return $p;
+    };
+    change($cli, expires => time - 5);
+    my $refused = $full->();
+    is $refused->status, 1, 'no room, and no token';
+    like $refused->errors, qr/can't be renewed now: \S+credentials.json: /,
+        'is said';
+    change($cli, expires => time + 30);
+    is $full->()->status, 0, 'no room, and one that is good still';
+    is $cli->aml('token')->{status}, 0, 'the sign-in lives';
+    isnt kept($cli)->{profiles}{default}{refresh_token},
+        $after->{refresh_token}, 'and is renewed later';
+
+    # …nor by a signal
+    change($cli, expires => time - 5);
+    kill 'STOP', $gw->pid('amld');
+    for my $signal (qw(HUP INT TERM)) {
+        change($cli, expires => time - 5);
+        my $ends = $cli->begin('token');
+        ok wait_for(sub { glob $cli->credentials . '.??????' }),
+            'it is under way';
+        kill $signal, $ends->pid;
+        kill 'CONT', $gw->pid('amld');
+        ok defined $ends->wait, "ended by SIG$signal";
+        is_deeply [glob $cli->credentials . '.??????'], [],
+            'nothing is left beside it';
+        cmp_ok kept($cli)->{profiles}{default}{expires}, '>', time + 3000,
+            'but not before it was kept';
+        is $cli->aml('whoami')->{status}, 0, 'and the sign-in lives';
+        kill 'STOP', $gw->pid('amld');
+    }
+    kill 'CONT', $gw->pid('amld');
+
     # the server does not answer: what is good still is used
     change($cli, expires => time + 30);
     $gw->stop_amld;
@@ -111,7 +149,11 @@ subtest 'by a code' => sub {
     $gw->start_amld;
     is $cli->aml('token')->{status}, 0, 'later it is';
 
-    $cli->aml_ok('logout');
+    {
+        # whoever signs out of a profile does so with its own token
+        local $cli->env->{AML_TOKEN} = 'another';
+        $cli->aml_ok('logout');
+    }
     is scalar(grep { $_->{method} eq 'device' }
             @{$me->fetch(GET => $gw->studio_url('/auth/sessions'))
                 ->res->json('/value')}), 0, 'logout ends it there';
@@ -220,6 +262,58 @@ subtest 'a password on a terminal' => sub {
     is $p->wait, 0, 'ends';
     unlike $p->got, qr/\Q$gw->{passwords}{creator}\E/, 'and not shown';
     like $p->got, qr/(?<!-)\becho\b/, 'afterwards the terminal shows again';
+};
+
+# Whatever ends the question, or puts it off.
+subtest 'a terminal as it was' => sub {
+    my $cli  = AML::Cli->new(gw => $gw, name => 'typist');
+    my $file = path($gw->dir, 'terminal.pl')->spurt(<<'END');
+use POSIX qw(WUNTRACED);
+$SIG{TTOU} = 'IGNORE';
+$| = 1;
+my $pid = fork;
+if (!$pid) {
+    setpgrp;
+    POSIX::tcsetpgrp(0, $$);
+    $SIG{TTOU} = 'DEFAULT';
+    exec @ARGV;
+}
+waitpid $pid, WUNTRACED;
+my $how = ${^CHILD_ERROR_NATIVE};
+POSIX::tcsetpgrp(0, getpgrp);
+print $how == 0 ? 'done ' : 'ended ', `stty -a`, "that is it\n";
+if (POSIX::WIFSTOPPED($how)) {
+    POSIX::tcsetpgrp(0, $pid);
+    kill 'CONT', $pid;
+    for (1 .. 200) {
+        last if `stty -a` =~ /-echo\b/;
+        select undef, undef, undef, 0.05;
+    }
+    print "goes on\n";
+    waitpid $pid, 0;
+    print "at last $?\n";
+}
+END
+    my $terminal = sub {
+        my $p = $cli->program('script', '-qec',
+            "perl $file $AML::Cli::AML login @where -a creator", '/dev/null');
+        ok $p->says(qr/Password of creator: /), 'is asked for';
+        return $p;
+    };
+    for my $key ("\cC", "\c\\") {
+        my $p = $terminal->()->send($key);
+        ok defined $p->wait, 'given up';
+        like $p->got, qr/ended .*(?<!-)\becho\b.*that is it/s, 'it shows again';
+    }
+    my $p = $terminal->()->send("\cZ");
+    ok $p->says(qr/that is it/), 'put off';
+    like $p->got, qr/ended .*(?<!-)\becho\b.*that is it/s, 'it shows again';
+    ok $p->says(qr/goes on/), 'taken up again';
+    my $at = length $p->got;
+    $p->send("$gw->{passwords}{creator}\n");
+    ok $p->says(qr/at last 0/), 'and goes on' or diag $p->got;
+    unlike substr($p->got, $at), qr/\Q$gw->{passwords}{creator}\E/,
+        'with nothing shown';
 };
 
 subtest 'in no argument and no log' => sub {
