@@ -60,6 +60,7 @@ typedef struct relay_pipe {
         size_t from, n;
         int over; /* nothing more comes from there */
         int told; /* and the other has been told */
+        int gone; /* it has hung up: epoll says so for ever */
     } way[2];
 } relay_pipe_t;
 

@@ -98,6 +98,8 @@ relay_event(relay_t *r, relay_end_t *end, uint32_t events)
         return;
     }
 
+    p->way[side].gone |= (events & EPOLLHUP) != 0;
+
     if (pipe_move(p, 0) != 0 || pipe_move(p, 1) != 0 ||
         (p->way[0].told && p->way[1].told) || pipe_interest(r, p) != 0) {
         pipe_kill(r, p);
@@ -311,8 +313,10 @@ pipe_interest(relay_t *r, relay_pipe_t *p)
             events |= EPOLLOUT;
         }
 
-        /* One that is done with both ways would be told of for ever. */
-        if (events == 0 && p->way[side].over && p->way[!side].told) {
+        /* One that is done with both ways would be told of for ever; so would
+         * one that has gone while the other does not take what it has sent. */
+        if (events == 0 &&
+            (p->way[side].gone || (p->way[side].over && p->way[!side].told))) {
             (void) epoll_ctl(r->epoll, EPOLL_CTL_DEL, p->ends[side].fd, NULL);
             p->ends[side].events = 0;
             continue;

@@ -24,7 +24,7 @@
 static char program[4096];
 
 
-/* ---- what is run below the relay: "serve PORT NAME" ---- */
+/* ---- what is run below the relay: "serve PORT NAME", "deaf PORT" ---- */
 
 static int
 tcp_listen(unsigned port)
@@ -76,6 +76,22 @@ serve(unsigned port, const char *name)
             _exit(0);
         }
         close(c);
+    }
+}
+
+
+/* Reads nothing. */
+static int
+deaf(unsigned port)
+{
+    int fd = tcp_listen(port);
+
+    if (fd == -1) {
+        return 7;
+    }
+
+    for (;;) {
+        (void) !write(accept(fd, NULL, NULL), "deaf", 4);
     }
 }
 
@@ -345,6 +361,71 @@ test_changes_hands(void **state)
 }
 
 
+static long
+ticks(pid_t pid)
+{
+    char path[64];
+    FILE *f;
+    long system = -1, user = -1;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f,
+                            "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u "
+                            "%*u %*u %ld %ld",
+                            &user, &system),
+                     2);
+    fclose(f);
+
+    return user + system;
+}
+
+
+/* Sends as much as there is room for to one that does not read, and goes. */
+static void
+test_one_that_goes(void **state)
+{
+    scratch_t *s = *state;
+    char script[4200], *big, buf[8];
+    const size_t size = 1024 * 1024;
+    unsigned port = free_port();
+    long before;
+    pid_t pid;
+    int fd, i;
+
+    snprintf(script, sizeof(script), "exec '%s' deaf %u", program, port);
+    pid = relay(s->dir, port, script);
+    fd = reached(s->dir, port);
+    assert_true(fd != -1);
+    assert_int_equal(take(fd, buf, 4), 4);
+
+    big = calloc(1, size);
+    assert_non_null(big);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    for (i = 0; i < 20; i++) {
+        while (write(fd, big, size) > 0) {
+            i = 0;
+        }
+        usleep(10000);
+    }
+    free(big);
+    close(fd);
+
+    usleep(100000);
+    before = ticks(pid);
+    usleep(1000000);
+    assert_true(ticks(pid) - before < sysconf(_SC_CLK_TCK) / 4);
+
+    /* And others are served. */
+    fd = reached(s->dir, port);
+    assert_true(fd != -1);
+    assert_int_equal(take(fd, buf, 4), 4);
+    close(fd);
+    assert_int_equal(ends(pid, SIGTERM), 128 + SIGTERM);
+}
+
+
 static void
 test_own_socket(void **state)
 {
@@ -444,6 +525,8 @@ main(int argc, char **argv)
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_changes_hands, scratch_setup,
                                         scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_one_that_goes, scratch_setup,
+                                        scratch_teardown),
         cmocka_unit_test_setup_teardown(test_own_socket, scratch_setup,
                                         scratch_teardown),
     };
@@ -451,6 +534,10 @@ main(int argc, char **argv)
 
     if (argc == 4 && strcmp(argv[1], "serve") == 0) {
         return serve((unsigned) atoi(argv[2]), argv[3]);
+    }
+
+    if (argc == 3 && strcmp(argv[1], "deaf") == 0) {
+        return deaf((unsigned) atoi(argv[2]));
     }
 
     n = readlink("/proc/self/exe", program, sizeof(program) - 1);
