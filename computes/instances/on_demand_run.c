@@ -11,7 +11,8 @@
 #include "computes/services/service_run.h"
 
 #define DEMAND_FAILURE 2048
-#define DEMAND_TAIL 12 /* lines of a log */
+#define DEMAND_TAIL 12           /* lines of a log */
+#define DEMAND_PORTS_PAUSE 30000 /* ms */
 
 static const char *demand_name(const amld_app_t *app);
 static int demand_is_new(const amld_instance_t *i, const json_t *doc);
@@ -291,7 +292,9 @@ demand_fail(amld_app_t *app, int with_log, const char *format, ...)
     app->demand.failure = strdup(text);
     app->demand.told = 0;
     app->demand.dirty = 1;
-    app->again_at = AMLD_NEVER;
+    /* All ports of the instance are behind it, and nobody can start it. */
+    app->again_at = amld_service_is_ports(app) ? amld_now() + DEMAND_PORTS_PAUSE
+                                               : AMLD_NEVER;
 }
 
 

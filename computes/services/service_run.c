@@ -162,6 +162,13 @@ amld_service_is_stopping(const amld_app_t *app)
 
 
 int
+amld_service_is_ports(const amld_app_t *app)
+{
+    return app->service != NULL && app->service->ports;
+}
+
+
+int
 amld_service_exec(amld_app_t *app, char *err, size_t size)
 {
     int rc;
@@ -357,6 +364,9 @@ amld_service_recorded(amld_app_t *app)
         app->service = NULL;
         app->application = &run_nobody;
         app->again_at = AMLD_NEVER;
+
+        /* Another may wait for the place. */
+        app->instance->look_at = amld_now();
     }
 }
 
@@ -388,7 +398,9 @@ run_look(amld_instance_t *i, const json_t *doc, const json_t *definition,
 
         app = run_new(i, label);
         if (app == NULL || run_define(app->service, definition) != 0) {
-            amld_log(AMLD_LOG_ERROR, "%s: %s: no memory, or too many services",
+            amld_log(AMLD_LOG_WARN,
+                     "%s: %s waits: those before it have not ended, or there "
+                     "is no memory",
                      i->name, label);
             return;
         }

@@ -5,7 +5,8 @@
  * always started again when it ends, until it has done so too often.
  *
  * Where an engine gives instances networks of their own, the relay that leads
- * into one is looked after the same way, by the name "ports".
+ * into one is looked after the same way, by the name "ports".  That is never
+ * given up: it is only started ever less often.
  *
  * A service never takes its instance with it.
  */
@@ -41,6 +42,7 @@ size_t amld_services_adopt(amld_instance_t *i, const json_t *doc);
 /* Is it one?  What follows is for these only. */
 int amld_service_is(const amld_app_t *app);
 int amld_service_is_stopping(const amld_app_t *app); /* also 0 for others */
+int amld_service_is_ports(const amld_app_t *app);    /* likewise */
 
 /* Starts it, held back; 0, or -1 and why. */
 int amld_service_exec(amld_app_t *app, char *err, size_t size);
