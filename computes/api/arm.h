@@ -59,6 +59,8 @@ int amld_arm_load(amld_arm_t *arm, int write);
 /* Stores arm->doc, tells the supervisor, commits; 0, or -1 when the response
  * was filled. */
 int amld_arm_commit(amld_arm_t *arm);
+/* Of what ends something: also when there is no room for anything more. */
+int amld_arm_commit_end(amld_arm_t *arm);
 
 int amld_arm_registry_error(amld_arm_t *arm, aml_registry_rc_t rc); /* -1 */
 void amld_arm_not_found(amld_arm_t *arm);

@@ -157,13 +157,21 @@ int
 amld_arm_commit(amld_arm_t *arm)
 {
     amld_state_t state;
-    aml_registry_rc_t rc;
 
     state = amld_compute_state(arm->doc);
     if (state != AMLD_STATE_STOPPING && state != AMLD_STATE_DELETING &&
         amld_reserve_is_spent(arm->txn)) {
         return amld_arm_registry_error(arm, AML_REGISTRY_LIMIT);
     }
+
+    return amld_arm_commit_end(arm);
+}
+
+
+int
+amld_arm_commit_end(amld_arm_t *arm)
+{
+    aml_registry_rc_t rc;
 
     rc = amld_compute_modified(arm->doc) == 0
              ? amld_compute_store(arm->txn, arm->d->config, &arm->key, arm->doc)

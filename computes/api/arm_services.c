@@ -201,7 +201,8 @@ services_order(amld_t *d, const amld_request_t *request,
         } else if (amld_service_set_order(arm.doc, name, order) != 0) {
             amld_arm_registry_error(&arm, AML_REGISTRY_FAILED);
 
-        } else if (amld_arm_commit(&arm) == 0) {
+        } else if ((order == AMLD_ORDER_STOP ? amld_arm_commit_end(&arm)
+                                             : amld_arm_commit(&arm)) == 0) {
             services_answer(&arm, 202, name);
         }
     }
