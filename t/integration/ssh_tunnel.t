@@ -132,9 +132,9 @@ subtest 'through a proxy with a password' => sub {
     }
     ok wait_for(sub { IO::Socket::IP->new(PeerHost => '127.0.0.1',
                 PeerPort => $port) }), 'tinyproxy runs';
-    my $proxied = sub {
+    my $proxied = sub ($host = 'first-lab-22.') {
         my $log = eval { $dir->child('tinyproxy.log')->slurp } // '';
-        return scalar(() = $log =~ /Request .*CONNECT first-lab-22\./g);
+        return scalar(() = $log =~ /Request .*CONNECT \Q$host\E/g);
     };
 
     local $cli->env->{HTTPS_PROXY} = "http://someone:s3cret\@127.0.0.1:$port";
@@ -147,6 +147,21 @@ subtest 'through a proxy with a password' => sub {
     is -s $folder->child('proxied'), 3_000_000, 'all of it';
     is $behind->rsync('-a', $gw->dir . '/tree/', 'first-lab:behind/')->{status},
         0, 'rsync';
+    is $behind->sftp("get proxied @{[$gw->dir]}/got\n")->{status}, 0, 'sftp';
+    is -s $gw->dir . '/got', 3_000_000, 'all of it';
+
+    my $studio = $gw->port;
+    for my $way ('-L', '-R') {
+        my $at      = AML::Port->take;
+        my $forward = $behind->open(
+            flags => ['-N', $way, "127.0.0.1:$at:127.0.0.1:$studio"]);
+        ok wait_for(sub {
+            $gw->run('', 'curl', '-s', '-m', 10, '--cacert', $gw->ca,
+                '--connect-to', "::127.0.0.1:$at",
+                $gw->studio_url('/.aml/status'))->{out} =~ /^aml_/m;
+        }), $way;
+        $forward->end;
+    }
     my $l       = AML::Port->take;
     my $session = $behind->open(flags => ['-N', '-D', $l]);
     my $curl;
@@ -157,6 +172,25 @@ subtest 'through a proxy with a password' => sub {
         $curl->{out} =~ /^aml_/m;
     }), 'a forward';
     $session->end;
+
+    # the control API, and what goes on for long
+    my $other = AML::Cli->new(gw => $gw, name => 'creator', env => $cli->env,
+        home => path($gw->dir, 'behind')->make_path->to_string);
+    my $before = $proxied->('aml.localhost:');
+    $other->login;
+    cmp_ok $proxied->('aml.localhost:'), '>', $before, 'aml login';
+    $other->aml_ok(qw(job submit -i first-lab -n behind --),
+        'for i in 1 2 3; do echo line $i; sleep 0.1; done');
+    $before = $proxied->('aml.localhost:');
+    is $other->aml_ok(qw(job logs -f behind)), "line 1\nline 2\nline 3\n",
+        'logs that are followed';
+    cmp_ok $proxied->('aml.localhost:'), '>', $before, 'went through it';
+    {
+        local $other->env->{NO_PROXY} = 'aml.localhost';
+        $before = $proxied->('aml.localhost:');
+        $other->aml_ok(qw(instance list));
+        is $proxied->('aml.localhost:'), $before, 'NO_PROXY goes around it';
+    }
 
     $cli->env->{HTTPS_PROXY} = "http://someone:wrong\@127.0.0.1:$port";
     my $r = $ssh->run('true', options => ['ProxyCommand=' . by($cli)]);
