@@ -3,6 +3,8 @@
 #   make                     amld, the unit tests and the module
 #   make VARIANT=asan        the same under ASan and UBSan, and its own nginx
 #   make module NGINX_SRC=…  the module against other nginx headers
+#   make install             amld, aml, its manual page and completions, below
+#                            $(DESTDIR)$(PREFIX)
 #
 # Everything is made under build/$(VARIANT)/.
 
@@ -45,7 +47,7 @@ CLI_O := $(CLI:%.c=$(OUT)/obj/%.o)
 CLI_LIB_O := $(CLI_LIB:%.c=$(OUT)/obj/%.o)
 TEST_BIN := $(TESTS:t/unit/%.c=$(OUT)/t/%)
 
-.PHONY: all amld aml module tests fuzzers clean
+.PHONY: all amld aml module tests fuzzers install clean
 all: amld aml module tests
 amld: $(OUT)/amld
 aml: $(OUT)/aml
@@ -158,6 +160,21 @@ $(NGINX_OUT)/Makefile: config $(wildcard $(NGINX_SRC)/conf_flags)
 $(MODULE): $(NGINX_OUT)/Makefile $(MODULE_SRC)
 	$(MAKE) -C $(NGINX_SRC) -f $(abspath $(NGINX_OUT))/Makefile \
 	    $(if $(filter asan,$(VARIANT)),binary) modules
+
+# Where the module is loaded from is nginx's configuration's to say.
+PREFIX ?= /usr/local
+INSTALL_TO := $(DESTDIR)$(PREFIX)
+
+install: amld aml
+	install -D -m 755 $(OUT)/amld $(INSTALL_TO)/sbin/amld
+	install -D -m 755 $(OUT)/aml $(INSTALL_TO)/bin/aml
+	install -D -m 644 cli/aml.1 $(INSTALL_TO)/share/man/man1/aml.1
+	$(OUT)/aml completion bash > $(OUT)/aml.bash
+	install -D -m 644 $(OUT)/aml.bash \
+	    $(INSTALL_TO)/share/bash-completion/completions/aml
+	$(OUT)/aml completion zsh > $(OUT)/aml.zsh
+	install -D -m 644 $(OUT)/aml.zsh \
+	    $(INSTALL_TO)/share/zsh/site-functions/_aml
 
 clean:
 	rm -rf $(OUT)

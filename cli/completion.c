@@ -23,7 +23,9 @@ static const char completion_bash[] =
     "}\n"
     "complete -F _aml aml\n";
 
+/* Read as it is, or found by its name among zsh's functions. */
 static const char completion_zsh[] =
+    "#compdef aml\n"
     "_aml() {\n"
     "    local -a found\n"
     "    found=(${(f)\"$(aml complete -- \"${(@)words[2,CURRENT]}\" "
@@ -34,7 +36,11 @@ static const char completion_zsh[] =
     "        compadd -- \"${found[@]}\"\n"
     "    fi\n"
     "}\n"
-    "compdef _aml aml\n";
+    "if [[ ${funcstack[1]-} == _aml ]]; then\n"
+    "    _aml\n"
+    "else\n"
+    "    compdef _aml aml\n"
+    "fi\n";
 
 
 int
