@@ -202,6 +202,7 @@ static int
 job_room(amld_arm_job_t *job, const amld_key_t *compute)
 {
     size_t waiting;
+    uint64_t taken;
     amld_arm_t *arm;
     amld_job_use_t use;
     aml_registry_rc_t rc;
@@ -213,6 +214,9 @@ job_room(amld_arm_job_t *job, const amld_key_t *compute)
     rc = amld_job_queue_count(arm->txn, compute, c->job_queue, &waiting);
     if (rc == AML_REGISTRY_OK) {
         rc = amld_job_use(arm->txn, arm->asker, &use);
+    }
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_job_taken(arm->txn, &taken);
     }
     if (rc != AML_REGISTRY_OK) {
         return amld_arm_registry_error(arm, rc);
@@ -236,6 +240,18 @@ job_room(amld_arm_job_t *job, const amld_key_t *compute)
                             (unsigned long long) use.count,
                             (unsigned long long) use.bytes, c->job_history,
                             c->job_history_size);
+        return -1;
+    }
+
+    /* The rest is for all that is not jobs: signing in, for one. */
+    if (taken >= c->registry_size / 2) {
+        amld_response_error(arm->response, 409, "TooManyJobs", NULL,
+                            "The jobs of all people take %llu bytes of the "
+                            "registry, and may take half of it. Delete some of "
+                            "yours that have ended, or ask whoever runs this "
+                            "gateway, who can remove others' (amld job "
+                            "remove).",
+                            (unsigned long long) taken);
         return -1;
     }
 

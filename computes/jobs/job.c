@@ -10,7 +10,6 @@
 #define JOB_FAMILY_LEN (sizeof(JOB_FAMILY) - 1)
 #define JOB_COMPUTE "compute/"
 #define JOB_COMPUTE_LEN (sizeof(JOB_COMPUTE) - 1)
-#define JOB_USE "jobuse/"
 #define JOB_SEQ 16 /* hex digits */
 
 typedef struct {
@@ -35,8 +34,6 @@ job_index(aml_registry_txn_t *txn, const amld_key_t *key, const json_t *doc,
 static aml_registry_rc_t
 job_entry(aml_registry_txn_t *txn, const amld_key_t *entry, const char *value,
           size_t n, int there);
-static aml_registry_rc_t job_use_add(aml_registry_txn_t *txn, const json_t *doc,
-                                     int count, int64_t bytes);
 static int job_each(void *data, aml_str_t key, aml_str_t value);
 static int job_count(void *data, uint64_t seq, const amld_key_t *job);
 
@@ -283,8 +280,7 @@ amld_job_store(aml_registry_txn_t *txn, const amld_key_t *key,
         rc = job_index(txn, key, doc, 1);
     }
     if (rc == AML_REGISTRY_OK && before != (int64_t) n) {
-        rc = before < 0 ? job_use_add(txn, doc, 1, (int64_t) n)
-                        : job_use_add(txn, doc, 0, (int64_t) n - before);
+        rc = amld_job_use_change(txn, key, doc, before, (int64_t) n);
     }
 
     return rc;
@@ -310,7 +306,7 @@ amld_job_remove(aml_registry_txn_t *txn, const amld_key_t *key,
         rc = job_index(txn, key, doc, 0);
     }
     if (rc == AML_REGISTRY_OK) {
-        rc = job_use_add(txn, doc, -1, -before);
+        rc = amld_job_use_change(txn, key, doc, before, -1);
     }
 
     return rc;
@@ -408,40 +404,6 @@ amld_job_list_each(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
 
     return aml_registry_each(txn, (aml_str_t){prefix.p, prefix.n},
                              (aml_str_t){first.p, first.n}, job_each, &walk);
-}
-
-
-aml_registry_rc_t
-amld_job_use(aml_registry_txn_t *txn, const char *principal,
-             amld_job_use_t *use)
-{
-    char text[64];
-    amld_key_t key = {.n = 0};
-    aml_str_t value;
-    aml_registry_rc_t rc;
-
-    use->count = 0;
-    use->bytes = 0;
-
-    if (job_format(&key, JOB_USE "%s", principal) != 0) {
-        return AML_REGISTRY_TOOLONG;
-    }
-
-    rc = aml_registry_get(txn, key.p, key.n, &value);
-    if (rc != AML_REGISTRY_OK) {
-        return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
-    }
-
-    if (value.n < sizeof(text)) {
-        memcpy(text, value.p, value.n);
-        text[value.n] = '\0';
-        if (sscanf(text, "%" SCNu64 " %" SCNu64, &use->count, &use->bytes) ==
-            2) {
-            return AML_REGISTRY_OK;
-        }
-    }
-
-    return AML_REGISTRY_CORRUPT;
 }
 
 
@@ -543,39 +505,6 @@ job_entry(aml_registry_txn_t *txn, const amld_key_t *entry, const char *value,
     }
 
     return rc;
-}
-
-
-static aml_registry_rc_t
-job_use_add(aml_registry_txn_t *txn, const json_t *doc, int count,
-            int64_t bytes)
-{
-    char text[64];
-    int64_t counted, sum;
-    amld_key_t key = {.n = 0};
-    amld_job_use_t use;
-    aml_registry_rc_t rc;
-
-    rc = amld_job_use(txn, amld_compute_str(doc, "creator"), &use);
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    counted = (int64_t) use.count + count;
-    sum = (int64_t) use.bytes + bytes;
-
-    if (job_format(&key, JOB_USE "%s", amld_compute_str(doc, "creator")) != 0) {
-        return AML_REGISTRY_TOOLONG;
-    }
-    if (counted <= 0) {
-        rc = aml_registry_del(txn, key.p, key.n);
-        return rc == AML_REGISTRY_NOTFOUND ? AML_REGISTRY_OK : rc;
-    }
-
-    snprintf(text, sizeof(text), "%" PRId64 " %" PRId64, counted,
-             sum > 0 ? sum : 0);
-
-    return aml_registry_put(txn, key.p, key.n, text, strlen(text));
 }
 
 

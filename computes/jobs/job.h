@@ -10,6 +10,7 @@
  *   jobqueue/<compute>/<seq>        those that have not ended: the key
  *   jobrun/<compute>/<seq>          those that run
  *   jobuse/<principal>              how many, of how many bytes
+ *   jobtaken                        what all of them take of the registry
  *
  * <workspace> is <subscription>/<group>/<workspace>, <compute> a compute's key
  * without "compute/", all in lower case; seq and ~seq have 16 hex digits.
@@ -139,6 +140,9 @@ amld_job_list_each(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
                    amld_job_view_t view, uint64_t from, amld_job_each_pt each,
                    void *data);
 
+
+/* ---- job_use.c ---- */
+
 /* What a person's documents are. */
 typedef struct {
     uint64_t count;
@@ -147,6 +151,16 @@ typedef struct {
 
 aml_registry_rc_t amld_job_use(aml_registry_txn_t *txn, const char *principal,
                                amld_job_use_t *use);
+
+/* What all jobs take of the registry, with their indexes and what pages leave
+ * free: bytes, rather too many than too few. */
+aml_registry_rc_t amld_job_taken(aml_registry_txn_t *txn, uint64_t *bytes);
+
+/* For amld_job_store() and amld_job_remove(): the document had `before` bytes,
+ * and has `n`; -1: it was not, or is not, there. */
+aml_registry_rc_t
+amld_job_use_change(aml_registry_txn_t *txn, const amld_key_t *key,
+                    const json_t *doc, int64_t before, int64_t n);
 
 
 /* ---- job_log.c ---- */

@@ -55,6 +55,7 @@ arm_setup(void **state)
     s->config.application_count = 2;
     s->config.state = (char *) "/run/aml";
     s->config.engine = (char *) "process";
+    s->config.registry_size = (size_t) 1 << 30;
     s->config.job_queue = 1000;
     s->config.job_history = 1000;
     s->config.job_history_size = 1024 * 1024;

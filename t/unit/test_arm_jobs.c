@@ -586,6 +586,16 @@ room(void **state)
     s->config.job_history = 1000;
     s->config.job_history_size = 1000;
     assert_error(call(s, "PUT", W "/jobs/e" V, TO("")), 409, "TooManyJobs");
+
+    /* nor do all people's fill the registry */
+    s->config.job_history_size = 1024 * 1024;
+    s->config.registry_size = 4096;
+    a = call(s, "PUT", W "/jobs/e" V, TO(""));
+    assert_error(a, 409, "TooManyJobs");
+    assert_non_null(strstr(at(&a, "error/message", v), "amld job remove"));
+    assert_int_equal(call(s, "PUT", W "/jobs/d" V, TO("")).status, 200);
+    s->config.registry_size = 16384;
+    assert_int_equal(call(s, "PUT", W "/jobs/e" V, TO("")).status, 201);
 }
 
 

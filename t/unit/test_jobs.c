@@ -369,6 +369,10 @@ removed_with_all_that_follows(void **state)
     u = use(s);
     assert_int_equal(u.count, 0);
     assert_int_equal(u.bytes, 0);
+    txn = begin(s, 0);
+    assert_int_equal(amld_job_taken(txn, &u.bytes), AML_REGISTRY_OK);
+    assert_int_equal(u.bytes, 0);
+    aml_registry_end(txn);
 }
 
 
@@ -398,6 +402,85 @@ use_follows_documents(void **state)
 }
 
 
+/* Bytes of the pages that are in use, by the newest head of the file. */
+static uint64_t
+pages(scratch_t *s)
+{
+    char path[128], head[8192];
+    uint64_t used[2], when[2], kind[3];
+    FILE *f;
+    int i;
+
+    snprintf(path, sizeof(path), "%s/registry/data.mdb", s->dir);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+    fclose(f);
+    for (i = 0; i < 2; i++) {
+        /* of branches, leaves, and documents with pages of their own */
+        memcpy(kind, head + (size_t) i * 4096 + 96, sizeof(kind));
+        memcpy(&when[i], head + (size_t) i * 4096 + 144, 8);
+        used[i] = kind[0] + kind[1] + kind[2];
+    }
+
+    return used[when[1] > when[0]] * 4096;
+}
+
+
+/* What all take is about what the registry has grown by, and rather more. */
+static void
+taken(void **state)
+{
+    static const size_t lengths[] = {1, 300, 1000, 1600, 5000, 60000};
+    scratch_t *s = *state;
+    char id[32], *command;
+    unsigned i, k, n;
+    uint64_t before, counted, grown, bytes = 0;
+    json_t *doc;
+    amld_key_t key;
+    aml_registry_txn_t *txn = NULL;
+
+    for (k = 0; k < sizeof(lengths) / sizeof(lengths[0]); k++) {
+        n = lengths[k] < 5000 ? 4000 : 200;
+        command = calloc(1, lengths[k] + 1);
+        assert_non_null(command);
+        memset(command, 'x', lengths[k]);
+        before = pages(s);
+        counted = bytes;
+
+        for (i = 0; i < n; i++) {
+            /* in no order */
+            snprintf(id, sizeof(id), "k%u-%08x", k, i * 2654435761U);
+            doc = document(id, "lab", k * 10000 + i + 1);
+            json_object_set_new(json_object_get(doc, "requested"), "command",
+                                json_string(command));
+            amld_job_set_status(doc, AMLD_JOB_COMPLETED);
+            assert_int_equal(amld_job_key(&key, &workspaces[0], id), 0);
+            txn = i % 1000 == 0 ? begin(s, 1) : txn;
+            assert_int_equal(amld_job_store(txn, &key, doc), AML_REGISTRY_OK);
+            json_decref(doc);
+            if (i % 1000 == 999 || i + 1 == n) {
+                assert_int_equal(amld_job_taken(txn, &bytes), AML_REGISTRY_OK);
+                assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+            }
+        }
+        free(command);
+
+        grown = pages(s) - before;
+        counted = bytes - counted;
+        if (getenv("AML_SHOW") != NULL) {
+            fprintf(stderr, "%zu: %llu of %llu\n", lengths[k],
+                    (unsigned long long) counted / n,
+                    (unsigned long long) grown / n);
+        }
+        if (counted * 10 < grown * 9 || counted > grown * 2) {
+            fail_msg("%zu bytes: %llu counted, %llu taken", lengths[k],
+                     (unsigned long long) counted, (unsigned long long) grown);
+        }
+    }
+}
+
+
 int
 main(void)
 {
@@ -413,6 +496,7 @@ main(void)
                                         scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(use_follows_documents, scratch_setup,
                                         scratch_teardown),
+        cmocka_unit_test_setup_teardown(taken, scratch_setup, scratch_teardown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
