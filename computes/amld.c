@@ -65,6 +65,7 @@ static const char amld_usage[] =
     "  principal …         whoever has an identity here: id, list, disable,\n"
     "                      enable, revoke\n"
     "  compute …           instances: list, show\n"
+    "  job …               jobs: list, remove\n"
     "  session …           who is signed in: list, end\n"
     "  token …             personal access tokens: list, revoke\n"
     "  key …               signing keys: list, rotate\n"
@@ -265,6 +266,7 @@ main(int argc, char **argv)
         {"role", amld_cli_role},
         {"principal", amld_cli_principal},
         {"compute", amld_cli_compute},
+        {"job", amld_cli_job},
         {"session", amld_cli_session},
         {"token", amld_cli_token},
         {"key", amld_cli_key},

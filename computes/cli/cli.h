@@ -1,7 +1,7 @@
 /*
- * amld's sub-commands for people: accounts, roles, principals, keys, the
- * registry.  They
- * work while the daemon runs; the registry takes one writer after the other.
+ * amld's sub-commands for people: accounts, roles, principals, jobs, keys, the
+ * registry.  They work while the daemon runs; the registry takes one writer
+ * after the other.
  *
  * Each takes the configuration file and its own arguments, argv[0] being the
  * command, and returns an exit status.
@@ -23,6 +23,7 @@ int amld_cli_account(const char *file, int argc, char **argv);
 int amld_cli_role(const char *file, int argc, char **argv);
 int amld_cli_principal(const char *file, int argc, char **argv);
 int amld_cli_compute(const char *file, int argc, char **argv);
+int amld_cli_job(const char *file, int argc, char **argv);
 int amld_cli_session(const char *file, int argc, char **argv);
 int amld_cli_token(const char *file, int argc, char **argv);
 int amld_cli_key(const char *file, int argc, char **argv);
