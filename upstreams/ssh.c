@@ -24,7 +24,8 @@ extern const aml_application_t aml_application_ssh;
 
 /*
  * $1 sshd, $2 the socket, $3 this directory, $4 that of the notebooks'
- * programs.  A host key that can't be read, as after a full disk, is made anew.
+ * programs.  A host key is made anew only where it is the key that can't be
+ * read, as after a full disk, and not ssh-keygen that can't: one beside it can.
  * `nofork`: what is run is given the connection itself, nothing is copied.
  */
 static const char ssh_listen[] =
@@ -38,10 +39,24 @@ static const char ssh_listen[] =
     "  echo \"$program is missing, which SSH needs\"\n"
     "  exit 1\n"
     "done\n"
-    "if ! ssh-keygen -y -P '' -f host_key > /dev/null 2>&1; then\n"
-    "  rm -rf host_key host_key.new host_key.new.pub\n"
+    "reads() { ssh-keygen -y -P '' -f \"$1\" > /dev/null; }\n"
+    "if ! reads host_key 2> /dev/null; then\n"
+    "  rm -rf host_key.new host_key.new.pub\n"
     "  ssh-keygen -q -t ed25519 -N '' -C '' -f host_key.new &&\n"
+    "    reads host_key.new || exit\n"
+    "  if [ -s host_key ]; then\n"
+    "    cat host_key > /dev/null || exit\n"
+    "    reads host_key\n"
+    "    case $? in\n"
+    "    0) ;;\n"
+    "    255) echo 'The host key can not be read. It is host_key.broken now.'\n"
+    "      mv -f host_key host_key.broken || exit ;;\n"
+    "    *) exit 1 ;;\n"
+    "    esac\n"
+    "  fi\n"
+    "  if [ ! -s host_key ]; then\n"
     "    mv host_key.new.pub host_key.pub && mv host_key.new host_key || exit\n"
+    "  fi\n"
     "fi\n"
     /* Where root's sshd puts away what has not signed in. */
     "[ \"$(id -u)\" != 0 ] || [ -d /run/sshd ] || mkdir -m 0755 /run/sshd ||\n"

@@ -213,6 +213,8 @@ subtest 'the host key' => sub {
     order(start => 'second-lab', 'Running');
     $second->to_socket("$place/ssh.sock");
     is $second->run('true')->{status}, 0, 'one that is broken is made anew';
+    is path($place, 'ssh/host_key.broken')->slurp, '-----BEGIN',
+        'and is there to be looked at';
 
     $gw->api(DELETE => $gw->compute('second-lab'), 'creator',
         query => {underlyingResourceAction => 'Delete'});

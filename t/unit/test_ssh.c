@@ -9,6 +9,10 @@
 #include "upstreams/application.h"
 #include "upstreams/peer.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 static const aml_application_vars_t vars = {
     .program = "/usr/sbin/sshd",
     .socket = "/run/aml/i/first-lab/ssh.sock",
@@ -141,6 +145,128 @@ told(void **state)
 }
 
 
+static void
+file_put(const char *dir, const char *name, const char *content, mode_t mode)
+{
+    char path[256];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(content, f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+
+static size_t
+file_get(const char *dir, const char *name, char *out, size_t size)
+{
+    char path[256];
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    f = fopen(path, "r");
+    n = f != NULL ? fread(out, 1, size - 1, f) : 0;
+    out[n] = '\0';
+    if (f != NULL) {
+        (void) fclose(f);
+    }
+
+    return n;
+}
+
+
+/* Up to where socat would listen; FAILS is what ssh-keygen does before. */
+static int
+begin(const char *dir, const char *fails)
+{
+    const aml_application_t *a = aml_application_by_port(22);
+    const char *argv[AML_APPLICATION_ARGS], *envp[AML_APPLICATION_ARGS];
+    char room[8192];
+    aml_application_vars_t here = vars;
+    pid_t pid;
+    int status;
+
+    here.runtime = dir;
+    assert_int_equal(a->command(&here, argv, envp, room, sizeof(room)), 0);
+    file_put(dir, "fails", fails, 0644);
+
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (freopen("/dev/null", "w", stdout) == NULL ||
+            freopen("/dev/null", "w", stderr) == NULL) {
+            _exit(126);
+        }
+        snprintf(room + sizeof(room) - 1024, 1024, "%s:%s", dir,
+                 getenv("PATH"));
+        setenv("DIR", dir, 1);
+        setenv("PATH", room + sizeof(room) - 1024, 1);
+        execvp(argv[0], (char *const *) argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+
+    return WEXITSTATUS(status);
+}
+
+
+/* It goes only where it is the key that is broken. */
+static void
+host_key(void **state)
+{
+    char dir[] = "/tmp/aml-unit-XXXXXX", path[256];
+    char first[4096], now[4096];
+
+    (void) state;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/ssh", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    file_put(dir, "socat", "#!/bin/sh\nexit 0\n", 0755);
+    file_put(dir, "ssh-keygen",
+             "#!/bin/sh\n"
+             "read -r n < \"$DIR/fails\" || n=0\n"
+             "echo $((n - 1)) > \"$DIR/fails\"\n"
+             "[ \"$n\" -le 0 ] || exit 255\n"
+             "PATH=${PATH#*:}\n"
+             "exec ssh-keygen \"$@\"\n",
+             0755);
+
+    assert_int_equal(begin(dir, "0\n"), 0);
+    assert_true(file_get(dir, "ssh/host_key", first, sizeof(first)) > 0);
+    assert_int_equal(begin(dir, "0\n"), 0);
+    file_get(dir, "ssh/host_key", now, sizeof(now));
+    assert_string_equal(now, first);
+
+    /* once, twice, and always, as where there is no memory */
+    assert_int_equal(begin(dir, "1\n"), 0);
+    assert_int_not_equal(begin(dir, "2\n"), 0);
+    assert_int_not_equal(begin(dir, "1000\n"), 0);
+    file_get(dir, "ssh/host_key", now, sizeof(now));
+    assert_string_equal(now, first);
+    assert_int_equal(file_get(dir, "ssh/host_key.broken", now, sizeof(now)), 0);
+
+    /* a disk that was full */
+    file_put(dir, "ssh/host_key", "", 0600);
+    assert_int_equal(begin(dir, "0\n"), 0);
+    assert_true(file_get(dir, "ssh/host_key", now, sizeof(now)) > 0);
+    assert_string_not_equal(now, first);
+    file_put(dir, "ssh/host_key", "-----BEGIN", 0600);
+    assert_int_equal(begin(dir, "0\n"), 0);
+    assert_true(file_get(dir, "ssh/host_key", now, sizeof(now)) > 100);
+    assert_int_equal(file_get(dir, "ssh/host_key.broken", now, sizeof(now)),
+                     10);
+
+    snprintf(path, sizeof(path), "rm -rf '%s'", dir);
+    assert_int_equal(system(path), 0);
+}
+
+
 /* Of the answer: the port that is said, -1 for null. */
 static int
 port(const answer_t *a)
@@ -233,6 +359,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command),
         cmocka_unit_test(told),
+        cmocka_unit_test(host_key),
         cmocka_unit_test_setup_teardown(answered, arm_setup, arm_teardown),
     };
 
