@@ -16,7 +16,16 @@ use AML::SSH;
 use AML::Test;
 use AML::Wait qw(wait_for);
 
-my $gw   = AML::Test->start(instances => {'plain-lab' => 'creator'});
+use constant SHUTDOWN => 4;
+
+my $gw = AML::Test->start(
+    instances => {'plain-lab' => 'creator'},
+    nginx     => sub ($text) {
+        $text =~ s/(worker_shutdown_timeout) \w+;/$1 @{[SHUTDOWN]}s;/;
+        $text =~ s/worker_processes \d+/worker_processes 1/;
+        return $text;
+    },
+);
 my $cli  = AML::Cli->new(gw => $gw, name => 'creator')->login;
 my $user = getpwuid $<;
 my $ssh  = AML::SSH->new(gw => $gw, name => 'first-lab', user => $user);
@@ -62,7 +71,7 @@ subtest 'each program' => sub {
     ok $shell->wait, 'that ends';
 };
 
-subtest 'forwards, as VS Code has them' => sub {
+subtest 'forwards' => sub {
     my ($l, $r, $d, $there) = map { AML::Port->take } 1 .. 4;
     my $session = $ssh->open(flags => ['-N', '-L', "$l:127.0.0.1:$there", '-R',
         "$r:127.0.0.1:$there", '-D', $d]);
@@ -84,6 +93,95 @@ subtest 'forwards, as VS Code has them' => sub {
         "127.0.0.1:$d", '--cacert', $gw->ca, $gw->studio_url('/.aml/status'));
     like $curl->{out}, qr/^aml_/m, '-D' or diag $curl->{err};
     $session->end;
+};
+
+# What an editor does that has its server there, such as VS Code's Remote-SSH:
+# one ssh without a terminal, a shell that reads a script, and the server it
+# starts by SOCKS through the same ssh.
+subtest 'a server that a script starts' => sub {
+    my $socks = AML::Port->take;
+    my $shell = $ssh->open(flags => ['-T', '-D', $socks], command => 'bash');
+    $shell->type(<<'SCRIPT');
+set -u
+uname -s
+mkdir -p .editor && cd .editor || exit 1
+cat > server.pl <<'END'
+use IO::Socket::IP;
+$| = 1;
+my $l = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0,
+    Listen => 32) or die $@;
+print 'listens on :', $l->sockport, ":\n";
+while (my $c = $l->accept) {
+    my $ask = <$c>;
+    print {$c} "HTTP/1.0 200 OK\r\n\r\n", $ask, 'x' x 100_000;
+    close $c;
+}
+END
+perl server.pl > log 2>&1 < /dev/null &
+until grep : log 2> /dev/null; do sleep 0.05; done
+SCRIPT
+    ok $shell->says(qr/listens on :\d+:/), 'is started' or diag $shell->err;
+    my ($port) = $shell->out =~ /listens on :(\d+):/;
+    my $got  = $gw->dir . '/got';
+    my $curl = $gw->run('', 'curl', '-s', '-Z', '--parallel-immediate', '-m',
+        20, '--socks5', "127.0.0.1:$socks", '-o', "$got.#1",
+        "http://127.0.0.1:$port/[1-8]");
+    is $curl->{status}, 0, 'and reached eight times at once'
+        or diag $curl->{err};
+    is scalar(grep { -s "$got.$_" == 100_000 + length "GET /$_ HTTP/1.1\r\n" }
+            1 .. 8), 8, 'all of each answer';
+    $shell->type("kill %1; echo :\$((6*7)):; exit 5\n");
+    ok $shell->says(qr/:42:/), 'the script goes on';
+    ok $shell->wait, 'and ends';
+    is $shell->status, 5, 'with its status';
+};
+
+subtest 'one connection for several' => sub {
+    my $socks  = AML::Port->take;
+    my $at     = $gw->dir . '/master';
+    my $master = sub (@flags) {
+        return $ssh->run(undef, flags => ['-S', $at, @flags],
+            options => ['ProxyCommand=false']);
+    };
+    my $r = $ssh->run(undef,
+        flags => ['-N', '-f', '-M', '-S', $at, '-D', $socks]);
+    is $r->{status}, 0, 'ssh -N -f -M -D goes on behind' or diag $r->{err};
+    is $master->('-O', 'check')->{status}, 0, 'it is there';
+    for my $n (1 .. 3) {
+        $r = $ssh->run("echo in $n", flags => ['-S', $at],
+            options => ['ProxyCommand=false']);
+        is $r->{out}, "in $n\n", 'a session by it' or diag $r->{err};
+    }
+    my $l = AML::Port->take;
+    is $master->('-O', 'forward', '-L', "$l:127.0.0.1:@{[$gw->port]}")
+        ->{status}, 0, 'a forward that is asked for later';
+    for my $way (['-D', '--socks5', "127.0.0.1:$socks"],
+        ['-L', '--connect-to', "::127.0.0.1:$l"]) {
+        my ($name, @by) = @{$way};
+        my $curl = $gw->run('', 'curl', '-s', '-m', 10, @by, '--cacert',
+            $gw->ca, $gw->studio_url('/.aml/status'));
+        like $curl->{out}, qr/^aml_/m, $name or diag $curl->{err};
+    }
+    is $master->('-O', 'exit')->{status}, 0, 'its end';
+    ok wait_for(sub { !-e $at }), 'nothing is left';
+};
+
+subtest 'a reload, and the end of a worker' => sub {
+    my ($old)   = $gw->workers;
+    my $session = $ssh->open(flags => ['-tt']);
+    $session->type("stty -echo; echo :\$((6*7)):\n");
+    ok $session->says(qr/:42:/), 'a session' or diag $session->err;
+    $gw->reload_nginx;
+    my $since = time;
+    $session->type("echo :\$((6*8)):\n");
+    ok $session->says(qr/:48:/), 'goes on';
+    ok scalar(grep { $_ == $old } $gw->workers), 'by the worker of before';
+    is $ssh->run('true')->{status}, 0, 'another one begins by the new';
+    ok $session->wait, 'it ends';
+    cmp_ok time - $since, '>', SHUTDOWN - 0.5,
+        'when worker_shutdown_timeout is over, not before';
+    ok wait_for(sub { !grep { $_ == $old } $gw->workers }),
+        'the worker has left';
 };
 
 subtest 'who is not let in' => sub {
