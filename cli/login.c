@@ -51,7 +51,6 @@ static struct termios login_before, login_quiet;
 static void
 login_on_signal(int number)
 {
-    int saved = errno;
     sigset_t this;
 
     (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_before);
@@ -64,7 +63,6 @@ login_on_signal(int number)
     /* stopped, and now in the foreground again */
     (void) signal(number, login_on_signal);
     (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &login_quiet);
-    errno = saved;
 }
 
 
