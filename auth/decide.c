@@ -289,6 +289,7 @@ aml_identify_session(aml_decider_t *d, aml_registry_txn_t *txn,
     who->group_count = 0;
     who->issued = s.created;
     who->expires = s.expires;
+    who->until = s.expires;
     copy_label(who, p.name);
 
     return AML_REASON_OK;
@@ -316,10 +317,11 @@ check_token_principal(aml_registry_txn_t *txn, const aml_principal_id_t *id,
 }
 
 
-/* A token of ours that was given out in a sign-in ends with it. */
+/* A token of ours that was given out in a sign-in ends with it, which is at
+ * `until`. */
 static aml_reason_t
 check_sign_in(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
-              const aml_principal_id_t *principal, int64_t now)
+              const aml_principal_id_t *principal, int64_t now, int64_t *until)
 {
     aml_grant_t grant;
 
@@ -328,6 +330,7 @@ check_sign_in(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
         if (!aml_principal_eq(&grant.principal, principal)) {
             return AML_REASON_SESSION_UNKNOWN;
         }
+        *until = grant.expires;
         return now < grant.expires ? AML_REASON_OK : AML_REASON_SESSION_EXPIRED;
     case AML_ABSENT:
         return AML_REASON_SESSION_UNKNOWN;
@@ -393,6 +396,7 @@ identify_personal(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t text,
     who->key = aml_str("");
     who->issued = token.created;
     who->expires = token.expires;
+    who->until = token.expires;
     who->groups_unknown = 0;
     who->group_count = 0;
     copy_label(who, p.name);
@@ -415,6 +419,7 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
 {
     const aml_jwt_identity_t *identity;
     uint64_t generation;
+    int64_t until;
     aml_reason_t rc;
 
     who->credential = AML_CREDENTIAL_NONE;
@@ -440,9 +445,11 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
         identity = &d->fresh;
     }
 
+    until = identity->expires;
     rc = check_token_principal(txn, &identity->principal, identity->issued);
     if (rc == AML_REASON_OK && identity->in_sign_in) {
-        rc = check_sign_in(txn, &identity->sign_in, &identity->principal, now);
+        rc = check_sign_in(txn, &identity->sign_in, &identity->principal, now,
+                           &until);
     }
     if (rc != AML_REASON_OK) {
         return rc;
@@ -455,6 +462,7 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
     who->sign_in = identity->sign_in;
     who->issued = identity->issued;
     who->expires = identity->expires;
+    who->until = until;
     who->key = (aml_str_t){identity->key, identity->key_len};
     who->groups_unknown = identity->groups_unknown;
     who->group_count = identity->group_count;
@@ -472,9 +480,32 @@ aml_decider_unknown_key(const aml_decider_t *d)
 }
 
 
+static aml_reason_t
+token_holds(aml_registry_txn_t *txn, aml_identity_t *who, int64_t now)
+{
+    int over = now >= who->expires;
+    aml_reason_t rc = AML_REASON_OK;
+
+    if (over && !who->in_sign_in) {
+        return AML_REASON_TOKEN_EXPIRED;
+    }
+    if (!over && who->key.n != 0) {
+        rc = aml_key_holds(txn, who->key);
+    }
+    if (rc == AML_REASON_OK) {
+        rc = check_token_principal(txn, &who->principal, who->issued);
+    }
+    if (rc == AML_REASON_OK && who->in_sign_in) {
+        rc = check_sign_in(txn, &who->sign_in, &who->principal, now,
+                           &who->until);
+    }
+
+    return rc;
+}
+
+
 aml_reason_t
-aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
-                   int64_t now)
+aml_identity_holds(aml_registry_txn_t *txn, aml_identity_t *who, int64_t now)
 {
     aml_personal_token_t token;
     aml_principal_t p;
@@ -489,25 +520,22 @@ aml_identity_holds(aml_registry_txn_t *txn, const aml_identity_t *who,
             !aml_principal_eq(&s.principal, &who->principal)) {
             return AML_REASON_SESSION_UNKNOWN;
         }
+        if (rc == AML_REASON_OK) {
+            who->until = s.expires;
+        }
         return rc;
 
     case AML_CREDENTIAL_TOKEN:
-        if (now >= who->expires) {
-            return AML_REASON_TOKEN_EXPIRED;
-        }
-        rc = who->key.n != 0 ? aml_key_holds(txn, who->key) : AML_REASON_OK;
-        if (rc == AML_REASON_OK) {
-            rc = check_token_principal(txn, &who->principal, who->issued);
-        }
-        return rc == AML_REASON_OK && who->in_sign_in
-                   ? check_sign_in(txn, &who->sign_in, &who->principal, now)
-                   : rc;
+        return token_holds(txn, who, now);
 
     case AML_CREDENTIAL_PERSONAL:
         rc = check_personal(txn, who->session, now, &token, &p);
         if (rc == AML_REASON_OK &&
             !aml_principal_eq(&token.principal, &who->principal)) {
             return AML_REASON_TOKEN_UNKNOWN;
+        }
+        if (rc == AML_REASON_OK) {
+            who->until = token.expires;
         }
         return rc;
 

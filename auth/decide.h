@@ -37,6 +37,8 @@ typedef struct {
     uint8_t session[32]; /* SHA-256 of the cookie or the personal token */
     int64_t issued;
     int64_t expires; /* of the credential */
+    int64_t until;   /* what was opened with it may stay: of a token that was
+                      * given out in a sign-in, that sign-in's end */
     aml_str_t key;   /* of a JSON Web Token: registry key of what signed it */
     int groups_unknown;
     size_t group_count; /* of a JSON Web Token; what a sign-in brought is in
@@ -79,10 +81,16 @@ aml_identify_token(aml_decider_t *d, aml_registry_txn_t *txn, aml_str_t token,
  * see aml_key_source_unknown(). */
 aml_str_t aml_decider_unknown_key(const aml_decider_t *d);
 
-/* Is `who`, identified earlier, still good?  For websockets that are open:
- * looks session, principal and signing key up again. */
-aml_reason_t aml_identity_holds(aml_registry_txn_t *txn,
-                                const aml_identity_t *who, int64_t now);
+/*
+ * Is `who`, identified earlier, still good?  For connections that are open:
+ * looks session, principal, sign-in and signing key up again, and sets
+ * who->until anew.  A token of a sign-in is good for as long as the sign-in
+ * lasts, though it could not be used again: who keeps signed in would get
+ * another, but can't bring it to what is open.  Once it has expired its key
+ * is not asked for, as keys that are retired go.
+ */
+aml_reason_t
+aml_identity_holds(aml_registry_txn_t *txn, aml_identity_t *who, int64_t now);
 
 /*
  * What listens on `port` of instance `name` (lower case), looked up before it

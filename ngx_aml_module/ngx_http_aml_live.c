@@ -298,11 +298,12 @@ ngx_http_aml_concerned(ngx_http_aml_ctx_t *ctx,
 static aml_reason_t
 ngx_http_aml_in_time(ngx_http_aml_ctx_t *ctx)
 {
-    if (ctx->identity.expires > ngx_time()) {
+    if (ctx->identity.until > ngx_time()) {
         return AML_REASON_OK;
     }
 
-    return ctx->identity.credential == AML_CREDENTIAL_SESSION
+    return ctx->identity.credential == AML_CREDENTIAL_SESSION ||
+                   ctx->identity.in_sign_in
                ? AML_REASON_SESSION_EXPIRED
                : AML_REASON_TOKEN_EXPIRED;
 }

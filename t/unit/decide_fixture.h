@@ -253,7 +253,7 @@ by_token(env_t *e, const char *token, int64_t now, aml_identity_t *who)
 
 
 static inline aml_reason_t
-holds(env_t *e, const aml_identity_t *who, int64_t now)
+holds(env_t *e, aml_identity_t *who, int64_t now)
 {
     aml_registry_txn_t *txn;
     aml_reason_t rc;

@@ -412,6 +412,59 @@ test_token_of_a_sign_in(void **state)
 }
 
 
+/* What is open stays when the token has expired, and ends with the sign-in. */
+static void
+test_open_by_a_sign_in(void **state)
+{
+    env_t *e = *state;
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    aml_identity_t who;
+    char key[AML_REGISTRY_KEY_MAX + 1], copy[AML_REGISTRY_KEY_MAX + 1], *text;
+    int64_t end;
+
+    put_issuer_of(e, AML_IDENTITY_PRINCIPAL);
+    put_key(e, ISS, "k", pkey, 0);
+    put_principal(e, &alice, 0, 0);
+    text = token_with(pkey, ",\"sub\":\"01000000-0000-0000-0000-000000000000\","
+                            "\"sid\":\"09000000-0000-0000-0000-000000000000\"");
+    put_grant(e, &sign_in, &alice, NOW + 10000, 0, NULL, 0);
+
+    assert_int_equal(ask(e, text, NOW, &who), AML_REASON_OK);
+    memcpy(copy, who.key.p, who.key.n);
+    who.key.p = copy;
+    end = who.expires;
+    assert_true(end < NOW + 9000);
+    assert_int_equal(who.until, NOW + 10000);
+    assert_int_equal(holds(e, &who, end), AML_REASON_OK);
+    assert_int_equal(ask(e, text, end + 3600, &who), AML_REASON_TOKEN_EXPIRED);
+    assert_int_equal(ask(e, text, NOW, &who), AML_REASON_OK);
+    memcpy(copy, who.key.p, who.key.n);
+    who.key.p = copy;
+
+    /* a key that is withdrawn while the token is good ends it */
+    store(e, key, aml_key_key(key, aml_str(ISS), aml_str("k")), "", 0, 1);
+    assert_int_equal(holds(e, &who, end - 1), AML_REASON_TOKEN_KEY);
+    assert_int_equal(holds(e, &who, end), AML_REASON_OK);
+
+    /* so does all that ends a sign-in, or moves its end */
+    put_grant(e, &sign_in, &alice, NOW + 9000, 0, NULL, 0);
+    assert_int_equal(holds(e, &who, end), AML_REASON_OK);
+    assert_int_equal(who.until, NOW + 9000);
+    assert_int_equal(holds(e, &who, NOW + 9000), AML_REASON_SESSION_EXPIRED);
+    put_principal(e, &alice, 0, AML_PRINCIPAL_DISABLED);
+    assert_int_equal(holds(e, &who, end), AML_REASON_PRINCIPAL_REVOKED);
+    put_principal(e, &alice, NOW + 1000, 0);
+    assert_int_equal(holds(e, &who, end), AML_REASON_PRINCIPAL_REVOKED);
+    put_principal(e, &alice, 0, 0);
+    assert_int_equal(holds(e, &who, end), AML_REASON_OK);
+    store(e, key, aml_key_grant(key, &sign_in), "", 0, 1);
+    assert_int_equal(holds(e, &who, end), AML_REASON_SESSION_UNKNOWN);
+
+    free(text);
+    EVP_PKEY_free(pkey);
+}
+
+
 /* A websocket that a token let in ends when the key that signed it, or the
  * issuer, is withdrawn; not when another one is. */
 static void
@@ -467,6 +520,7 @@ main(void)
         TEST(test_key_of_a_token),
         TEST(test_groups_of_a_token),
         TEST(test_token_of_a_sign_in),
+        TEST(test_open_by_a_sign_in),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
