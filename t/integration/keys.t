@@ -145,7 +145,7 @@ subtest 'keys that there are not' => sub {
     my $meta   = $idp->count('/openid-configuration');
     my $from   = time;
     my ($n, %got) = 0;
-    while (time - $from < 2.5 * COOLDOWN) {
+    while ($n <= 20 || time - $from < 2.5 * COOLDOWN) {
         $got{ask(token($idp->issuer, 'k' . int(rand 1e9), $pem{evil}))}++;
         $got{ask(token($idp->issuer, 'a/b%00' . $n++, $pem{evil}))}++;
         $got{ask(token($idp->issuer . "/$n", 'one', $pem{evil}))}++;
