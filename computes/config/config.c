@@ -507,6 +507,7 @@ config_watch(cfg_t *cfg)
                                          "podman|pids",
                                          "podman|gpu",
                                          "podman|host_ports",
+                                         "podman|images",
                                          "podman|timeout",
                                          "size|family",
                                          "size|cores",

@@ -82,6 +82,7 @@ typedef struct {
     unsigned pids;        /* the most of an instance */
     unsigned timeout;     /* seconds of one call of podman */
     unsigned *host_ports; /* TCP, of the machine, open to instances */
+    char **images; /* patterns of those that may be run beside, NULL-ended */
     size_t host_port_count;
 } amld_podman_config_t;
 

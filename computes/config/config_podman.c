@@ -21,6 +21,7 @@ cfg_opt_t amld_config_podman_options[] = {
     CFG_STR("pids", "4096", CFGF_NONE),
     CFG_STR("gpu", "nvidia.com/gpu", CFGF_NONE),
     CFG_STR_LIST("host_ports", "{}", CFGF_NONE),
+    CFG_STR_LIST("images", "{}", CFGF_NONE),
     CFG_STR("timeout", "30s", CFGF_NONE),
     CFG_END()};
 
@@ -65,6 +66,35 @@ podman_ports(amld_config_reader_t *r, cfg_t *section, amld_podman_config_t *p)
             continue;
         }
         p->host_ports[p->host_port_count++] = (unsigned) port;
+    }
+}
+
+
+static void
+podman_images(amld_config_reader_t *r, cfg_t *section, amld_podman_config_t *p)
+{
+    char *text;
+    size_t count = 0;
+    unsigned i, n = cfg_size(section, "images");
+
+    p->images = calloc(n + 1, sizeof(*p->images));
+    if (p->images == NULL) {
+        amld_config_fault(r, section, "images", "no memory");
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        text = amld_config_copy(r, cfg_getnstr(section, "images", i));
+        if (text == NULL) {
+            return;
+        }
+        p->images[count++] = text;
+        if (strcmp(text, "*") != 0 && !podman_is_word(text, "-._/:@*")) {
+            amld_config_fault(r, section, "images",
+                              "\"%s\" is not the name of an image, in which * "
+                              "is for anything",
+                              text);
+        }
     }
 }
 
@@ -130,6 +160,7 @@ amld_config_podman(amld_config_reader_t *r, cfg_t *section, int used)
     }
 
     podman_ports(r, section, p);
+    podman_images(r, section, p);
     p->timeout = amld_config_duration(r, section, "timeout", 1, 3600);
 
     if (!used) {
@@ -156,6 +187,8 @@ amld_config_podman(amld_config_reader_t *r, cfg_t *section, int used)
 void
 amld_config_podman_free(amld_podman_config_t *p)
 {
+    size_t i;
+
     if (p == NULL) {
         return;
     }
@@ -165,5 +198,9 @@ amld_config_podman_free(amld_podman_config_t *p)
     free(p->image);
     free(p->gpu);
     free(p->host_ports);
+    for (i = 0; p->images != NULL && p->images[i] != NULL; i++) {
+        free(p->images[i]);
+    }
+    free(p->images);
     free(p);
 }

@@ -317,7 +317,7 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
     char key[AMLD_PODMAN_KEY + 1], container[NAME_MAX];
     unsigned char hash[SHA256_DIGEST_LENGTH];
     size_t k;
-    json_t *ports, *gateway;
+    json_t *ports, *gateway, *images;
     const amld_podman_config_t *p = c->podman;
 
     SHA256((const unsigned char *) c->state, strlen(c->state), hash);
@@ -331,6 +331,10 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
     for (k = 0; k < p->host_port_count; k++) {
         json_array_append_new(ports, json_integer(p->host_ports[k]));
     }
+    images = json_array();
+    for (k = 0; p->images[k] != NULL; k++) {
+        json_array_append_new(images, json_string(p->images[k]));
+    }
     gateway = json_array();
     for (k = 0; k < c->gateway_uid_count; k++) {
         json_array_append_new(gateway,
@@ -339,14 +343,15 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o,"
-        " s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        " s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
         "podman", p->program, "ociRuntime", p->runtime, "image", p->image,
         "gpu", p->gpu, "state", c->state, "key", key, "name", i->name,
         "container", container, "directory", i->runtime, "share", i->share,
         "folder", podman_folder(i), "subnet", i->subnet, "hostPorts", ports,
-        "gateway", gateway, "timeout", (json_int_t) p->timeout, "uid",
-        (json_int_t) uid, "group", (json_int_t) group, "cores",
-        (json_int_t) (i->cores > 0 ? i->cores : 1), "memory",
+        "gateway", gateway, "images", images, "timeout",
+        (json_int_t) p->timeout, "uid", (json_int_t) uid, "group",
+        (json_int_t) group, "cores", (json_int_t) (i->cores > 0 ? i->cores : 1),
+        "memory",
         (json_int_t) (i->memory_mb > 0 ? i->memory_mb : PODMAN_MEMORY), "gpus",
         (json_int_t) i->gpus, "pids", (json_int_t) p->pids);
 }

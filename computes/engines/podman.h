@@ -12,6 +12,8 @@
  *             in a container of its own, of an image that is here; its name,
  *             uids, network and limits are the instance's
  *   ports     the relay in the container's network, see relay.h
+ *   join      a hook: what is on standard input, oci-runtime's state of a
+ *             container beside it, gets into the instance's cgroups
  *
  * With --group SIGTERM is for all that the command has started, and what it
  * leaves behind is ended.
@@ -26,6 +28,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define AMLD_PODMAN_MARK "AML_JOB_COMMAND=" /* of what --group runs inside */
 
@@ -60,6 +63,7 @@ typedef struct {
     const char *subnet; /* "" for the default */
     const json_t *host_ports;
     const json_t *gateway; /* uids */
+    const json_t *images;  /* patterns of those that may be run beside it */
     int64_t uid;           /* of root inside */
     int64_t group;         /* of the gateway, or -1 */
     int64_t cores, memory, gpus, pids;
@@ -172,6 +176,16 @@ int amld_podman_is_image(const char *name);
 /* What the machine allows, into a command line. */
 struct amld_podman_args;
 void amld_podman_limits(struct amld_podman_args *a);
+
+/*
+ * A container beside the instance's has the instance's limits together with it,
+ * whatever version of cgroups the machine has and whoever manages them: this
+ * moves its first process, before that runs anything, from the cgroups that
+ * the runtime has made to those of the instance's first process.  0, or -1:
+ * it must not run then.
+ */
+int amld_podman_join(const amld_podman_spec_t *s, FILE *state, char *err,
+                     size_t size);
 
 /* Ends what the command has left in a container; see --group. */
 void amld_podman_sweep(const amld_podman_command_t *command);

@@ -1,7 +1,7 @@
 /*
  * Containers beside an instance's: of another image, for one command.  They
- * have its user namespace and its network, so that they are not apart from it,
- * and the share; its sockets and root's home they have not.
+ * have its user namespace, its network and its cgroups, so that they are not
+ * apart from it, and the share; its sockets and root's home they have not.
  *
  *   <private>/beside.<name>   the first process of a container, while it is
  *                             there; podman writes it
@@ -13,11 +13,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,23 +30,36 @@
 #include "computes/engines/procfs.h"
 
 #define BESIDE "beside."
+#define BESIDE_HOOKS "hooks"
+#define BESIDE_LINE 32768       /* of a file of variables, for podman */
 #define BESIDE_ONCE 32          /* containers that are removed at a time */
 #define BESIDE_ID 65            /* of an image, hexadecimal */
 #define BESIDE_FAILED 125       /* podman's own failure, podman(1) */
 #define BESIDE_PAUSE 50000000   /* ns, until the container is there */
+#define BESIDE_DEPTH 8          /* processes from us to a container's */
 #define BESIDE_SWEEPS 100       /* rounds, */
 #define BESIDE_SWEEP_PAUSE 5000 /* us apart */
 #define BESIDE_COMMAND "AML_COMMAND="
 
+static int beside_allowed(const amld_podman_spec_t *s, const char *image);
 static int beside_image(const amld_podman_spec_t *s, const char *image,
                         char id[BESIDE_ID], char *err, size_t size);
 static int
 beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
                  const amld_podman_command_t *command, const char *image,
-                 const char *file, amld_podman_args_t *a, char *err,
-                 size_t size);
+                 const char *file, const char *variables, amld_podman_args_t *a,
+                 char *err, size_t size);
+static int beside_hooks(const amld_podman_spec_t *s, amld_podman_args_t *a,
+                        char *err, size_t size);
+static int
+beside_variables(const amld_podman_command_t *command, char *path, size_t size);
+static const char *
+beside_variable(const amld_podman_command_t *command, size_t k);
+static int beside_is_plain(const char *variable);
 static int beside_note(const char *file, char *err, size_t size);
 static pid_t beside_pid(const char *file);
+static int beside_lives(const amld_podman_container_t *c, pid_t pid);
+static int beside_is_ours(pid_t pid);
 static int beside_wait(pid_t pid, const char *file, const sigset_t *set);
 static int
 beside_path(const amld_podman_spec_t *s, const char *name, char path[PATH_MAX]);
@@ -102,8 +118,8 @@ int
 amld_podman_beside(const amld_podman_spec_t *s,
                    const amld_podman_command_t *command, char *err, size_t size)
 {
-    int status;
-    char file[PATH_MAX], image[BESIDE_ID];
+    int fd, status;
+    char file[PATH_MAX], image[BESIDE_ID], variables[64];
     pid_t pid;
     sigset_t set;
     amld_podman_args_t a;
@@ -131,8 +147,17 @@ amld_podman_beside(const amld_podman_spec_t *s,
         return -1;
     }
 
+    fd = beside_variables(command, variables, sizeof(variables));
+    if (fd == -1) {
+        snprintf(err, size, "no memory for variables");
+        unlink(file);
+        return -1;
+    }
+
     if (beside_image(s, command->image, image, err, size) != 0 ||
-        beside_arguments(s, &c, command, image, file, &a, err, size) != 0) {
+        beside_arguments(s, &c, command, image, file, variables, &a, err,
+                         size) != 0) {
+        close(fd);
         unlink(file);
         return -1;
     }
@@ -147,8 +172,10 @@ amld_podman_beside(const amld_podman_spec_t *s,
         fprintf(stderr, "cannot run %s: %s\n", a.argv[0], strerror(errno));
         _exit(127);
     }
+    close(fd);
     if (pid == -1) {
         snprintf(err, size, "cannot start %s: %s", a.argv[0], strerror(errno));
+        unlink(file);
         return -1;
     }
 
@@ -171,9 +198,14 @@ amld_podman_beside_clear(const amld_podman_spec_t *s, int all)
     char files[BESIDE_ONCE][NAME_MAX + 1];
     DIR *dir;
     amld_podman_args_t a;
+    amld_podman_container_t c;
     pid_t pid;
     size_t k, n;
     struct dirent *entry;
+
+    if (!all && !amld_podman_running(s, &c)) {
+        return;
+    }
 
     do {
         dir = opendir(s->directory);
@@ -197,7 +229,7 @@ amld_podman_beside_clear(const amld_podman_spec_t *s, int all)
 
             /* One without a number is being made. */
             pid = beside_pid(path);
-            if (!all && (pid <= 1 || kill(pid, 0) == 0)) {
+            if (!all && (pid <= 1 || beside_lives(&c, pid))) {
                 continue;
             }
 
@@ -255,6 +287,24 @@ amld_podman_sweep(const amld_podman_command_t *command)
 }
 
 
+/* By the name that is asked for: others of the same image are not meant. */
+static int
+beside_allowed(const amld_podman_spec_t *s, const char *image)
+{
+    size_t i;
+    const json_t *one;
+
+    json_array_foreach(s->images, i, one)
+    {
+        if (fnmatch(json_string_value(one), image, 0) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* What is here under that name: whatever podman could fetch is not asked. */
 static int
 beside_image(const amld_podman_spec_t *s, const char *image, char id[BESIDE_ID],
@@ -266,6 +316,14 @@ beside_image(const amld_podman_spec_t *s, const char *image, char id[BESIDE_ID],
 
     if (!amld_podman_is_image(image)) {
         snprintf(err, size, "\"%.200s\" is not the name of an image", image);
+        return -1;
+    }
+
+    if (!beside_allowed(s, image)) {
+        snprintf(err, size,
+                 "The image %.200s is none of those that may be run here: ask "
+                 "whoever runs this machine.",
+                 image);
         return -1;
     }
 
@@ -300,11 +358,11 @@ beside_image(const amld_podman_spec_t *s, const char *image, char id[BESIDE_ID],
 static int
 beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
                  const amld_podman_command_t *command, const char *image,
-                 const char *file, amld_podman_args_t *a, char *err,
-                 size_t size)
+                 const char *file, const char *variables, amld_podman_args_t *a,
+                 char *err, size_t size)
 {
     char gpus[256], *gpu, *rest;
-    size_t k, n = sizeof(AMLD_ENGINE_VARIABLE) - 1;
+    size_t k;
 
     gpus[0] = '\0';
     if (s->gpus > 0 &&
@@ -314,6 +372,9 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
 
     amld_podman_args(a, s->podman);
     amld_podman_arg(a, "--runtime=%s", c->runtime);
+    if (beside_hooks(s, a, err, size) != 0) {
+        return -1;
+    }
     amld_podman_arg(a, "run");
     amld_podman_arg(a, "--rm");
     amld_podman_arg(a, "--interactive");
@@ -346,13 +407,11 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
     } else {
         amld_podman_arg(a, "--workdir=" AMLD_PODMAN_SHARE "/%s", s->folder);
     }
+    amld_podman_arg(a, "--env-file=%s", variables);
     for (k = 0; command->environment[k] != NULL; k++) {
-        amld_podman_arg(
-            a, "--env=%s",
-            command->environment[k] +
-                (strncmp(command->environment[k], AMLD_ENGINE_VARIABLE, n) == 0
-                     ? n
-                     : 0));
+        if (!beside_is_plain(command->environment[k])) {
+            amld_podman_arg(a, "--env=%s", beside_variable(command, k));
+        }
     }
     for (gpu = strtok_r(gpus, ",", &rest); gpu != NULL;
          gpu = strtok_r(NULL, ",", &rest)) {
@@ -374,6 +433,116 @@ beside_arguments(const amld_podman_spec_t *s, const amld_podman_container_t *c,
     }
 
     return 0;
+}
+
+
+/*
+ * The runtime runs ours when there is a container, before anything runs in it:
+ * see amld_podman_join().  podman doesn't look where it would by itself when it
+ * is given a directory.
+ */
+static int
+beside_hooks(const amld_podman_spec_t *s, amld_podman_args_t *a, char *err,
+             size_t size)
+{
+    static const char *const usual[] = {
+        "/usr/share/containers/oci/hooks.d",
+        "/etc/containers/oci/hooks.d",
+    };
+    char self[PATH_MAX], directory[PATH_MAX], file[PATH_MAX], temp[PATH_MAX];
+    int rc;
+    size_t k;
+    ssize_t n;
+    json_t *hook;
+
+    n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = '\0';
+    if (n > 10 && strcmp(self + n - 10, " (deleted)") == 0) {
+        self[n - 10] = '\0';
+    }
+
+    if ((size_t) snprintf(directory, sizeof(directory), "%s/" BESIDE_HOOKS,
+                          s->directory) >= sizeof(directory) ||
+        (size_t) snprintf(file, sizeof(file), "%s/beside.json", directory) >=
+            sizeof(file) ||
+        (size_t) snprintf(temp, sizeof(temp), "%s/%d", directory,
+                          (int) getpid()) >= sizeof(temp) ||
+        (mkdir(directory, 0700) != 0 && errno != EEXIST)) {
+        snprintf(err, size, "%s/" BESIDE_HOOKS ": %s", s->directory,
+                 strerror(errno));
+        return -1;
+    }
+
+    hook =
+        json_pack("{s:s, s:{s:s, s:[s,s,s,s+]}, s:{s:b}, s:[s]}", "version",
+                  "1.0.0", "hook", "path", self, "args", "amld",
+                  "engine-podman", "join", s->directory, "/" AMLD_PODMAN_SPEC,
+                  "when", "always", 1, "stages", "createRuntime");
+    rc = hook != NULL ? json_dump_file(hook, temp, 0) : -1;
+    json_decref(hook);
+    if (rc != 0 || rename(temp, file) != 0) {
+        snprintf(err, size, "%s: %s", file, strerror(errno));
+        unlink(temp);
+        return -1;
+    }
+
+    for (k = 0; k < sizeof(usual) / sizeof(*usual); k++) {
+        if (access(usual[k], F_OK) == 0) {
+            amld_podman_arg(a, "--hooks-dir=%s", usual[k]);
+        }
+    }
+    amld_podman_arg(a, "--hooks-dir=%s", directory);
+
+    return 0;
+}
+
+
+/* For podman to read: arguments are for all of the machine to see, and its own
+ * environment steers it. */
+static int
+beside_variables(const amld_podman_command_t *command, char *path, size_t size)
+{
+    int fd;
+    size_t k;
+
+    fd = memfd_create("variables", 0);
+    if (fd == -1) {
+        return -1;
+    }
+
+    for (k = 0; command->environment[k] != NULL; k++) {
+        if (beside_is_plain(command->environment[k]) &&
+            dprintf(fd, "%s\n", beside_variable(command, k)) < 0) {
+            close(fd);
+            return -1;
+        }
+    }
+    snprintf(path, size, "/proc/self/fd/%d", fd);
+
+    return fd;
+}
+
+
+static const char *
+beside_variable(const amld_podman_command_t *command, size_t k)
+{
+    const char *variable = command->environment[k];
+    size_t n = sizeof(AMLD_ENGINE_VARIABLE) - 1;
+
+    return strncmp(variable, AMLD_ENGINE_VARIABLE, n) == 0 ? variable + n
+                                                           : variable;
+}
+
+
+/* One that a line of a file can say, to each version of podman. */
+static int
+beside_is_plain(const char *variable)
+{
+    const char *value = strchr(variable, '=');
+
+    return value != NULL && strpbrk(variable, "\r\n") == NULL &&
+           (value[1] == '\0' || strchr("\"' \t", value[1]) == NULL) &&
+           strlen(variable) < BESIDE_LINE;
 }
 
 
@@ -413,6 +582,65 @@ beside_pid(const char *file)
 }
 
 
+/* Has that number a process of the instance's, the first of a container?  It
+ * may be another's by now, but is nobody else's. */
+static int
+beside_lives(const amld_podman_container_t *c, pid_t pid)
+{
+    char line[256], path[64];
+    const char *inside;
+    FILE *f;
+    int first;
+    struct stat its, theirs;
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int) c->pid);
+    if (stat(path, &its) != 0) {
+        return 0;
+    }
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int) pid);
+    if (stat(path, &theirs) != 0 || its.st_ino != theirs.st_ino ||
+        its.st_dev != theirs.st_dev) {
+        return 0;
+    }
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
+    f = fopen(path, "re");
+    if (f == NULL) {
+        return 0;
+    }
+    for (first = 0; !first && fgets(line, sizeof(line), f) != NULL;) {
+        line[strcspn(line, "\n")] = '\0';
+        inside = strrchr(line, '\t');
+        first = strncmp(line, "NSpid:", 6) == 0 && inside != NULL &&
+                strcmp(inside, "\t1") == 0;
+    }
+    fclose(f);
+
+    return first;
+}
+
+
+/* conmon is our child, as we are a subreaper; the container's is its. */
+static int
+beside_is_ours(pid_t pid)
+{
+    int i;
+    amld_proc_t proc;
+
+    for (i = 0; i < BESIDE_DEPTH && pid > 1; i++) {
+        if (pid == getpid()) {
+            return 1;
+        }
+        if (amld_proc_read(pid, &proc) != 0) {
+            return 0;
+        }
+        pid = proc.parent;
+    }
+
+    return 0;
+}
+
+
 /* Of wait(2).  A signal that comes before the container does waits for it. */
 static int
 beside_wait(pid_t pid, const char *file, const sigset_t *set)
@@ -436,6 +664,7 @@ beside_wait(pid_t pid, const char *file, const sigset_t *set)
 
         /* All behind its first process, which is podman's. */
         if (asked && (inside = beside_pid(file)) > 1 &&
+            beside_is_ours(inside) &&
             amld_proc_kill_below(inside, SIGTERM) > 0) {
             asked = 0;
         }

@@ -68,12 +68,13 @@ amld_podman_step_main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
 
     if (argc < 3 || step_command(&command, argv[1], argc - 3, argv + 3) != 0) {
-        fprintf(stderr,
-                "usage: amld engine-podman prepare|clear|remove|ports FILE\n"
-                "       amld engine-podman exec FILE [--directory DIR] "
-                "[--group] -- command...\n"
-                "       amld engine-podman beside FILE --name NAME --image "
-                "IMAGE [--directory DIR] [--group] -- [command...]\n");
+        fprintf(
+            stderr,
+            "usage: amld engine-podman prepare|clear|remove|ports|join FILE\n"
+            "       amld engine-podman exec FILE [--directory DIR] "
+            "[--group] -- command...\n"
+            "       amld engine-podman beside FILE --name NAME --image "
+            "IMAGE [--directory DIR] [--group] -- [command...]\n");
         return 2;
     }
 
@@ -90,6 +91,8 @@ amld_podman_step_main(int argc, char **argv)
         rc = step_clear(&s, 1, err, sizeof(err));
     } else if (strcmp(argv[1], "ports") == 0) {
         rc = amld_podman_ports_run(&s, err, sizeof(err));
+    } else if (strcmp(argv[1], "join") == 0) {
+        rc = amld_podman_join(&s, stdin, err, sizeof(err));
     } else if (strcmp(argv[1], "exec") == 0) {
         rc = step_exec(&s, &command, err, sizeof(err));
     } else if (strcmp(argv[1], "beside") == 0) {
@@ -127,14 +130,15 @@ amld_podman_spec_read(amld_podman_spec_t *s, const char *file, char *err,
     if (json_unpack_ex(
             s->json, &fault, 0,
             "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
-            " s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+            " s:o, s:o, s?o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
             "podman", &s->podman, "ociRuntime", &s->wish, "image", &s->image,
             "gpu", &s->gpu, "state", &s->state, "key", &s->key, "name",
             &s->name, "container", &s->container, "directory", &s->directory,
             "share", &s->share, "folder", &s->folder, "subnet", &s->subnet,
-            "hostPorts", &s->host_ports, "gateway", &s->gateway, "timeout",
-            &timeout, "uid", &uid, "group", &group, "cores", &cores, "memory",
-            &memory, "gpus", &gpus, "pids", &pids) != 0) {
+            "hostPorts", &s->host_ports, "gateway", &s->gateway, "images",
+            &s->images, "timeout", &timeout, "uid", &uid, "group", &group,
+            "cores", &cores, "memory", &memory, "gpus", &gpus, "pids",
+            &pids) != 0) {
         snprintf(err, size, "%s: %s", file, fault.text);
         amld_podman_spec_free(s);
         return -1;

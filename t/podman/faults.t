@@ -127,6 +127,7 @@ subtest 'amld -t' => sub {
         ['pids',       '1',    qr/"1" is not a number from 64 to/],
         ['gpu',        'gpu',  qr/"gpu" is not a kind of CDI devices/],
         ['host_ports', '{ 0, 443 }', qr/"0" is not a port from 1 to 65535/],
+        ['images', '{ "a b" }', qr/"a b" is not the name of an image/],
         ['timeout',    '0s',         qr/timeout:/],
         ['nonsense',   '1',          qr/nonsense/],
         )

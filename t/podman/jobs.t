@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
 use Test::More;
 use AML::Jobs;
 use AML::Podman;
@@ -12,7 +13,8 @@ use AML::Wait qw(wait_for);
 
 AML::Podman->need;
 my $gw = AML::Podman->start(
-    podman => {pids => 100},
+    podman =>
+        {pids => 100, images => '{ "' . AML::Podman::IMAGE . '", "localhost/none*" }'},
     sizes  => {STANDARD_DS3_V2 => {cores => 1, memory => '512m'}},
     amld   => sub ($t) {"$t\nstop_timeout = 1s\n"}
 );
@@ -22,13 +24,17 @@ my $image = AML::Podman::IMAGE;
 my %beside = (environmentId => "image:$image");
 
 sub containers () {
-    return split /\n/, `podman ps -a --format '{{.Names}}' --filter label=aml.beside`
-        . `podman ps -a --format '{{.Names}}' --filter label=aml.state=@{[$gw->key]}`;
+    return split /\n/,
+        `podman ps -a --format '{{.Names}}' --filter label=aml.state=@{[$gw->key]}`;
+}
+sub container () {
+    return decode_json(path($gw->private('lab'))->child('container.json')->slurp);
 }
 sub beside () { grep {m/^aml-@{[$gw->key]}-.*-job-/} containers() }
+# of this run: another may be beside it
 sub alive ($mark) {
     return grep {
-        (eval { path("$_/environ")->slurp } // '') =~ /(?:^|\0)MARK=$mark(?:\0|$)/
+        (eval { path("$_/environ")->slurp } // '') =~ /(?:^|\0)MARK=$mark-$$(?:\0|$)/
     } glob '/proc/[0-9]*';
 }
 
@@ -46,7 +52,7 @@ subtest 'in the instance' => sub {
     is((stat $jobs->file('jobs', 'inside', $_))[4], $uid, "$_: the creator's")
         for qw(out std_log.txt);
 
-    $jobs->submit('away', '(MARK=away setsid sh -c "sleep 600 & sleep 600" &);'
+    $jobs->submit('away', "(MARK=away-$$ setsid" . ' sh -c "sleep 600 & sleep 600" &);'
             . ' sleep 0.2');
     $jobs->ends('away', 'Completed');
     ok wait_for(sub { !alive('away') }), 'what it has left is ended with it';
@@ -79,8 +85,10 @@ subtest 'beside it' => sub {
     $jobs->up('limits');
     my ($note) = grep {/job-/} glob $gw->private('lab') . '/beside.*';
     chomp(my $pid = path($note)->slurp);
+    my $groups = path("/proc/$pid/cgroup")->slurp;
+    is $groups, path('/proc/' . container()->{pid} . '/cgroup')->slurp,
+        'it is in the instance\'s cgroups';
     my $limit = sub ($controller, $v1, $v2) {
-        my $groups = path("/proc/$pid/cgroup")->slurp;
         return $groups =~ m{^\d+:$controller:(\S+)}m
             ? path("/sys/fs/cgroup/$controller$1/$v1")->slurp
             : $groups =~ m{^0::(\S+)}m
@@ -97,6 +105,10 @@ subtest 'beside it' => sub {
     $jobs->ends('none', 'Failed');
     like $jobs->log('none'), qr/no image localhost\/none:9.*none is fetched/,
         'an image that is not here';
+    $jobs->submit('other', 'true', environmentId => 'image:localhost/other');
+    $jobs->ends('other', 'Failed');
+    like $jobs->log('other'), qr/localhost\/other is none of those that may be run/,
+        'one that the operator has not named';
     for my $name (qw(dir:/etc docker-archive:/etc/x --privileged)) {
         is $jobs->put('bad', 'true', environmentId => "image:$name")
             ->res->code, 400, "$name is refused";
@@ -112,7 +124,7 @@ subtest 'it is ended' => sub {
     $jobs->ends('polite', 'Canceled');
     like $jobs->log('polite'), qr/saved/, 'by SIGTERM';
 
-    $jobs->submit('stubborn', 'trap "" TERM; export MARK=stubborn; '
+    $jobs->submit('stubborn', 'trap "" TERM; export MARK=stubborn-' . $$ . '; '
             . 'setsid sleep 600 & touch ../../stubborn.up; '
             . 'while :; do sleep 0.1; done', %beside);
     $jobs->up('stubborn');

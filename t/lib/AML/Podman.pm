@@ -45,6 +45,7 @@ sub start ($class, %o) {
     # by them
     $options = {
         image    => IMAGE,
+        images   => '{ "' . IMAGE . '" }',
         timeout  => '60s',
         uid_base => 0x70000000 + $$ % 1000 * 2**18,
         %$options
