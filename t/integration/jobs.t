@@ -42,7 +42,7 @@ my $jobs = AML::Jobs->new(gw => $gw, compute => 'lab');
 sub alive ($mark) {
     return grep {
         my $environ = eval { path("$_/environ")->slurp } // '';
-        $environ =~ /(?:^|\0)MARK=\Q$mark\E(?:\0|$)/
+        $environ =~ /(?:^|\0)MARK=\Q$mark\E-$$(?:\0|$)/
     } glob '/proc/[0-9]*';
 }
 
@@ -130,11 +130,11 @@ subtest 'canceled in every state' => sub {
 
 subtest 'those that do not want to end' => sub {
     $jobs->submit('stubborn',
-        'trap "" TERM; MARK=stubborn sleep 600 & touch ../../stubborn.up; '
+        "trap '' TERM; MARK=stubborn-$$ sleep 600 & touch ../../stubborn.up; "
             . 'while :; do wait; done');
     $jobs->submit('away',
-        'MARK=away setsid sh -c "trap \"\" TERM; sleep 600 & sleep 600" & '
-            . '(MARK=away sh -c "sleep 600 &" &); sleep 0.2; exit 5');
+        "MARK=away-$$ setsid sh -c 'trap \"\" TERM; sleep 600 & sleep 600' & "
+            . "(MARK=away-$$ sh -c 'sleep 600 &' &); sleep 0.2; exit 5");
     $jobs->ends('away', 'Failed', qr/exit status 5/);
     ok wait_for(sub { !alive('away') }), 'what it has left is ended with it';
 

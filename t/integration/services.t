@@ -69,7 +69,7 @@ sub reaches ($port) {
     ok wait_for(sub { ask($port)->res->code == 200 }), "port $port is reached";
 }
 
-my ($one, $two, $three, $four) = map { AML::Port->take } 1 .. 4;
+my ($one, $two, $three, $four, $five, $six) = map { AML::Port->take } 1 .. 6;
 my $crashing = AML::Port->take;
 
 # It takes a while until this is given up.
@@ -189,6 +189,28 @@ subtest 'amld is killed' => sub {
     is pid_of($two), $b, 'both';
     order('model', 'restart');
     ok wait_for(sub { my $p = pid_of($one); $p && $p != $a }), 'and obey';
+};
+
+subtest 'one that ends once' => sub {
+    my $pid = pid_of($one);
+    kill KILL => $pid;
+    ok wait_for(sub { my $p = pid_of($one); $p && $p != $pid }),
+        'is reached again by its address';
+    becomes('model', 'Running');
+};
+
+subtest 'a port that is not declared' => sub {
+    give([{name => 'model'}, {name => 'own'}, {name => 'crashes'},
+        service('more', "($lib/stand-in-application --listen=127.0.0.1:$five "
+            . ">/dev/null 2>&1 &); " . tcp($six), $six)]);
+    becomes('more', 'Running');
+    reaches($six);
+    ok wait_for(sub {
+        IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $five)
+    }), 'a service listens on another port, too';
+    $gw->refused(ask($five), 404, 'port_not_open', 'which leads nowhere');
+    give([{name => 'model'}, {name => 'own'}, {name => 'crashes'}]);
+    ok wait_for(sub { !show('more') }), 'removed';
 };
 
 subtest 'a port of somebody else' => sub {
