@@ -22,6 +22,7 @@
 #include "computes/automatic/activity.h"
 #include "computes/files/reserve.h"
 #include "computes/instances/operations.h"
+#include "computes/jobs/job_remove.h"
 
 /* A round looks at no more than so many of a kind, and others may write after
  * each step. */
@@ -39,6 +40,7 @@ struct amld_housekeeping {
     char sign_in_from[AML_REGISTRY_KEY_MAX + 1];
     char token_from[AML_REGISTRY_KEY_MAX + 1];
     char refresh_from[AML_REGISTRY_KEY_MAX + 1];
+    char job_from[AML_REGISTRY_KEY_MAX + 1];
 };
 
 
@@ -83,6 +85,17 @@ sweep_refresh(amld_t *d, int64_t now, char *from, size_t *removed)
 }
 
 
+/* Their creators' files are left. */
+static aml_registry_rc_t
+sweep_jobs(amld_t *d, int64_t now, char *from, size_t *removed)
+{
+    amld_job_which_t which = {.before = (now - d->config->job_keep) * 1000};
+
+    return amld_jobs_remove(d->registry, &which, SWEEP_STEP, from, NULL, NULL,
+                            removed);
+}
+
+
 static aml_registry_rc_t
 sweep_devices(amld_t *d, int64_t now, char *from, size_t *removed)
 {
@@ -115,6 +128,16 @@ housekeeping_sweep(amld_t *d, const char *what, char *from, int64_t now,
 
 
 static void
+housekeeping_jobs(amld_housekeeping_t *h, int64_t now)
+{
+    if (h->amld->config->job_keep > 0) {
+        housekeeping_sweep(h->amld, "jobs past job_keep", h->job_from, now,
+                           sweep_jobs);
+    }
+}
+
+
+static void
 housekeeping_once(amld_housekeeping_t *h)
 {
     amld_t *d = h->amld;
@@ -136,6 +159,7 @@ housekeeping_once(amld_housekeeping_t *h)
     housekeeping_sweep(d, "refresh tokens", h->refresh_from, now,
                        sweep_refresh);
     housekeeping_sweep(d, "devices", all, now, sweep_devices);
+    housekeeping_jobs(h, now);
 
     removed = amld_operations_sweep(d->registry, now);
     if (removed > 0) {
@@ -184,6 +208,8 @@ housekeeping_run(void *data)
     struct timespec until;
     unsigned looks = 0;
     int rc;
+
+    housekeeping_jobs(h, (int64_t) time(NULL));
 
     pthread_mutex_lock(&h->mutex);
 

@@ -76,6 +76,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("job_queue", "1000", CFGF_NONE),
     CFG_STR("job_history", "200000", CFGF_NONE),
     CFG_STR("job_history_size", "256m", CFGF_NONE),
+    CFG_STR("job_keep", "0", CFGF_NONE),
     CFG_SEC("workspace", workspace_options,
             CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("application", application_options,
@@ -453,6 +454,7 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     c->job_queue = amld_config_number(r, cfg, "job_queue", 1, 100000);
     c->job_history = amld_config_number(r, cfg, "job_history", 1, 10000000);
     c->job_history_size = amld_config_size(r, cfg, "job_history_size");
+    c->job_keep = amld_config_duration(r, cfg, "job_keep", 0, 3650 * 86400);
 }
 
 

@@ -140,6 +140,7 @@ typedef struct {
                                          instance */
     unsigned job_history;             /* the most of a person */
     size_t job_history_size;          /* bytes of their documents */
+    unsigned job_keep; /* seconds, when they have ended; 0: any */
     amld_workspace_t *workspaces;
     size_t workspace_count;
     _Atomic char *share_full; /* of each: no room, see room.h; or NULL */
