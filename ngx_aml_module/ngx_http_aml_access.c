@@ -209,8 +209,7 @@ ngx_http_aml_precontent_handler(ngx_http_request_t *r)
         ngx_http_aml_live_add(amcf, ctx);
     }
 
-    if (alcf->require == NGX_HTTP_AML_CREATOR && ctx->application != NULL &&
-        ctx->application->tunnel) {
+    if (alcf->require == NGX_HTTP_AML_CREATOR && ctx->tunnels) {
         ngx_http_aml_tunnel_take(r);
     }
 
@@ -524,7 +523,16 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
 
     ctx->application = aml_application_by_port(ctx->host.port);
 
-    if (ctx->application != NULL && ctx->application->tunnel) {
+    /* what listens on a port of people's own may speak HTTP or not */
+
+    if (ctx->application != NULL) {
+        ctx->tunnels = (ctx->application->tunnel != 0);
+
+    } else {
+        ctx->tunnels = (ngx_http_aml_tunnel_asked(r) != 0);
+    }
+
+    if (ctx->tunnels) {
         reason = ngx_http_aml_tunnel_check(r);
 
         if (reason != AML_REASON_OK) {

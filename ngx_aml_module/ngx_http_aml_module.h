@@ -138,6 +138,7 @@ typedef struct {
     unsigned linked : 1;     /* live is in the worker's queue */
     unsigned noted : 1;      /* as activity */
     unsigned rated : 1;      /* one request was taken off its rate */
+    unsigned tunnels : 1;    /* it asks for a tunnel, as it should */
 
     aml_host_t host;
     const aml_application_t *application; /* NULL: none that is known */
@@ -227,8 +228,8 @@ void
 ngx_http_aml_live_add(ngx_http_aml_main_conf_t *amcf, ngx_http_aml_ctx_t *ctx);
 void ngx_http_aml_live_remove(ngx_http_aml_main_conf_t *amcf,
                               ngx_http_aml_ctx_t *ctx);
-/* Looks once more at one that ends of itself, and takes it off the list: why
- * it would have been closed, or AML_REASON_OK. */
+/* Looks once more at one that ends of itself: why it would have been closed,
+ * and then it is off the list, or AML_REASON_OK. */
 aml_reason_t ngx_http_aml_live_last(ngx_http_aml_ctx_t *ctx);
 
 /* ngx_http_aml_websocket.c */
@@ -289,8 +290,9 @@ ngx_int_t ngx_http_aml_tls_enforce(ngx_conf_t *cf);
 /* ngx_http_aml_tunnel.c */
 
 char *ngx_http_aml_tunnel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-/* Is it a request for a tunnel, at the host of an application that takes
- * nothing else? */
+/* Does it ask for a tunnel?  By path and Upgrade only. */
+ngx_uint_t ngx_http_aml_tunnel_asked(ngx_http_request_t *r);
+/* Is it a request that a tunnel can be made of? */
 aml_reason_t ngx_http_aml_tunnel_check(ngx_http_request_t *r);
 /* It becomes one. */
 void ngx_http_aml_tunnel_take(ngx_http_request_t *r);

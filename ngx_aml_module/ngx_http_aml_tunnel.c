@@ -36,6 +36,7 @@ static void ngx_http_aml_tunnel_waiting(ngx_http_request_t *r);
 static void ngx_http_aml_tunnel_connected(ngx_http_aml_tunnel_t *t);
 static void
 ngx_http_aml_tunnel_refuse(ngx_http_aml_tunnel_t *t, aml_reason_t reason);
+static aml_reason_t ngx_http_aml_unreachable(ngx_http_aml_ctx_t *ctx);
 static ngx_int_t ngx_http_aml_tunnel_test(ngx_connection_t *c);
 static ngx_int_t ngx_http_aml_tunnel_accept(ngx_http_request_t *r);
 static void ngx_http_aml_tunnel_flush(ngx_http_request_t *r);
@@ -101,17 +102,25 @@ ngx_http_aml_tunnel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-aml_reason_t
-ngx_http_aml_tunnel_check(ngx_http_request_t *r)
+ngx_uint_t
+ngx_http_aml_tunnel_asked(ngx_http_request_t *r)
 {
     ngx_http_aml_loc_conf_t *alcf;
-    ngx_http_aml_handshake_t hs;
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_aml_module);
 
-    if (alcf->tunnel.len == 0 || r->uri.len != alcf->tunnel.len ||
-        ngx_memcmp(r->uri.data, alcf->tunnel.data, r->uri.len) != 0 ||
-        r->headers_in.upgrade == NULL) {
+    return alcf->tunnel.len != 0 && r->uri.len == alcf->tunnel.len &&
+           ngx_memcmp(r->uri.data, alcf->tunnel.data, r->uri.len) == 0 &&
+           r->headers_in.upgrade != NULL;
+}
+
+
+aml_reason_t
+ngx_http_aml_tunnel_check(ngx_http_request_t *r)
+{
+    ngx_http_aml_handshake_t hs;
+
+    if (!ngx_http_aml_tunnel_asked(r)) {
         return AML_REASON_TUNNEL_ONLY;
     }
 
@@ -286,8 +295,7 @@ ngx_http_aml_tunnel_handler(ngx_http_request_t *r)
     rc = ngx_event_connect_peer(&t->peer);
 
     if (rc == NGX_ERROR || rc == NGX_DECLINED || rc == NGX_BUSY) {
-        return ngx_http_aml_refuse_content(r,
-                                           AML_REASON_APPLICATION_UNREACHABLE);
+        return ngx_http_aml_refuse_content(r, ngx_http_aml_unreachable(ctx));
     }
 
     ctx->tunnel = t;
@@ -353,14 +361,22 @@ ngx_http_aml_tunnel_connecting(ngx_event_t *ev)
                    ev->write);
 
     if (pc->close || ngx_http_aml_tunnel_test(pc) != NGX_OK) {
-        ngx_http_aml_tunnel_refuse(ctx->tunnel,
-                                   AML_REASON_APPLICATION_UNREACHABLE);
+        ngx_http_aml_tunnel_refuse(ctx->tunnel, ngx_http_aml_unreachable(ctx));
 
     } else {
         ngx_http_aml_tunnel_connected(ctx->tunnel);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* On a port of the user's own nobody listens: that says more. */
+static aml_reason_t
+ngx_http_aml_unreachable(ngx_http_aml_ctx_t *ctx)
+{
+    return ctx->application == NULL ? AML_REASON_PORT_NOT_OPEN
+                                    : AML_REASON_APPLICATION_UNREACHABLE;
 }
 
 

@@ -8,8 +8,11 @@ use IO::Socket::IP;
 use Mojo::File qw(path);
 use Mojo::Util qw(trim);
 use Test::More;
+use AML::Cli;
 use AML::Port;
+use AML::RawWebSocket;
 use AML::Test;
+use AML::Tunnel;
 use AML::Wait qw(wait_for);
 
 my $lib     = path($FindBin::Bin)->to_abs->dirname->child('lib');
@@ -124,6 +127,83 @@ subtest 'websockets' => sub {
     order('model', 'restart');
     ok wait_for(sub { my $p = pid_of($one); $p && $p != $pid }),
         'started again it is another process';
+};
+
+# A program that speaks no HTTP: what it is told it says in capitals, and at
+# the end of that how much it was.
+my $SHOUTS = <<'PERL' =~ s/\n\s*/ /gr;
+perl -MIO::Socket -e 'my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1",
+    LocalPort => $ENV{AML_PORT}, Listen => 9, ReuseAddr => 1) or die;
+    while (my $s = $l->accept) { my $n = 0;
+    while (sysread $s, my $x, 65536) { $n += length $x; syswrite $s, uc $x }
+    syswrite $s, "$n bytes"; close $s }'
+PERL
+
+subtest 'what speaks no HTTP' => sub {
+    my $port = AML::Port->take;
+    my $tx = give([
+        {name => 'model'}, {name => 'crashes'},
+        {
+            name => 'shouts', command => $SHOUTS,
+            endpoints => [{protocol => 'tcp', target => $port}]
+        }
+    ]);
+    is $tx->res->code, 200, 'given' or diag $tx->res->body;
+    becomes('shouts', 'Running');
+    my $mine = AML::Cli->new(gw => $gw, name => 'creator')->login;
+    my $t = $mine->begin('tunnel', 'first-lab', $port);
+    $t->send("hello\n");
+    ok $t->says(qr/^HELLO\n/), 'aml tunnel leads there' or diag $t->errors;
+    $t->send("\x01\xff" . 'x' x 100_000);
+    $t->close_in;
+    is $t->wait, 0, 'and ends with it';
+    is length $t->got, 100_008 + length '100008 bytes', 'all came back';
+    like $t->got, qr/^HELLO\n\x01\xffX+100008 bytes$/, 'as it was';
+
+    # at the path that is not the tunnel's it is HTTP, as ever
+    my $ws = $gw->program->websocket(
+        $gw->app_url('first-lab', '/ws', $one), as('creator'));
+    ok $ws->echoes('hello'), 'a websocket elsewhere is the service\'s own';
+    my $other = $gw->program->get(
+        $gw->app_url('first-lab', AML::Tunnel->PATH, $one), as('creator'));
+    is $other->res->json('/url'), AML::Tunnel->PATH,
+        'so is the path, without Upgrade';
+    $t = $mine->begin('tunnel', 'first-lab', $one);
+    $t->send("GET /by/tunnel HTTP/1.0\r\n\r\n");
+    ok $t->says(qr{"url":"\\?/by\\?/tunnel"}), 'which speaks HTTP by it, too'
+        or diag $t->got . $t->errors;
+    $t->close_in;
+    $t->wait;
+
+    # who may not
+    my $host = $gw->app_host('first-lab', $port);
+    for my $case (
+        [403, 'colleague'], [403, 'owner'], [403, 'reader'], [401])
+    {
+        my ($code, $account) = @$case;
+        my $by = AML::RawWebSocket->open($gw, $host, AML::Tunnel->PATH,
+            $account ? 'Authorization: Bearer ' . $gw->token($account) : ());
+        is $by->code, $code, ($account // 'nobody') . ' does not get to it';
+    }
+    $host = $gw->app_host('first-lab', $one);
+    my $session = $gw->opened('creator', 'first-lab', $one)
+        ->cookie('__Host-aml', $host);
+    for my $origin ($gw->app_origin('first-lab', $port), 'https://evil.test') {
+        my $by = AML::RawWebSocket->open($gw, $host, AML::Tunnel->PATH,
+            "Cookie: __Host-aml=$session", "Origin: $origin");
+        is $by->code, 403, "nor does a page of $origin";
+    }
+    my $r = $mine->aml('tunnel', 'first-lab', AML::Port->take);
+    isnt $r->{status}, 0, 'a port that nobody listens on';
+    like $r->{err}, qr/has no application on this port/, 'is said';
+
+    # it ends as everything that is open
+    $t = $mine->begin('tunnel', 'first-lab', $port);
+    $t->send('x');
+    ok $t->says(qr/^X/), 'open';
+    order('shouts', 'stop');
+    isnt $t->wait, undef, 'it ends with the service';
+    give([{name => 'model'}, {name => 'crashes'}]);
 };
 
 subtest 'its own socket' => sub {
