@@ -1,7 +1,7 @@
 /*
- * What a client of a tunnel says, against a reader that has all of it in one
- * piece and takes it byte by byte.  The first byte says how it is cut, and
- * whether it is decoded in place.
+ * What a client of a tunnel says, or a server to aml, against a reader that has
+ * all of it in one piece and takes it byte by byte.  The first byte says how it
+ * is cut, whether a server is heard, and whether it is decoded in place.
  */
 
 #include <assert.h>
@@ -100,9 +100,9 @@ close_fault(const uint8_t *p, size_t n, unsigned *code)
 
 
 static void
-read_whole(const uint8_t *p, size_t n, result_t *r)
+read_whole(const uint8_t *p, size_t n, int server, result_t *r)
 {
-    size_t at = 0, head, i;
+    size_t at = 0, head, i, mask = server ? 0 : 4;
     uint64_t size;
     unsigned opcode, fin, code, fault, size7;
     int open = 0;
@@ -112,9 +112,10 @@ read_whole(const uint8_t *p, size_t n, result_t *r)
         fin = p[at] >> 7;
         opcode = p[at] & 15;
         size7 = p[at + 1] & 127;
-        if (p[at] & 0x70 || p[at + 1] < 128 || (opcode > 2 && opcode < 8) ||
-            opcode > 10 || (opcode >= 8 && (!fin || size7 > 125)) ||
-            (opcode == 0 && !open) || ((opcode == 1 || opcode == 2) && open)) {
+        if (p[at] & 0x70 || (p[at + 1] < 128) != server ||
+            (opcode > 2 && opcode < 8) || opcode > 10 ||
+            (opcode >= 8 && (!fin || size7 > 125)) || (opcode == 0 && !open) ||
+            ((opcode == 1 || opcode == 2) && open)) {
             note(r, AML_WS_BROKEN, 1002, NULL, 0);
             return;
         }
@@ -122,14 +123,14 @@ read_whole(const uint8_t *p, size_t n, result_t *r)
             note(r, AML_WS_BROKEN, 1003, NULL, 0);
             return;
         }
-        head = size7 == 126 ? 8 : size7 == 127 ? 14 : 6;
+        head = (size7 == 126 ? 4 : size7 == 127 ? 10 : 2) + mask;
         if (n - at < head) {
             return;
         }
         size = size7;
         if (size7 > 125) {
             size = 0;
-            for (i = 2; i < head - 4; i++) {
+            for (i = 2; i < head - mask; i++) {
                 size = size * 256 + p[at + i];
             }
             if (size <= (size7 == 126 ? 125u : 65535u) || size >> 63) {
@@ -141,8 +142,11 @@ read_whole(const uint8_t *p, size_t n, result_t *r)
             open = !fin;
         }
         for (i = 0; i < size && at + head + i < n; i++) {
-            uint8_t byte = p[at + head + i] ^ p[at + head - 4 + i % 4];
+            uint8_t byte = p[at + head + i];
 
+            if (!server) {
+                byte ^= p[at + head - 4 + i % 4];
+            }
             if (opcode < 8) {
                 r->bytes[r->n++] = byte;
             } else {
@@ -217,13 +221,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     piece = 1 + data[0] % 64;
+    d.server = data[0] >> 6 & 1;
     in_place = data[0] >> 7;
     data++;
     n--;
 
     whole = result(n);
     pieces = result(n);
-    read_whole(data, n, &whole);
+    read_whole(data, n, d.server, &whole);
 
     for (at = 0; at < n; at += k) {
         k = n - at < piece ? n - at : piece;
