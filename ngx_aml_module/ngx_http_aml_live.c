@@ -371,10 +371,7 @@ ngx_http_aml_live_last(ngx_http_aml_ctx_t *ctx)
         reason = ngx_http_aml_in_time(ctx);
     }
 
-    if (reason == AML_REASON_OK) {
-        ngx_http_aml_live_remove(amcf, ctx);
-
-    } else {
+    if (reason != AML_REASON_OK) {
         ngx_http_aml_refused(amcf, ctx, reason);
     }
 

@@ -75,10 +75,23 @@ ngx_http_aml_tunnel_begin(ngx_http_aml_tunnel_t *t)
     t->timer.handler = ngx_http_aml_tunnel_timer;
     ngx_add_timer(&t->timer, t->ping);
 
-    /* what came with the handshake: no more than a header's buffer */
+    /*
+     * What came with the handshake: no more than a header's buffer, which is
+     * smaller but where it was made larger.  Who waits for the 101 says nothing
+     * before it.
+     */
 
     early = r->header_in;
-    n = ngx_min(early->last - early->pos, NGX_HTTP_AML_TUNNEL_BUFFER);
+    n = early->last - early->pos;
+
+    if (n > NGX_HTTP_AML_TUNNEL_BUFFER) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "aml: a tunnel's client said %uz bytes with its "
+                      "handshake",
+                      n);
+        ngx_http_aml_tunnel_end(t, AML_WS_TOO_BIG, (aml_str_t){NULL, 0});
+        return;
+    }
 
     if (n != 0) {
         if (ngx_http_aml_tunnel_get_buf(t, &t->in) != NGX_OK) {

@@ -519,6 +519,7 @@ ngx_http_aml_websocket_finalize(ngx_http_request_t *r, ngx_int_t rc)
     ngx_connection_t *c;
     ngx_http_aml_ctx_t *ctx;
     ngx_http_aml_websocket_t *ws;
+    ngx_http_aml_main_conf_t *amcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
     ws = ctx->websocket;
@@ -532,6 +533,8 @@ ngx_http_aml_websocket_finalize(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_aml_websocket_no_event(ws);
 
     if (ctx->linked && ngx_http_aml_live_last(ctx) == AML_REASON_OK) {
+        amcf = ngx_http_get_module_main_conf(r, ngx_http_aml_module);
+        ngx_http_aml_live_remove(amcf, ctx);
         return;
     }
 

@@ -18,6 +18,7 @@
 #define AML_WS_PROTOCOL 1002
 #define AML_WS_UNSUPPORTED 1003
 #define AML_WS_BAD_TEXT 1007
+#define AML_WS_TOO_BIG 1009
 #define AML_WS_UNEXPECTED 1011
 
 typedef enum {

@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
+use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes qw(time);
 use AML::Raw qw(raw_http);
@@ -19,6 +20,7 @@ my $gw = AML::Test->start(
     nginx     => sub ($text) {
         $text =~ s/worker_processes \d+/worker_processes 1/;
         $text =~ s/(aml_tunnel \S+);/$1 ping=1s;/;
+        $text =~ s/(client_header_buffer_size) 4k;/$1 256k;/;
         return $text;
     },
 );
@@ -278,6 +280,134 @@ subtest 'handshakes' => sub {
         400, 'request_malformed', 'HTTP/1.0');
     $is->($answer->({}, line => "GET $_ HTTP/1.1"), 426, 'tunnel_only', "at $_")
         for '/', '/nbip/v1.0/ws-tcp/', '/nbip/v1.0/ws-tcp.', '/nbip/v1.0';
+};
+
+sub handshake (@more) {
+    return join "\r\n", 'GET ' . AML::Tunnel->PATH . ' HTTP/1.1',
+        "Host: $host:" . $gw->port, 'Connection: Upgrade',
+        'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', $bearer, @more, '', '';
+}
+
+subtest 'handshakes in pieces' => sub {
+    my $listens = $gw->{tunnels}{'ssh-lab'};
+    my $text    = handshake();
+    my $socket  = AML::Raw::connect_tls($gw, $host);
+    $socket->autoflush(1);
+    for my $byte (split //, $text) { AML::Raw::send_bytes($socket, $byte) }
+    my $end = $listens->accept;
+    my $in  = '';
+    until ($in =~ /\r\n\r\n/) {
+        AML::Raw::read_some($socket, \$in) or last;
+    }
+    like $in, qr{^HTTP/1\.1 101 }, 'byte by byte';
+    AML::Raw::send_bytes($socket, $_) for split //, frame(0x82, 'and on');
+    my $heard = '';
+    while (length $heard < 6) {
+        sysread $end, $heard, 100, length $heard or last;
+    }
+    is $heard, 'and on', 'and frames likewise';
+
+    # left half-way, in good order or by a reset, at any place
+    $listens->blocking(0);
+    my $log = length $gw->log_text('error.log');
+    for my $at (1, 10, index($text, 'Upgrade'), length($text) - 1) {
+        for my $reset (0, 1) {
+            my $half = AML::Raw::connect_tls($gw, $host);
+            $half->autoflush(1);
+            AML::Raw::send_bytes($half, substr $text, 0, $at);
+            setsockopt $half, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0
+                if $reset;
+            $half->close(SSL_no_shutdown => $reset);
+        }
+    }
+    ok !$listens->accept, 'who leaves half-way gets nowhere';
+    unlike substr($gw->log_text('error.log'), $log), qr/\[(?:alert|crit)\]/,
+        'and alarms nobody';
+
+    # reset when all was said, before or behind the 101: the end hears of it
+    for my $wait (0, 1) {
+        my $whole = AML::Raw::connect_tls($gw, $host);
+        $whole->autoflush(1);
+        AML::Raw::send_bytes($whole, $text);
+        if ($wait) { my $head = ''; AML::Raw::read_some($whole, \$head) }
+        setsockopt $whole, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
+        $whole->close(SSL_no_shutdown => 1);
+        next if !$wait;
+        my $its = wait_for(sub { $listens->accept });
+        ok $its, 'reset behind the 101' or next;
+        while (my $next = $listens->accept) { $its = $next }
+        $its->blocking(0);
+        ok wait_for(sub { defined sysread $its, my $x, 1 }),
+            'the application hears of it';
+    }
+    while ($listens->accept) { }
+    $listens->blocking(1);
+    AML::Raw::send_bytes($socket, frame(0x82, '!'));
+    sysread $end, $heard, 100;
+    is $heard, '!', 'the first goes on meanwhile';
+    $socket->close;
+};
+
+# A header's buffer may be larger than a tunnel's.
+subtest 'more with the handshake than there is room for' => sub {
+    for my $case ([40_000, undef], [150_000, 1009]) {
+        my ($size, $code) = @$case;
+        my $socket = AML::Raw::connect_tls($gw, $host);
+        my $bytes = join '', map { frame(0x82, 'x' x 5_000) } 1 .. $size / 5000;
+        AML::Raw::send_bytes($socket, handshake() . $bytes);
+        my $end = $gw->{tunnels}{'ssh-lab'}->accept;
+        my $heard = 0;
+        while ($heard < $size) {
+            my $n = sysread $end, my $some, 65_536 or last;
+            $heard += $n;
+        }
+        if (!$code) {
+            is $heard, $size, "$size bytes: all was heard";
+            next;
+        }
+        my $in = '';
+        1 while AML::Raw::read_some($socket, \$in);
+        my $closed = $in =~ /\x88\x02(..)$/s ? unpack 'n', $1 : 'none';
+        ok $heard == $size || $closed eq $code,
+            "$size bytes: all was heard, or Close $code"
+            or diag "$heard bytes, Close $closed";
+    }
+};
+
+subtest 'what nginx refuses' => sub {
+    my $good = path($gw->dir, 'nginx.conf')->slurp;
+    my ($have) = $good =~ /(aml_tunnel [^;]+;)/;
+    ok $have, 'there is one' or return;
+    for my $case (
+        ["$have $have",                 qr/"aml_tunnel" directive is duplicate/],
+        ['aml_tunnel nbip;',            qr/needs a path that begins with "\/"/],
+        ['aml_tunnel "";',              qr/needs a path/],
+        ['aml_tunnel;',                 qr/invalid number of arguments/],
+        ['aml_tunnel /x ping=0;',       qr/invalid parameter "ping=0"/],
+        ['aml_tunnel /x ping=;',        qr/invalid parameter/],
+        ['aml_tunnel /x ping=soon;',    qr/invalid parameter/],
+        ['aml_tunnel /x connect=-1s;',  qr/invalid parameter/],
+        ['aml_tunnel /x pong=1s;',      qr/invalid parameter "pong=1s"/],
+        )
+    {
+        my ($text, $message) = @$case;
+        my $file = path($gw->dir, 'bad.conf');
+        $file->spurt($good =~ s/\Q$have\E/$text/r);
+        my $r = $gw->run('', $AML::Test::NGINX, '-t', '-p', $gw->dir, '-c',
+            "$file");
+        isnt $r->{status}, 0, $text;
+        like $r->{err}, $message, 'says why';
+    }
+
+    # where people are let in by something else than being the creator
+    my $file = path($gw->dir, 'bad.conf');
+    $file->spurt($good =~ s/\Q$have\E//r
+        =~ s/(aml_require action;)/$1 $have/r);
+    my $r = $gw->run('', $AML::Test::NGINX, '-t', '-p', $gw->dir, '-c',
+        "$file");
+    isnt $r->{status}, 0, 'without aml_require creator';
+    like $r->{err}, qr/"aml_tunnel" needs "aml_require creator"/, 'says why';
 };
 
 subtest 'no tunnel' => sub {
