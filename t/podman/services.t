@@ -8,6 +8,8 @@ use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Test::More;
 use AML::Podman;
+use AML::RawWebSocket;
+use AML::Tunnel;
 use AML::Wait qw(wait_for);
 
 AML::Podman->need;
@@ -102,6 +104,22 @@ subtest 'any port' => sub {
     my $tx = $gw->signed_in('creator')
         ->navigate($gw->app_url('first-lab', '/', 8126));
     like $tx->res->body, qr/Nothing listens on this port/, 'a page says so';
+    my $raw = AML::RawWebSocket->open($gw, $gw->app_host('first-lab', 8123),
+        AML::Tunnel->PATH, 'Authorization: Bearer ' . $gw->token('creator'));
+    is $raw->code, 101, 'by a tunnel, too';
+    $raw->say(AML::RawWebSocket::frame(2, "GET / HTTP/1.0\r\n\r\n"));
+    $raw->socket->blocking(1);
+    my $said = $raw->in;
+    while ($said !~ /Directory listing/) {
+        AML::Raw::read_some($raw->socket, \$said) or last;
+    }
+    like $said, qr/Directory listing/, 'which leads to the same program';
+    for my $case (['colleague', 8123, 403], ['creator', 8126, 404]) {
+        my ($who, $port, $code) = @$case;
+        is(AML::RawWebSocket->open($gw, $gw->app_host('first-lab', $port),
+            AML::Tunnel->PATH, 'Authorization: Bearer ' . $gw->token($who))
+            ->code, $code, "$who by a tunnel to $port");
+    }
     $gw->inside('first-lab', "kill $pid");
     ok wait_for(sub {
         (ask(8123)->res->headers->header('X-AML-Reason') // '') eq
