@@ -24,7 +24,7 @@
 static char program[4096];
 
 
-/* ---- what is run below the relay: "serve PORT NAME", "deaf PORT" ---- */
+/* ---- what is run below the relay: "serve", "full", "deaf" ---- */
 
 static int
 tcp_listen(unsigned port)
@@ -76,6 +76,22 @@ serve(unsigned port, const char *name)
             _exit(0);
         }
         close(c);
+    }
+}
+
+
+/* Accepts nothing: what connects when its queue is full waits. */
+static int
+full(unsigned port)
+{
+    int fd = tcp_listen(port);
+
+    if (fd == -1 || listen(fd, 0) != 0) {
+        return 7;
+    }
+
+    for (;;) {
+        pause();
     }
 }
 
@@ -426,6 +442,51 @@ test_one_that_goes(void **state)
 }
 
 
+/* The same while a connection is on its way: it gets to the other one, but
+ * nothing is said there. */
+static void
+test_changes_hands_on_the_way(void **state)
+{
+    scratch_t *s = *state;
+    char script[4300], buf[8];
+    struct timeval wait = {.tv_sec = 5};
+    unsigned port = free_port();
+    pid_t pid;
+    int c, fds[4], i, thief;
+
+    snprintf(script, sizeof(script),
+             "'%s' full %u & echo $! > %s/pid; exec sleep 1000", program, port,
+             s->dir);
+    pid = relay(s->dir, port, script);
+    for (i = 0; i < 4; i++) {
+        fds[i] = reached(s->dir, port);
+        assert_true(fds[i] != -1);
+        assert_int_equal(write(fds[i], "secret", 6), 6);
+    }
+    usleep(300000);
+
+    snprintf(script, sizeof(script), "kill -KILL $(cat %s/pid)", s->dir);
+    assert_int_equal(system(script), 0);
+    for (i = 0, thief = -1; i < ROUNDS && thief == -1; i++) {
+        thief = tcp_listen(port);
+        usleep(thief == -1 ? 1000 : 0);
+    }
+    assert_true(thief != -1);
+
+    (void) setsockopt(thief, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    c = accept(thief, NULL, NULL);
+    assert_true(c != -1);
+    (void) setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    assert_int_equal(take(c, buf, 1), 0);
+    close(c);
+    close(thief);
+    for (i = 0; i < 4; i++) {
+        close(fds[i]);
+    }
+    assert_int_equal(ends(pid, SIGTERM), 128 + SIGTERM);
+}
+
+
 static void
 test_own_socket(void **state)
 {
@@ -527,6 +588,8 @@ main(int argc, char **argv)
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(test_one_that_goes, scratch_setup,
                                         scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_changes_hands_on_the_way,
+                                        scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_own_socket, scratch_setup,
                                         scratch_teardown),
     };
@@ -536,6 +599,9 @@ main(int argc, char **argv)
         return serve((unsigned) atoi(argv[2]), argv[3]);
     }
 
+    if (argc == 3 && strcmp(argv[1], "full") == 0) {
+        return full((unsigned) atoi(argv[2]));
+    }
     if (argc == 3 && strcmp(argv[1], "deaf") == 0) {
         return deaf((unsigned) atoi(argv[2]));
     }
