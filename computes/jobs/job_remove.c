@@ -169,7 +169,9 @@ remove_write(aml_registry_t *registry, const amld_job_which_t *which,
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 
-    memset(docs, 0, count * sizeof(*docs));
+    for (i = 0; i < count; i++) {
+        docs[i] = NULL;
+    }
 
     rc = aml_registry_write(registry, &txn);
     if (rc != AML_REGISTRY_OK) {
