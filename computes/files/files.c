@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +92,46 @@ amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
 
     if (fault != 0) {
         close(fd);
+        errno = fault;
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/* By the thread's own account for files, which no other thread has. */
+int
+amld_files_make(int above, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+    int fd, made, fault;
+    struct stat st;
+
+    (void) setfsgid(gid);
+    (void) setfsuid(uid);
+
+    made = mkdirat(above, name, mode) == 0;
+    fault = made || errno == EEXIST ? 0 : errno;
+    fd = fault == 0 ? openat(above, name,
+                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                    : -1;
+    if (fd == -1) {
+        fault = fault != 0 ? fault : errno;
+    } else if (fstat(fd, &st) != 0) {
+        fault = errno;
+    } else if (st.st_uid != uid) {
+        fault = EACCES;
+    } else if (made && fchmod(fd, mode) != 0) {
+        fault = errno;
+    }
+
+    (void) setfsuid(geteuid());
+    (void) setfsgid(getegid());
+
+    if (fault != 0) {
+        if (fd != -1) {
+            close(fd);
+        }
         errno = fault;
         return -1;
     }

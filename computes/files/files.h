@@ -23,6 +23,14 @@ int amld_files_mkdir(const char *path, mode_t mode);
 int amld_files_directory(int above, const char *name, mode_t mode, uid_t uid,
                          gid_t gid);
 
+/*
+ * The same in a folder that `uid` has had all along: it is made as `uid`, and
+ * nothing that is there is given to anybody, as they may have brought what is
+ * root's here under this name.
+ */
+int
+amld_files_make(int above, const char *name, mode_t mode, uid_t uid, gid_t gid);
+
 /* amld_tree_remove(), which may take long. */
 int
 amld_files_remove(const char *path, int self, int (*keep)(const char *name));

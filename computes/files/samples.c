@@ -151,8 +151,8 @@ samples_directory(const char *folder, struct stat *owner)
     }
 
     to = fstat(above, owner) == 0
-             ? amld_files_directory(above, AMLD_SAMPLES_FOLDER, 0755,
-                                    owner->st_uid, owner->st_gid)
+             ? amld_files_make(above, AMLD_SAMPLES_FOLDER, 0755, owner->st_uid,
+                               owner->st_gid)
              : -1;
 
     fault = errno;

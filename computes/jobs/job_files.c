@@ -50,9 +50,9 @@ amld_job_files_make(const char *share, const char *folder, char *err,
 
     for (k = way.count - 2; k < way.count; k++) {
         above = dir;
-        dir = amld_files_directory(above, way.parts[k],
-                                   k + 1 < way.count ? 0755 : 0700, st.st_uid,
-                                   st.st_gid);
+        dir = amld_files_make(above, way.parts[k],
+                              k + 1 < way.count ? 0755 : 0700, st.st_uid,
+                              st.st_gid);
         (void) files_close(above);
         if (dir == -1) {
             snprintf(err, size,

@@ -218,6 +218,54 @@ directories(void **state)
 }
 
 
+/* In somebody's folder, where they can give root's any name. */
+static void
+made(void **state)
+{
+    place_t *p = *state;
+    int above, fd;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    make(at(p, "u"), 0700, SOMEBODY);
+    make(at(p, "u/backup"), 0700, 0);
+    above = open(at(p, "u"), O_PATH | O_DIRECTORY);
+    assert_true(above != -1);
+
+    fd = amld_files_make(above, "new", 0755, SOMEBODY, SOMEBODY);
+    assert_true(fd != -1);
+    close(fd);
+    assert_int_equal(look(at(p, "u/new")).st_uid, SOMEBODY);
+    assert_int_equal(look(at(p, "u/new")).st_gid, SOMEBODY);
+    assert_int_equal(look(at(p, "u/new")).st_mode & 07777, 0755);
+    fd = amld_files_make(above, "new", 0700, SOMEBODY, SOMEBODY);
+    assert_true(fd != -1);
+    close(fd);
+    assert_int_equal(look(at(p, "u/new")).st_mode & 07777, 0755);
+
+    assert_int_equal(rename(at(p, "u/backup"), at(p, "u/jobs")), 0);
+    fd = amld_files_make(above, "jobs", 0755, SOMEBODY, SOMEBODY);
+    assert_int_equal(fd, -1);
+    assert_int_equal(errno, EACCES);
+    assert_int_equal(look(at(p, "u/jobs")).st_uid, 0);
+    assert_int_equal(look(at(p, "u/jobs")).st_mode & 07777, 0700);
+    close(above);
+
+    /* and all is root again */
+    make_file(at(p, "after"), 0600, OTHER);
+    fd = open(at(p, "after"), O_WRONLY);
+    assert_true(fd != -1);
+    close(fd);
+    make(at(p, "dir"), 0700, OTHER);
+    fd = open(at(p, "dir/file"), O_WRONLY | O_CREAT, 0600);
+    assert_true(fd != -1);
+    close(fd);
+    assert_int_equal(look(at(p, "dir/file")).st_uid, 0);
+}
+
+
 /* Nobody gets root to change, or to give away, what is elsewhere. */
 static void
 swapped(void **state)
@@ -486,6 +534,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(made, setup, teardown),
         cmocka_unit_test_setup_teardown(directories, setup, teardown),
         cmocka_unit_test_setup_teardown(swapped, setup, teardown),
         cmocka_unit_test_setup_teardown(swapped_path, setup, teardown),

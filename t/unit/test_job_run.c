@@ -323,6 +323,29 @@ hostile_share(void **state)
 }
 
 
+/* Somebody may rename what is root's in their own folder. */
+static void
+of_root(void **state)
+{
+    world_t *w = *state;
+    struct stat st;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    up(w);
+    assert_int_equal(mkdir(in_share(w, "backup"), 0700), 0);
+    assert_int_equal(chown(in_share(w, ""), 65534, 65534), 0);
+    assert_int_equal(rename(in_share(w, "backup"), in_share(w, "jobs")), 0);
+    submit(w, "root", "true", NULL);
+    job_ends(w, "root", "Failed", 0, "jobs: Permission denied");
+    assert_int_equal(stat(in_share(w, "jobs"), &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+}
+
+
 /* Gigabytes would do the same, in more time. */
 static void
 much_log(void **state)
@@ -350,6 +373,7 @@ main(int argc, char **argv)
         T(one),           T(ends),     T(slots),
         T(canceled),      T(timeout),  T(stop_and_start),
         T(hostile_share), T(much_log), T(leaves_nothing),
+        T(of_root),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
