@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "computes/api/arm_job.h"
+#include "computes/files/reserve.h"
 
 static void job_create(amld_arm_job_t *job, const amld_job_put_t *put);
 static void job_update(amld_arm_job_t *job, const amld_job_put_t *put);
@@ -118,6 +119,11 @@ job_update(amld_arm_job_t *job, const amld_job_put_t *put)
     same = json_equal(before, job->doc);
     json_decref(before);
 
+    if (!same && amld_reserve_is_spent(job->arm.txn)) {
+        amld_arm_registry_error(&job->arm, AML_REGISTRY_LIMIT);
+        return;
+    }
+
     if (same || amld_arm_job_commit(job) == 0) {
         amld_response_json(job->arm.response, 200,
                            amld_arm_job_json(job->doc, job->arm.asker));
@@ -210,6 +216,10 @@ job_room(amld_arm_job_t *job, const amld_key_t *compute)
 
     arm = &job->arm;
     c = arm->d->config;
+
+    if (amld_reserve_is_spent(arm->txn)) {
+        return amld_arm_registry_error(arm, AML_REGISTRY_LIMIT);
+    }
 
     rc = amld_job_queue_count(arm->txn, compute, c->job_queue, &waiting);
     if (rc == AML_REGISTRY_OK) {

@@ -40,7 +40,6 @@ static int job_count(void *data, uint64_t seq, const amld_key_t *job);
 static const char *const job_statuses[AMLD_JOB_STATUS_COUNT] = {
     [AMLD_JOB_QUEUED] = "Queued",
     [AMLD_JOB_RUNNING] = "Running",
-    [AMLD_JOB_FINALIZING] = "Finalizing",
     [AMLD_JOB_CANCEL_REQUESTED] = "CancelRequested",
     [AMLD_JOB_COMPLETED] = "Completed",
     [AMLD_JOB_FAILED] = "Failed",

@@ -26,12 +26,13 @@
  *   ("PT<n>M" or "PT<n>S")} or absent, experimentName, properties,
  *   displayName, description, tags (what may change; absent: none),
  *   times {submitted, started, ended} (ms since 1970; those that have come),
- *   command {pid, started, boot} while it runs, exitCode, message (why it has
+ *   command {pid, started, boot} while it runs, tries (how often it was ended
+ *   before it had begun), exitCode, message (why it has
  *   failed, for people), cancel (true: asked for), archived (true),
  *   folder (its directory below the share).
  *
  * Status: Queued (it waits, also while the instance is stopped), Running,
- * Finalizing, then Completed, Failed or Canceled; CancelRequested between a
+ * then Completed, Failed or Canceled; CancelRequested between a
  * cancellation and its end.  The API writes Queued, CancelRequested with
  * cancel, archived and what people call a job, and removes; all else is the
  * runner's.  Both load and store in one write transaction, so that neither
@@ -48,7 +49,6 @@
 typedef enum {
     AMLD_JOB_QUEUED = 0,
     AMLD_JOB_RUNNING,
-    AMLD_JOB_FINALIZING,
     AMLD_JOB_CANCEL_REQUESTED,
     AMLD_JOB_COMPLETED,
     AMLD_JOB_FAILED,

@@ -90,7 +90,9 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
         amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
                  err[0] != '\0' ? err : "no memory");
         run->state = AMLD_JOB_RUN_OVER;
-        i->jobs_next = run->seq;
+        if (run->seq < i->jobs_next) {
+            i->jobs_next = run->seq;
+        }
         i->jobs_wait = 1;
         i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
     }

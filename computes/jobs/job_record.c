@@ -13,6 +13,8 @@
 #include "computes/jobs/job.h"
 #include "computes/jobs/job_run.h"
 
+#define RECORD_TRIES 5 /* of one that is ended before it has begun */
+
 /* What becomes of one, if the commit is. */
 typedef struct {
     amld_job_run_t *run;
@@ -103,6 +105,11 @@ record_write(amld_supervisor_t *s, record_t *records, size_t count, int starts)
     aml_registry_txn_t *txn;
 
     rc = aml_registry_write(s->d->registry, &txn);
+
+    /* What is free then is for stopping and deleting. */
+    if (rc == AML_REGISTRY_OK && amld_reserve_is_spent(txn)) {
+        starts = 0;
+    }
 
     for (k = 0; k < count && rc == AML_REGISTRY_OK; k++) {
         records[k].next = records[k].run->state;
@@ -199,17 +206,37 @@ record_start(aml_registry_txn_t *txn, record_t *r, json_t *doc)
 }
 
 
-/* amld was killed between the commit and the release: its command was called
- * off, and it waits where it was. */
+/* Its command was called off, as amld was killed between the commit and the
+ * release; or something has ended it before it could begin.  It waits where it
+ * was; the second not for ever. */
 static int
 record_again(record_t *r, json_t *doc)
 {
+    json_int_t tries;
+    amld_instance_t *i = r->run->instance;
+
+    if (!r->run->adopted) {
+        tries = json_integer_value(json_object_get(doc, "tries")) + 1;
+        if (tries >= RECORD_TRIES) {
+            return record_over(r, doc, AMLD_JOB_FAILED,
+                               "The job could not be begun: it is ended from "
+                               "outside before, or there is no room for its "
+                               "status on the gateway's disk.");
+        }
+        if (json_object_set_new(doc, "tries", json_integer(tries)) != 0) {
+            return -1;
+        }
+        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+    }
+
     (void) json_object_del(doc, "command");
     (void) json_object_del(json_object_get(doc, "times"), "started");
     snprintf(r->says, sizeof(r->says), "was not begun; it waits again");
     r->next = AMLD_JOB_RUN_OVER;
-    r->run->instance->jobs_next = 0;
-    r->run->instance->jobs_wait = 1;
+    if (r->run->seq < i->jobs_next) {
+        i->jobs_next = r->run->seq;
+    }
+    i->jobs_wait = 1;
 
     return amld_job_set_status(doc, AMLD_JOB_QUEUED) == 0 ? 1 : -1;
 }
@@ -218,7 +245,7 @@ record_again(record_t *r, json_t *doc)
 static int
 record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
 {
-    int cancel, left;
+    int again, cancel, deleted, left;
     char text[256];
     amld_state_t state;
     const amld_job_run_t *run = r->run;
@@ -231,8 +258,13 @@ record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
     state = record_state(txn, run);
     cancel = json_is_true(json_object_get(doc, "cancel"));
 
+    deleted = state == AMLD_STATE_DELETING || state == AMLD_STATE_COUNT;
+    again = run->result == AMLD_COMMAND_NOT_BEGUN && !deleted &&
+            run->why != AMLD_JOB_WHY_LATE;
+
     /* What another amld has signalled is seen by what it did. */
     left = run->why == AMLD_JOB_WHY_STOP ||
+           (run->result == AMLD_COMMAND_NOT_BEGUN && deleted) ||
            (run->adopted && run->result != 0 && state != AMLD_STATE_RUNNING);
 
     if (run->result >= 0 &&
@@ -251,7 +283,7 @@ record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
                            "it ran.");
     }
 
-    if (run->result == AMLD_COMMAND_NOT_BEGUN && run->adopted) {
+    if (again) {
         return record_again(r, doc);
     }
 
@@ -265,7 +297,7 @@ record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
     }
 
     if (left) {
-        if (state == AMLD_STATE_DELETING || state == AMLD_STATE_COUNT) {
+        if (deleted) {
             return record_over(r, doc, AMLD_JOB_CANCELED,
                                "The instance was deleted while the job ran.");
         }
@@ -282,11 +314,7 @@ record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
         return record_over(r, doc, AMLD_JOB_COMPLETED, NULL);
     }
 
-    if (run->result == AMLD_COMMAND_NOT_BEGUN) {
-        snprintf(text, sizeof(text),
-                 "The job could not be begun: there is no room for its status "
-                 "on the gateway's disk.");
-    } else if (run->result == AMLD_COMMAND_NO_RESULT) {
+    if (run->result == AMLD_COMMAND_NO_RESULT) {
         snprintf(text, sizeof(text),
                  "The job was lost: what looked after it was ended from "
                  "outside.");

@@ -1,6 +1,7 @@
 #include "computes/jobs/job_run.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +14,16 @@
 
 #define JOBS_AT_ONCE 64  /* jobs of an instance that are begun in a turn */
 #define JOBS_PATIENCE 20 /* ms of a turn that begin jobs */
+#define JOBS_LOOK 200    /* ms between looks at one without a descriptor */
 
 /* What may be begun in a turn. */
 typedef struct {
     const amld_instance_t *instance;
     size_t count;
     size_t most;
+    size_t seen;   /* also those whose documents can't be read */
+    uint64_t last; /* of these, the latest */
+    int spent;     /* nothing begins, see reserve.h */
     struct {
         amld_key_t key;
         uint64_t seq;
@@ -28,6 +33,7 @@ typedef struct {
 
 static void jobs_see(amld_instance_t *i, int64_t now);
 static void jobs_seen(amld_job_run_t *run);
+static void jobs_again(amld_job_run_t *run);
 static void jobs_ask(amld_instance_t *i);
 static void jobs_begin(amld_instance_t *i, int64_t until);
 static int jobs_find(amld_instance_t *i, size_t most, jobs_found_t *found);
@@ -143,8 +149,9 @@ amld_jobs_cancel(amld_instance_t *i)
     jobs_found_t found;
     aml_registry_rc_t rc;
 
+    i->jobs_next = 0;
+
     do {
-        i->jobs_next = 0;
         if (jobs_find(i, JOBS_AT_ONCE, &found) != 0) {
             return -1;
         }
@@ -163,7 +170,9 @@ amld_jobs_cancel(amld_instance_t *i)
                      aml_registry_strerror(rc));
             return -1;
         }
-    } while (found.count > 0);
+
+        i->jobs_next = found.last + 1;
+    } while (found.seen > 0);
 
     return 0;
 }
@@ -172,10 +181,11 @@ amld_jobs_cancel(amld_instance_t *i)
 int64_t
 amld_jobs_next(const amld_instance_t *i)
 {
-    int64_t next;
+    int64_t look, next;
     const amld_job_run_t *run;
 
     next = i->jobs_wait && jobs_places(i) != 0 ? i->jobs_at : AMLD_NEVER;
+    look = amld_now() + JOBS_LOOK;
 
     for (run = i->jobs; run != NULL; run = run->next) {
         if (run->state == AMLD_JOB_RUN_ENDED ||
@@ -183,9 +193,12 @@ amld_jobs_next(const amld_instance_t *i)
             next = i->jobs_at < next ? i->jobs_at : next;
         } else if (run->state == AMLD_JOB_RUN_OVER) {
             next = 0;
+        } else if (run->state == AMLD_JOB_RUN_READY && run->hold != -1 &&
+                   run->watch == -1) {
+            next = look < next ? look : next;
         } else if (run->state == AMLD_JOB_RUN_GOES) {
             if (run->watch == -1) {
-                next = 0;
+                next = look < next ? look : next;
             }
             next = run->by < next ? run->by : next;
             next = run->kill_at < next ? run->kill_at : next;
@@ -212,15 +225,28 @@ amld_jobs_free(amld_instance_t *i)
 static void
 jobs_see(amld_instance_t *i, int64_t now)
 {
+    int gone;
     amld_job_run_t *run;
 
     for (run = i->jobs; run != NULL; run = run->next) {
-        if (run->state != AMLD_JOB_RUN_GOES) {
+        if (run->state != AMLD_JOB_RUN_GOES &&
+            (run->state != AMLD_JOB_RUN_READY || run->hold == -1)) {
             continue;
         }
 
-        if ((run->watch == -1 || run->stirred) &&
-            amld_command_inspect(&run->id) != AMLD_COMMAND_RUNNING) {
+        gone = (run->watch == -1 || run->stirred) &&
+               amld_command_inspect(&run->id) != AMLD_COMMAND_RUNNING;
+        run->stirred = 0;
+        if (!gone && run->watch == -1) {
+            run->watch = amld_command_watch(&run->id);
+        }
+
+        if (run->state == AMLD_JOB_RUN_READY) {
+            if (gone) {
+                jobs_again(run);
+            }
+
+        } else if (gone) {
             jobs_seen(run);
 
         } else if (now >= run->by) {
@@ -232,7 +258,6 @@ jobs_see(amld_instance_t *i, int64_t now)
             run->kills++;
             run->kill_at = now + AMLD_KILL_PAUSE;
         }
-        run->stirred = 0;
     }
 }
 
@@ -264,6 +289,21 @@ jobs_seen(amld_job_run_t *run)
     if (run->result < 0) {
         amld_command_sweep(run->instance->runtime, run->command);
     }
+}
+
+
+/* It was called off, or somebody did that: it waits where it was. */
+static void
+jobs_again(amld_job_run_t *run)
+{
+    amld_instance_t *i = run->instance;
+
+    run->state = AMLD_JOB_RUN_OVER;
+    if (run->seq < i->jobs_next) {
+        i->jobs_next = run->seq;
+    }
+    i->jobs_wait = 1;
+    i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
 }
 
 
@@ -324,6 +364,13 @@ jobs_promote(amld_instance_t *i)
         if (first == NULL || amld_now() < i->jobs_at) {
             return;
         }
+
+        /* Those before it come first, which could not be begun. */
+        if (i->jobs_wait && i->jobs_next <= first->seq) {
+            first->state = AMLD_JOB_RUN_OVER;
+            room++;
+            continue;
+        }
         if (jobs_lost(i)) {
             i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
             return;
@@ -354,6 +401,7 @@ jobs_lost(const amld_instance_t *i)
 static void
 jobs_begin(amld_instance_t *i, int64_t until)
 {
+    int all;
     size_t k, most, room;
     jobs_found_t found;
     amld_job_run_t *run;
@@ -372,15 +420,22 @@ jobs_begin(amld_instance_t *i, int64_t until)
         i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
         return;
     }
-    if (found.count < most) {
+    if (found.seen < most) {
         i->jobs_wait = 0;
     }
+    if (found.spent && found.count > 0) {
+        i->jobs_wait = 1;
+        i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+    }
+    all = !found.spent || found.count == 0;
 
     for (k = 0; k < found.count; k++) {
         /* One at least, so that all comes to its end. */
-        if (k > 0 && amld_now() >= until) {
+        if (all && k > 0 && amld_now() >= until) {
             i->jobs_wait = 1;
-        } else {
+            all = 0;
+        }
+        if (all) {
             run = amld_jobs_add(i, &found.found[k].key, found.found[k].seq);
             if (run != NULL) {
                 i->jobs_next = run->seq + 1;
@@ -389,10 +444,17 @@ jobs_begin(amld_instance_t *i, int64_t until)
             } else {
                 i->jobs_wait = 1;
                 i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
-                until = 0;
             }
+
+            /* Those behind it wait, too. */
+            all = run != NULL && run->state != AMLD_JOB_RUN_OVER;
         }
         json_decref(found.found[k].doc);
+    }
+
+    /* Past what can't be read, too. */
+    if (all && found.seen > 0 && found.last >= i->jobs_next) {
+        i->jobs_next = found.last + 1;
     }
 }
 
@@ -400,20 +462,21 @@ jobs_begin(amld_instance_t *i, int64_t until)
 static int
 jobs_find(amld_instance_t *i, size_t most, jobs_found_t *found)
 {
-    size_t k, n;
+    size_t k;
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 
+    memset(found, 0, offsetof(jobs_found_t, found));
     found->instance = i;
-    found->count = 0;
     found->most = most;
 
     rc = aml_registry_read(i->supervisor->d->registry, &txn);
     if (rc == AML_REGISTRY_OK) {
         rc = amld_job_queue_each(txn, &i->key, i->jobs_next, jobs_found, found);
-        n = found->count;
+        found->seen = found->count;
         found->count = 0;
-        for (k = 0; k < n && rc == AML_REGISTRY_OK; k++) {
+        found->spent = amld_reserve_is_spent(txn);
+        for (k = 0; k < found->seen && rc == AML_REGISTRY_OK; k++) {
             found->found[found->count] = found->found[k];
             rc = amld_job_load(txn, &found->found[k].key,
                                &found->found[found->count].doc);
@@ -456,6 +519,7 @@ jobs_found(void *data, uint64_t seq, const amld_key_t *key)
 
     found->found[found->count].key = *key;
     found->found[found->count++].seq = seq;
+    found->last = seq;
 
     return found->count == found->most;
 }
@@ -576,11 +640,7 @@ jobs_forget(amld_instance_t *i)
 
     for (at = &i->jobs; (run = *at) != NULL;) {
         if (run->state == AMLD_JOB_RUN_NEW) {
-            if (run->seq < i->jobs_next) {
-                i->jobs_next = run->seq;
-            }
-            i->jobs_wait = 1;
-            i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
+            jobs_again(run);
         } else if (run->state != AMLD_JOB_RUN_OVER) {
             at = &run->next;
             continue;

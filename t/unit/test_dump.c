@@ -187,7 +187,7 @@ fill_secrets(scratch_t *s)
              "\"startupScript\":{\"scriptData\":\"b3Blbg==\","
              "\"scriptArguments\":\"--key t0p\",\"timeout\":\"PT1M\"}}}}}");
     put_text(s, "job/w/train",
-             "{\"name\":\"train\",\"status\":\"Finalizing\",\"command\":{"
+             "{\"name\":\"train\",\"status\":\"Canceled\",\"command\":{"
              "\"pid\":4711},\"requested\":{\"command\":\"curl -u k3y\","
              "\"environmentVariables\":{\"KEY\":\"h1dden\"}}}");
     put_text(s, "operation/" UUID, "{\"status\":\"Succeeded\"}");
@@ -238,7 +238,7 @@ test_secrets(void **state)
         assert_non_null(strstr(text, "signing-key/local/kid2"));
         assert_non_null(strstr(text, "1790000060"));
         assert_non_null(strstr(text, "Running"));
-        assert_non_null(strstr(text, "Finalizing"));
+        assert_non_null(strstr(text, "Canceled"));
         assert_non_null(strstr(text, "4711"));
         assert_non_null(strstr(text, "/subscriptions/s/first-lab"));
         free(text);
