@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Test::More;
+use AML::Jobs;
 use AML::Test;
 use AML::Truth;
 use AML::Wait qw(wait_for);
@@ -179,6 +180,45 @@ subtest 'the last page' => sub {
     ok wait_for(sub { $gw->state_of('fourth-lab') eq '' }), 'it is gone';
     ok !reserved($gw), 'its end took the reserve';
 
+    is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
+    $gw->finish;
+};
+
+# What begins has to wait for others to be stopped and deleted, jobs as well.
+subtest 'jobs of a full registry' => sub {
+    my $gw = AML::Test->start(
+        instances => {map { $_ => 'creator' } qw(first-lab second-lab)});
+    my $jobs = AML::Jobs->new(gw => $gw, compute => 'first-lab');
+
+    $jobs->submit($_, $jobs->waits) for qw(goes-on canceled ends);
+    $jobs->up($_) for qw(goes-on canceled ends);
+    is verb($gw, 'second-lab', 'stop'), 202, 'an instance is stopped,';
+    $gw->wait_state('second-lab', 'Stopped');
+    my $waiting = AML::Jobs->new(gw => $gw, compute => 'second-lab');
+    $waiting->submit('waits', 'true');
+
+    my $size   = bound($gw);
+    my $filled = fill($gw, $size);
+    is $jobs->cancel('canceled'), 202, 'a job can be canceled';
+    $jobs->ends('canceled', 'Canceled');
+    ok !reserved($gw), 'which takes of the reserve';
+    is $jobs->put('another', 'true')->res->code, 507, 'submissions do not';
+    is $jobs->status('another'), '', 'so that there is none';
+    $jobs->go('ends');
+    $jobs->ends('ends', 'Completed');
+    is $gw->api(DELETE => $jobs->url('ends'), 'creator')->res->code, 200,
+        'one that has ended can be deleted';
+    is verb($gw, 'second-lab', 'start'), 507, 'nothing is started';
+    is $waiting->status('waits'), 'Queued', 'and what waits does so';
+    is $jobs->status('goes-on'), 'Running', 'what runs goes on';
+
+    make_room($gw, $filled);
+    $jobs->submit('another', 'true');
+    $jobs->ends('another', 'Completed');
+    is verb($gw, 'second-lab', 'start'), 202, 'with room all goes on';
+    $waiting->ends('waits', 'Completed');
+    $jobs->go('goes-on');
+    $jobs->ends('goes-on', 'Completed');
     is_deeply [AML::Truth->lies($gw)], [], 'what is recorded is what runs';
     $gw->finish;
 };
