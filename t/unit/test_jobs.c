@@ -360,9 +360,10 @@ removed_with_all_that_follows(void **state)
         assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_OK);
         assert_int_equal(amld_job_remove(txn, &key, doc), AML_REGISTRY_OK);
         assert_int_equal(amld_job_remove(txn, &key, doc), AML_REGISTRY_OK);
-        assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_NOTFOUND);
-        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
         json_decref(doc);
+        assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_NOTFOUND);
+        assert_null(doc);
+        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
     }
 
     assert_int_equal(scratch_count(s, "job"), 0);
