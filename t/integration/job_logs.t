@@ -141,8 +141,9 @@ subtest 'those who read slowly, or not at all' => sub {
     }
     is $lines, 100_000, 'and one reads on';
     close $reader;
+    # The sanitizer keeps what is freed, for a while.
     cmp_ok resident($gw->pid('amld')) - $before, '<', 32 * 1024,
-        'amld keeps none of it';
+        'amld keeps none of it' if $AML::Test::VARIANT ne 'asan';
     my $kept = 0;
     $kept += -s $_ for path($gw->dir, 'nginx')->list_tree->each;
     cmp_ok $kept, '<', 8_000_000, 'nor does the gateway, on its disk';

@@ -225,7 +225,7 @@ subtest 'through a proxy with a password' => sub {
     );
     {
         local $ENV{LD_PRELOAD}
-            = "$AML::Test::ROOT/build/release/t/localhost.so";
+            = "$AML::Test::ROOT/build/$AML::Test::VARIANT/t/localhost.so";
         $gw->spawn('proxy', 'tinyproxy', '-d', '-c', "$dir/tinyproxy.conf");
     }
     ok wait_for(sub { IO::Socket::IP->new(PeerHost => '127.0.0.1',
