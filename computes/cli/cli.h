@@ -114,6 +114,12 @@ typedef struct {
 int amld_cli_who_find(const amld_config_t *config, aml_registry_txn_t *txn,
                       const amld_cli_who_t *who, amld_cli_whom_t *whom);
 
+/* The same, for commands that mean everybody where nobody is named: *whose is
+ * `room`, or NULL. */
+int amld_cli_who_whose(const amld_config_t *config, aml_registry_txn_t *txn,
+                       const amld_cli_who_t *who, aml_principal_id_t *room,
+                       const aml_principal_id_t **whose);
+
 /* Prints `text`, or what can be printed of it: no control characters. */
 void amld_cli_print(const char *text, size_t n);
 

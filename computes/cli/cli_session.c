@@ -107,28 +107,6 @@ session_print(void *data, const amld_sign_in_t *s)
 }
 
 
-/* Whose: NULL for everybody's. */
-static int
-session_whose(const amld_config_t *config, aml_registry_txn_t *txn,
-              const session_args_t *args, aml_principal_id_t *room,
-              const aml_principal_id_t **whose)
-{
-    amld_cli_whom_t whom;
-    int status;
-
-    *whose = NULL;
-    if (amld_cli_who_named(&args->who) == 0) {
-        return AMLD_EXIT_OK;
-    }
-
-    status = amld_cli_who_find(config, txn, &args->who, &whom);
-    *room = whom.id;
-    *whose = room;
-
-    return status;
-}
-
-
 /* Walks over the sign-ins that are meant. */
 static int
 session_walk(amld_cli_t *cli, const session_args_t *args,
@@ -145,7 +123,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
-    status = session_whose(cli->config, txn, args, &room, &whose);
+    status = amld_cli_who_whose(cli->config, txn, &args->who, &room, &whose);
     if (status == AMLD_EXIT_OK) {
         rc = amld_sign_ins_each(txn, whose, each, data);
     }

@@ -113,28 +113,6 @@ token_print(void *data, const aml_personal_token_t *t, const uint8_t hash[32])
 }
 
 
-/* Whose: NULL for everybody's. */
-static int
-token_whose(const amld_config_t *config, aml_registry_txn_t *txn,
-            const token_args_t *args, aml_principal_id_t *room,
-            const aml_principal_id_t **whose)
-{
-    amld_cli_whom_t whom;
-    int status;
-
-    *whose = NULL;
-    if (amld_cli_who_named(&args->who) == 0) {
-        return AMLD_EXIT_OK;
-    }
-
-    status = amld_cli_who_find(config, txn, &args->who, &whom);
-    *room = whom.id;
-    *whose = room;
-
-    return status;
-}
-
-
 static int
 token_list(const char *file, int argc, char **argv)
 {
@@ -158,7 +136,7 @@ token_list(const char *file, int argc, char **argv)
 
     rc = aml_registry_read(cli.registry, &txn);
     if (rc == AML_REGISTRY_OK) {
-        status = token_whose(cli.config, txn, &args, &room, &whose);
+        status = amld_cli_who_whose(cli.config, txn, &args.who, &room, &whose);
         if (status == AMLD_EXIT_OK) {
             rc = amld_personal_tokens_each(txn, whose, token_print, txn);
         }
@@ -231,7 +209,7 @@ token_revoke_in(amld_cli_t *cli, const token_args_t *args,
         return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
     }
 
-    status = token_whose(cli->config, txn, args, &room, &whose);
+    status = amld_cli_who_whose(cli->config, txn, &args->who, &room, &whose);
     if (status != AMLD_EXIT_OK) {
         aml_registry_end(txn);
         return status;

@@ -178,3 +178,24 @@ amld_cli_print(const char *text, size_t n)
         putchar(c < ' ' || c == 0x7f ? '?' : c);
     }
 }
+
+
+int
+amld_cli_who_whose(const amld_config_t *config, aml_registry_txn_t *txn,
+                   const amld_cli_who_t *who, aml_principal_id_t *room,
+                   const aml_principal_id_t **whose)
+{
+    int status;
+    amld_cli_whom_t whom;
+
+    *whose = NULL;
+    if (amld_cli_who_named(who) == 0) {
+        return AMLD_EXIT_OK;
+    }
+
+    status = amld_cli_who_find(config, txn, who, &whom);
+    *room = whom.id;
+    *whose = room;
+
+    return status;
+}

@@ -26,8 +26,6 @@ typedef struct {
     aml_instance_state_t route;
 } compute_state_t;
 
-static int compute_format(amld_key_t *key, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 static int compute_lower(char *dst, size_t size, const char *src);
 static aml_registry_rc_t
 compute_put_json(aml_registry_txn_t *txn, const amld_key_t *key,
@@ -81,7 +79,7 @@ amld_compute_prefix(amld_key_t *key, const amld_workspace_t *workspace)
         return -1;
     }
 
-    return compute_format(key, COMPUTE_FAMILY "%s", low);
+    return amld_key_format(key, COMPUTE_FAMILY "%s", low);
 }
 
 
@@ -97,7 +95,7 @@ amld_compute_key(amld_key_t *key, const amld_workspace_t *workspace,
         return -1;
     }
 
-    return compute_format(key, "%s%s", prefix.p, low);
+    return amld_key_format(key, "%s%s", prefix.p, low);
 }
 
 
@@ -189,8 +187,8 @@ amld_compute_store(aml_registry_txn_t *txn, const amld_config_t *c,
     }
 
     if (compute_lower(low, sizeof(low), amld_compute_str(doc, "name")) != 0 ||
-        compute_format(&name, "name/%s/%s", amld_compute_str(doc, "location"),
-                       low) != 0) {
+        amld_key_format(&name, "name/%s/%s", amld_compute_str(doc, "location"),
+                        low) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
 
@@ -212,8 +210,8 @@ amld_compute_remove(aml_registry_txn_t *txn, const amld_key_t *key,
     aml_registry_rc_t rc;
 
     if (compute_lower(low, sizeof(low), amld_compute_str(doc, "name")) != 0 ||
-        compute_format(&name, "name/%s/%s", amld_compute_str(doc, "location"),
-                       low) != 0) {
+        amld_key_format(&name, "name/%s/%s", amld_compute_str(doc, "location"),
+                        low) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
 
@@ -245,7 +243,7 @@ amld_compute_notify(aml_registry_txn_t *txn, const amld_key_t *key)
 {
     amld_key_t pending = {.n = 0};
 
-    if (compute_format(&pending, "pending/%s", key->p + COMPUTE_FAMILY_LEN) !=
+    if (amld_key_format(&pending, "pending/%s", key->p + COMPUTE_FAMILY_LEN) !=
         0) {
         return AML_REGISTRY_TOOLONG;
     }
@@ -265,7 +263,7 @@ amld_compute_claim(aml_registry_txn_t *txn, const char *location,
     aml_registry_rc_t rc;
 
     if (compute_lower(low, sizeof(low), name) != 0 ||
-        compute_format(&own, "name/%s/%s", location, low) != 0) {
+        amld_key_format(&own, "name/%s/%s", location, low) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
 
@@ -320,8 +318,8 @@ amld_compute_folder(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
 
         /* Lower case: shares may be on file systems that ignore it. */
         compute_lower(low, sizeof(low), name);
-        if (compute_format(&key, "folder/%s%s", prefix.p + COMPUTE_FAMILY_LEN,
-                           low) != 0) {
+        if (amld_key_format(&key, "folder/%s%s", prefix.p + COMPUTE_FAMILY_LEN,
+                            low) != 0) {
             return AML_REGISTRY_TOOLONG;
         }
 
@@ -631,8 +629,8 @@ amld_time_text(char text[AMLD_TIME_SIZE], int64_t ms)
 }
 
 
-static int
-compute_format(amld_key_t *key, const char *format, ...)
+int
+amld_key_format(amld_key_t *key, const char *format, ...)
 {
     int n;
     va_list args;

@@ -69,6 +69,10 @@ typedef struct {
     char p[AML_REGISTRY_KEY_MAX + 1];
 } amld_key_t;
 
+/* As printf; 0, or -1 when it is too long or nothing. */
+int amld_key_format(amld_key_t *key, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* 0, or -1 when it is too long. */
 int amld_compute_key(amld_key_t *key, const amld_workspace_t *workspace,
                      const char *name);

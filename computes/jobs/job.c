@@ -24,8 +24,6 @@ typedef struct {
     size_t most;
 } job_count_t;
 
-static int job_format(amld_key_t *key, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 static int
 job_prefix(amld_key_t *key, const char *family, const amld_key_t *compute);
 static aml_registry_rc_t
@@ -185,8 +183,8 @@ amld_job_key(amld_key_t *key, const amld_workspace_t *workspace, const char *id)
 
     if (amld_job_name_check(id) != 0 ||
         amld_compute_prefix(&prefix, workspace) != 0 ||
-        job_format(key, JOB_FAMILY "%s%s", prefix.p + JOB_COMPUTE_LEN, id) !=
-            0) {
+        amld_key_format(key, JOB_FAMILY "%s%s", prefix.p + JOB_COMPUTE_LEN,
+                        id) != 0) {
         return -1;
     }
 
@@ -206,7 +204,7 @@ amld_job_compute(amld_key_t *key, const json_t *doc)
     compute = amld_compute_str(doc, "compute");
 
     return strncmp(compute, JOB_COMPUTE, JOB_COMPUTE_LEN) == 0
-               ? job_format(key, "%s", compute)
+               ? amld_key_format(key, "%s", compute)
                : -1;
 }
 
@@ -320,7 +318,7 @@ amld_job_queue_each(aml_registry_txn_t *txn, const amld_key_t *compute,
     job_walk_t walk;
 
     if (job_prefix(&prefix, "jobqueue/", compute) != 0 ||
-        job_format(&first, "%s%016" PRIx64, prefix.p, from) != 0) {
+        amld_key_format(&first, "%s%016" PRIx64, prefix.p, from) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
 
@@ -392,7 +390,7 @@ amld_job_list_each(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
 
     if (amld_compute_prefix(&ws, workspace) != 0 ||
         job_prefix(&prefix, job_views[view], &ws) != 0 ||
-        job_format(&first, "%s%016" PRIx64, prefix.p, ~from) != 0) {
+        amld_key_format(&first, "%s%016" PRIx64, prefix.p, ~from) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
 
@@ -406,33 +404,13 @@ amld_job_list_each(aml_registry_txn_t *txn, const amld_workspace_t *workspace,
 }
 
 
-static int
-job_format(amld_key_t *key, const char *format, ...)
-{
-    int n;
-    va_list args;
-
-    va_start(args, format);
-    n = vsnprintf(key->p, sizeof(key->p), format, args);
-    va_end(args);
-
-    if (n <= 0 || (size_t) n >= sizeof(key->p)) {
-        return -1;
-    }
-
-    key->n = (size_t) n;
-
-    return 0;
-}
-
-
 /* A family and what is behind "compute/", which a workspace's prefix ends with
  * a slash. */
 static int
 job_prefix(amld_key_t *key, const char *family, const amld_key_t *compute)
 {
-    return job_format(key, "%s%s%s", family, compute->p + JOB_COMPUTE_LEN,
-                      compute->p[compute->n - 1] == '/' ? "" : "/");
+    return amld_key_format(key, "%s%s%s", family, compute->p + JOB_COMPUTE_LEN,
+                           compute->p[compute->n - 1] == '/' ? "" : "/");
 }
 
 
@@ -466,11 +444,12 @@ job_index(aml_registry_txn_t *txn, const amld_key_t *key, const json_t *doc,
     wanted[4] = there && amld_job_runs(doc);
 
     for (i = 0; i < 5; i++) {
-        if (i < 3 ? job_format(&entry[i], "%s%.*s%016" PRIx64, job_views[i],
-                               (int) ws, key->p + JOB_FAMILY_LEN, ~seq) != 0
-                  : job_format(&entry[i], "%s%s/%016" PRIx64,
-                               i == 3 ? "jobqueue/" : "jobrun/",
-                               compute.p + JOB_COMPUTE_LEN, seq) != 0) {
+        if (i < 3
+                ? amld_key_format(&entry[i], "%s%.*s%016" PRIx64, job_views[i],
+                                  (int) ws, key->p + JOB_FAMILY_LEN, ~seq) != 0
+                : amld_key_format(&entry[i], "%s%s/%016" PRIx64,
+                                  i == 3 ? "jobqueue/" : "jobrun/",
+                                  compute.p + JOB_COMPUTE_LEN, seq) != 0) {
             return AML_REGISTRY_TOOLONG;
         }
 
@@ -526,11 +505,11 @@ job_each(void *data, aml_str_t key, aml_str_t value)
 
     if (walk->workspace != NULL) {
         seq = ~seq;
-        if (job_format(&job, JOB_FAMILY "%s%.*s", walk->workspace,
-                       (int) value.n, value.p) != 0) {
+        if (amld_key_format(&job, JOB_FAMILY "%s%.*s", walk->workspace,
+                            (int) value.n, value.p) != 0) {
             return 0;
         }
-    } else if (job_format(&job, "%.*s", (int) value.n, value.p) != 0) {
+    } else if (amld_key_format(&job, "%.*s", (int) value.n, value.p) != 0) {
         return 0;
     }
 
