@@ -1,6 +1,5 @@
 #include "computes/automatic/idle.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +15,8 @@
 
 #define IDLE_BUSY 300 /* seconds between looks at one that is kept */
 #define IDLE_KEEPER 60
-#define IDLE_TICKS 5 /* hundredths of a second, of one second */
+#define IDLE_TICKS 5         /* hundredths of a second, of one second */
+#define IDLE_PAUSE 250000000 /* nanoseconds */
 
 static int idle_jobs(amld_t *d, const json_t *doc, char *why, size_t size);
 static void idle_turn(void *data, const amld_key_t *key, int64_t at);
@@ -393,7 +393,7 @@ idle_terminals_work(const amld_t *d, const json_t *doc)
 {
     char entry[PATH_MAX + 32], runtime[PATH_MAX];
     uint64_t before;
-    struct timespec pause = {.tv_sec = 1};
+    struct timespec now, until, pause = {.tv_nsec = IDLE_PAUSE};
 
     if (amld_compute_runtime(d->config, doc, runtime, sizeof(runtime)) != 0) {
         return 0;
@@ -401,8 +401,15 @@ idle_terminals_work(const amld_t *d, const json_t *doc)
     (void) snprintf(entry, sizeof(entry), "AML_COMMAND=%s/", runtime);
 
     before = amld_proc_terminal_ticks(entry);
-    while (nanosleep(&pause, &pause) != 0 && errno == EINTR) {
-    }
+
+    /* What a sleep took, the clock says: it may end before its time. */
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec++;
+    do {
+        (void) nanosleep(&pause, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < until.tv_sec ||
+             (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
 
     return amld_proc_terminal_ticks(entry) >= before + IDLE_TICKS;
 }

@@ -326,8 +326,15 @@ clock_was_wrong(void **state)
     instance(p, AMLD_STATE_RUNNING, "Stop 0 18 * * *", FRIDAY + 900 * DAY);
     amld_schedule_back(&p->d, FRIDAY);
     assert_int_equal(due(p), FRIDAY + 18 * HOUR);
+}
 
-    /* a little: nothing comes twice */
+
+/* A little wrong: nothing comes twice. */
+static void
+clock_was_set(void **state)
+{
+    place_t *p = *state;
+
     instance(p, AMLD_STATE_RUNNING, "Stop 0 18 * * *", FRIDAY + 18 * HOUR);
     amld_schedule_back(&p->d, FRIDAY + 18 * HOUR - 600);
     assert_int_equal(due(p), FRIDAY + DAY + 18 * HOUR);
@@ -370,6 +377,7 @@ main(void)
         cmocka_unit_test_setup_teardown(same_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(states, setup, teardown),
         cmocka_unit_test_setup_teardown(clock_was_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(clock_was_set, setup, teardown),
         cmocka_unit_test_setup_teardown(thread, setup, teardown),
     };
 
