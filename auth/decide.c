@@ -7,6 +7,7 @@
 #include "auth/key_source.h"
 #include "auth/lookup.h"
 #include "auth/roles.h"
+#include "upstreams/application.h"
 #include "upstreams/host.h"
 
 struct aml_decider {
@@ -585,6 +586,22 @@ reason_of_demand(aml_instance_state_t state)
 }
 
 
+aml_reason_t
+aml_decide_silent(const aml_target_t *target)
+{
+    switch (target->port != 0 ? target->route.state : AML_INSTANCE_RUNNING) {
+    case AML_INSTANCE_STARTING:
+        return AML_REASON_SERVICE_STARTING;
+    case AML_INSTANCE_STOPPED:
+        return AML_REASON_SERVICE_STOPPED;
+    case AML_INSTANCE_FAILED:
+        return AML_REASON_SERVICE_FAILED;
+    default:
+        return AML_REASON_PORT_NOT_OPEN;
+    }
+}
+
+
 /* Was the token made for this?  `name` of an instance, or an action. */
 static aml_reason_t
 check_scope(aml_registry_txn_t *txn, const aml_identity_t *who, aml_str_t name,
@@ -696,13 +713,19 @@ aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
         return rc;
     }
 
-    if (target->port != 0 && target->route.address.n == 0) {
-        return reason_of_demand(target->route.state);
+    if (target->route.address.n == 0 && target->port != 0) {
+        return aml_application_by_port(target->port) != NULL
+                   ? reason_of_demand(target->route.state)
+                   : aml_decide_silent(target);
     }
 
     rc = reason_of_state(target->route.state);
     if (rc != AML_REASON_OK) {
-        return rc;
+        /* With an address a service's port may be tried: see records.h. */
+        return aml_decide_silent(target) != AML_REASON_PORT_NOT_OPEN &&
+                       aml_application_by_port(target->port) == NULL
+                   ? AML_REASON_OK
+                   : rc;
     }
     if (target->port == 0 && target->route.address.n == 0) {
         return AML_REASON_PORT_NOT_OPEN;

@@ -117,11 +117,19 @@ void aml_target_find(aml_registry_txn_t *txn, aml_str_t name, unsigned port,
  * one for all ports, see aml_peer_address().  NOT_CREATOR comes
  * before anything that tells of the instance's state; TOKEN_SCOPE where a
  * personal token was made for other instances; APPLICATION_NOT_STARTED,
- * _STARTING, _FAILED for what is started on demand.
+ * _STARTING, _FAILED for what is started on demand, and aml_decide_silent()'s
+ * for a custom service without an address.
  */
 aml_reason_t
 aml_decide_application(aml_registry_txn_t *txn, const aml_identity_t *who,
                        const aml_target_t *target);
+
+/*
+ * Why nobody listens at the address of a target that `who` may open, where it
+ * is a port of people's own: SERVICE_STARTING, _STOPPED, _FAILED where a custom
+ * service that is not up has it, else PORT_NOT_OPEN.
+ */
+aml_reason_t aml_decide_silent(const aml_target_t *target);
 
 /*
  * May `who` do `action`, by a role of their own or of a group?  OK,

@@ -143,6 +143,17 @@
       "The compute instance runs, but this application ended or did not "      \
       "answer.",                                                               \
       "Open its address in a browser to see why, and to start it again.")      \
+    X(SERVICE_STARTING, service_starting, 503, "The service is starting",      \
+      "This port is a custom service's, which does not listen yet.",           \
+      "Try again in a moment; aml service logs shows what it says.")           \
+    X(SERVICE_STOPPED, service_stopped, 409, "The service is stopped",         \
+      "This port is a custom service's, which does not run: you have "         \
+      "stopped it, or it does not start with its instance.",                   \
+      "Start it by aml service start, or open its address in a browser.")      \
+    X(SERVICE_FAILED, service_failed, 409, "The service has failed",           \
+      "This port is a custom service's, which could not be started, or "       \
+      "ended again and again.",                                                \
+      "See its log by aml service logs, and try again by aml service start.")  \
     X(APPLICATION_UNREACHABLE, application_unreachable, 502,                   \
       "The application does not answer",                                       \
       "The compute instance runs, but its application does not answer.",       \

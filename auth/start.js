@@ -17,8 +17,11 @@
     of('log').textContent = answer.log || '';
     of('log').hidden = !answer.log;
     of('progress').hidden = answer.state !== 'Starting';
-    of('progress').max = answer.timeout;
-    of('progress').value = Math.min(answer.seconds, answer.timeout);
+    // a service has as long as it needs: the bar only moves
+    if (answer.timeout > 0) {
+      of('progress').max = answer.timeout;
+      of('progress').value = Math.min(answer.seconds, answer.timeout);
+    }
     of('form').hidden = answer.state === 'Starting';
     of('button').textContent = answer.button;
   };

@@ -557,6 +557,7 @@ ngx_http_aml_creator(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
     }
 
     ctx->generation = route->generation;
+    ctx->silent = aml_decide_silent(target);
 
     /* the name of the peer is for logs; it must outlive the snapshot */
 

@@ -147,6 +147,7 @@ typedef struct {
     aml_registry_watch_t *watch; /* what that was made of; NULL: anything */
     aml_peer_t peer;
     ngx_str_t peer_name;
+    aml_reason_t silent;    /* where nobody listens at `peer` */
     aml_action_t *action;   /* NULL but for the control API */
     ngx_uint_t retry_after; /* seconds, for AML_REASON_RATE_LIMITED */
     ngx_queue_t live;

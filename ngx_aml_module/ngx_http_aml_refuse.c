@@ -126,7 +126,7 @@ ngx_http_aml_refuse_handler(ngx_http_request_t *r)
 
     if (reason == AML_REASON_APPLICATION_UNREACHABLE &&
         ngx_http_aml_nobody_listens(r)) {
-        reason = AML_REASON_PORT_NOT_OPEN;
+        reason = ngx_http_aml_get_ctx(r)->silent;
     }
 
     return ngx_http_aml_refuse_content(r, reason);
@@ -335,9 +335,19 @@ ngx_http_aml_sign_in(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_aml_on_demand(aml_reason_t reason)
 {
-    return reason == AML_REASON_APPLICATION_NOT_STARTED ||
-           reason == AML_REASON_APPLICATION_STARTING ||
-           reason == AML_REASON_APPLICATION_FAILED;
+    switch (reason) {
+
+    case AML_REASON_APPLICATION_NOT_STARTED:
+    case AML_REASON_APPLICATION_STARTING:
+    case AML_REASON_APPLICATION_FAILED:
+    case AML_REASON_SERVICE_STARTING:
+    case AML_REASON_SERVICE_STOPPED:
+    case AML_REASON_SERVICE_FAILED:
+        return 1;
+
+    default:
+        return 0;
+    }
 }
 
 
@@ -430,7 +440,8 @@ ngx_http_aml_refuse_headers(ngx_http_request_t *r, aml_reason_t reason,
 
     if ((reason == AML_REASON_INSTANCE_STARTING ||
          reason == AML_REASON_APPLICATION_NOT_STARTED ||
-         reason == AML_REASON_APPLICATION_STARTING) &&
+         reason == AML_REASON_APPLICATION_STARTING ||
+         reason == AML_REASON_SERVICE_STARTING) &&
         ngx_http_aml_add_header(r, "Retry-After", &ngx_http_aml_again) ==
             NULL) {
         return NGX_ERROR;

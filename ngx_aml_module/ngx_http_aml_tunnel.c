@@ -375,7 +375,7 @@ ngx_http_aml_tunnel_connecting(ngx_event_t *ev)
 static aml_reason_t
 ngx_http_aml_unreachable(ngx_http_aml_ctx_t *ctx)
 {
-    return ctx->application == NULL ? AML_REASON_PORT_NOT_OPEN
+    return ctx->application == NULL ? ctx->silent
                                     : AML_REASON_APPLICATION_UNREACHABLE;
 }
 

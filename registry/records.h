@@ -170,7 +170,10 @@ typedef enum {
 
 /*
  * A port's own state is RUNNING with an address.  Without one it is an
- * application that is started on demand: STOPPED, STARTING or FAILED.
+ * application that is started on demand, or a custom service: STOPPED, STARTING
+ * or FAILED.  A custom service may be so with an address, too: where the
+ * engine leads to every port, somebody else may listen there, or the service
+ * already, and only where nobody does the state says why.
  */
 typedef struct {
     aml_instance_state_t state;

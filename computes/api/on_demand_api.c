@@ -11,6 +11,8 @@
 #include "auth/site.h"
 #include "computes/files/logfile.h"
 #include "computes/instances/on_demand.h"
+#include "computes/services/service.h"
+#include "computes/services/service_ask.h"
 #include "upstreams/host.h"
 
 #define DEMAND_LOG 4096
@@ -19,10 +21,11 @@
 /* What is asked about. */
 typedef struct {
     aml_host_t host;
-    const char *to;   /* where to go on to */
-    const char *name; /* of the application, for people */
-    const aml_application_t *application;
-    aml_reason_t reason; /* the gateway's */
+    const char *to;                       /* where to go on to */
+    const char *name;                     /* of the application, for people */
+    const aml_application_t *application; /* NULL: a custom service */
+    char label[AMLD_SERVICE_LABEL_SIZE];  /* of its log */
+    aml_reason_t reason;                  /* the gateway's */
     json_t *doc;
 } demand_t;
 
@@ -40,10 +43,15 @@ static int demand_of(amld_t *d, const amld_request_t *request,
                      amld_response_t *response, demand_t *x);
 static aml_reason_t
 demand_decide(amld_t *d, const amld_request_t *request, demand_t *x);
+static aml_reason_t demand_name(demand_t *x, aml_reason_t reason);
+static aml_registry_rc_t
+demand_ask(amld_t *d, const amld_request_t *request, const demand_t *x);
 static aml_reason_t demand_reason(aml_registry_rc_t rc);
 static int demand_is_about(aml_reason_t reason);
+static int demand_is_starting(const demand_t *x);
 static int demand_by_oneself(const amld_request_t *request);
 static void demand_view(const amld_t *d, const demand_t *x, demand_view_t *v);
+static unsigned demand_timeout(const amld_t *d, const demand_t *x);
 static void demand_json(const amld_t *d, amld_response_t *response,
                         const demand_t *x, unsigned status);
 static void demand_page(const amld_t *d, const amld_request_t *request,
@@ -83,8 +91,7 @@ demand_start(amld_t *d, const amld_request_t *request,
     }
 
     if (x.reason != AML_REASON_OK) {
-        rc = amld_on_demand_ask(d, (aml_str_t){x.host.name, x.host.name_len},
-                                x.host.port, &request->principal, 1);
+        rc = demand_ask(d, request, &x);
         json_decref(x.doc);
         x.reason = rc == AML_REGISTRY_OK ? demand_decide(d, request, &x)
                                          : demand_reason(rc);
@@ -232,25 +239,70 @@ demand_decide(amld_t *d, const amld_request_t *request, demand_t *x)
     aml_target_find(txn, name, x->host.port, &target);
     reason = aml_decide_application(txn, &who, &target);
 
-    if (demand_is_about(reason)) {
-        x->application = amld_on_demand_find(d->config, x->host.port);
-        if (x->application == NULL) {
-            reason = AML_REASON_PORT_NOT_OPEN;
-        } else {
-            x->name = x->application->links[0].display_name;
-            rc = amld_on_demand_key(txn, d->config, name, &key);
-            if (rc == AML_REGISTRY_OK) {
-                rc = amld_compute_load(txn, &key, &x->doc);
-            }
-            if (rc != AML_REGISTRY_OK) {
-                reason = demand_reason(rc);
-            }
+    x->application = amld_on_demand_find(d->config, x->host.port);
+
+    if (demand_is_about(reason) &&
+        aml_application_by_port(x->host.port) == x->application) {
+        rc = amld_on_demand_key(txn, d->config, name, &key);
+        if (rc == AML_REGISTRY_OK) {
+            rc = amld_compute_load(txn, &key, &x->doc);
         }
+        reason =
+            rc == AML_REGISTRY_OK ? demand_name(x, reason) : demand_reason(rc);
+    } else if (demand_is_about(reason)) {
+        reason = AML_REASON_PORT_NOT_OPEN;
     }
 
     aml_registry_end(txn);
 
     return reason;
+}
+
+
+/* What it is called; how it is, where the gateway would first have tried. */
+static aml_reason_t
+demand_name(demand_t *x, aml_reason_t reason)
+{
+    const json_t *service;
+
+    if (x->application != NULL) {
+        x->name = x->application->links[0].display_name;
+        snprintf(x->label, sizeof(x->label), "%s", x->application->name);
+        return reason;
+    }
+
+    service = amld_service_by_port(x->doc, x->host.port);
+    if (service == NULL) {
+        json_decref(x->doc);
+        x->doc = NULL;
+        return AML_REASON_PORT_NOT_OPEN;
+    }
+
+    x->name = amld_compute_str(service, "name");
+    amld_service_label(x->name, x->label);
+
+    switch (amld_service_route(x->doc, x->name)) {
+    case AML_INSTANCE_STARTING:
+        return AML_REASON_SERVICE_STARTING;
+    case AML_INSTANCE_STOPPED:
+        return AML_REASON_SERVICE_STOPPED;
+    case AML_INSTANCE_FAILED:
+        return AML_REASON_SERVICE_FAILED;
+    default:
+        return AML_REASON_OK;
+    }
+}
+
+
+static aml_registry_rc_t
+demand_ask(amld_t *d, const amld_request_t *request, const demand_t *x)
+{
+    const aml_str_t name = {x->host.name, x->host.name_len};
+
+    return x->application != NULL
+               ? amld_on_demand_ask(d, name, x->host.port, &request->principal,
+                                    1)
+               : amld_service_ask(d, name, x->host.port, &request->principal);
 }
 
 
@@ -275,7 +327,18 @@ demand_is_about(aml_reason_t reason)
     return reason == AML_REASON_OK ||
            reason == AML_REASON_APPLICATION_NOT_STARTED ||
            reason == AML_REASON_APPLICATION_STARTING ||
-           reason == AML_REASON_APPLICATION_FAILED;
+           reason == AML_REASON_APPLICATION_FAILED ||
+           reason == AML_REASON_SERVICE_STARTING ||
+           reason == AML_REASON_SERVICE_STOPPED ||
+           reason == AML_REASON_SERVICE_FAILED;
+}
+
+
+static int
+demand_is_starting(const demand_t *x)
+{
+    return x->reason == AML_REASON_APPLICATION_STARTING ||
+           x->reason == AML_REASON_SERVICE_STARTING;
 }
 
 
@@ -296,12 +359,15 @@ demand_view(const amld_t *d, const demand_t *x, demand_view_t *v)
 {
     char path[PATH_MAX], log[PATH_MAX + 64];
     int64_t since;
+    const char *instance;
 
     memset(v, 0, sizeof(*v));
     v->message = "";
     v->button = "Try again";
 
-    since = amld_on_demand_time(x->doc, x->application);
+    instance = amld_compute_str(x->doc, "name");
+    since = x->application != NULL ? amld_on_demand_time(x->doc, x->application)
+                                   : amld_service_time(x->doc, x->name);
     v->seconds = (int64_t) time(NULL) - since;
     if (since == 0 || v->seconds < 0) {
         v->seconds = 0;
@@ -319,10 +385,30 @@ demand_view(const amld_t *d, const demand_t *x, demand_view_t *v)
         snprintf(v->text, sizeof(v->text),
                  "%s is starting: %lld of at most %u seconds.", x->name,
                  (long long) v->seconds, d->config->start_timeout);
-        if (amld_compute_runtime(d->config, x->doc, path, sizeof(path)) == 0) {
-            snprintf(log, sizeof(log), "%s/%s.log", path, x->application->name);
-            (void) amld_logfile_tail(log, DEMAND_LINES, v->log, sizeof(v->log));
-        }
+        break;
+
+    case AML_REASON_SERVICE_STARTING:
+        v->state = "Starting";
+        snprintf(v->text, sizeof(v->text),
+                 "%s is starting: it does not listen on all its ports yet. Its "
+                 "whole log: aml service logs %s %s",
+                 x->name, instance, x->name);
+        break;
+
+    case AML_REASON_SERVICE_STOPPED:
+        v->state = "Stopped";
+        v->button = "Start it";
+        snprintf(v->text, sizeof(v->text),
+                 "%s is stopped. Start it here, or by: aml service start %s %s",
+                 x->name, instance, x->name);
+        break;
+
+    case AML_REASON_SERVICE_FAILED:
+        v->state = "Failed";
+        snprintf(v->text, sizeof(v->text),
+                 "%s has failed. Its whole log: aml service logs %s %s",
+                 x->name, instance, x->name);
+        v->message = amld_service_message(x->doc, x->name);
         break;
 
     case AML_REASON_APPLICATION_FAILED:
@@ -339,6 +425,20 @@ demand_view(const amld_t *d, const demand_t *x, demand_view_t *v)
                  x->name);
         break;
     }
+
+    if (demand_is_starting(x) &&
+        amld_compute_runtime(d->config, x->doc, path, sizeof(path)) == 0) {
+        snprintf(log, sizeof(log), "%s/%s.log", path, x->label);
+        (void) amld_logfile_tail(log, DEMAND_LINES, v->log, sizeof(v->log));
+    }
+}
+
+
+/* Seconds that its start may take; 0: a service has as many as it needs. */
+static unsigned
+demand_timeout(const amld_t *d, const demand_t *x)
+{
+    return x->application != NULL ? d->config->start_timeout : 0;
 }
 
 
@@ -350,15 +450,15 @@ demand_json(const amld_t *d, amld_response_t *response, const demand_t *x,
 
     demand_view(d, x, &v);
 
-    amld_response_json(
-        response, status,
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "application",
-                  x->application->name, "displayName", x->name, "state",
-                  v.state, "text", v.text, "message", v.message, "log", v.log,
-                  "button", v.button, "seconds", (json_int_t) v.seconds,
-                  "timeout", (json_int_t) d->config->start_timeout));
+    amld_response_json(response, status,
+                       json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I}",
+                                 "application", x->label, "displayName",
+                                 x->name, "state", v.state, "text", v.text,
+                                 "message", v.message, "log", v.log, "button",
+                                 v.button, "seconds", (json_int_t) v.seconds,
+                                 "timeout", (json_int_t) demand_timeout(d, x)));
 
-    if (x->reason == AML_REASON_APPLICATION_STARTING) {
+    if (demand_is_starting(x)) {
         amld_response_header(response, "Retry-After", "1");
     }
 }
@@ -375,9 +475,9 @@ demand_page(const amld_t *d, const amld_request_t *request,
     int starting;
 
     demand_view(d, x, &v);
-    starting = x->reason == AML_REASON_APPLICATION_STARTING;
+    starting = demand_is_starting(x);
     snprintf(seconds, sizeof(seconds), "%lld", (long long) v.seconds);
-    snprintf(most, sizeof(most), "%u", d->config->start_timeout);
+    snprintf(most, sizeof(most), "%u", demand_timeout(d, x));
 
     if (starting) {
         amld_page_begin_again(&html, AMLD_SITE_INSTANCE, x->name, script);
@@ -396,8 +496,11 @@ demand_page(const amld_t *d, const amld_request_t *request,
                          : ">\n");
     amld_html(&html,
               "<p role=\"status\" data-part=\"status\">%s</p>\n"
-              "<progress data-part=\"progress\" max=\"%s\" value=\"%s\"",
-              v.text, most, seconds);
+              "<progress data-part=\"progress\"",
+              v.text);
+    if (demand_timeout(d, x) != 0) {
+        amld_html(&html, " max=\"%s\" value=\"%s\"", most, seconds);
+    }
     amld_html(&html, starting ? "></progress>\n" : " hidden></progress>\n");
     amld_html(&html, *v.message != '\0' ? "<pre class=\"alert\" role=\"alert\" "
                                           "data-part=\"alert\">"

@@ -7,9 +7,6 @@
 #define MEMBER "onDemand"
 
 static const json_t *demand_of(const json_t *doc, const aml_application_t *a);
-static aml_registry_rc_t
-demand_load(aml_registry_txn_t *txn, const amld_config_t *c, aml_str_t name,
-            const aml_principal_id_t *who, amld_key_t *key, json_t **doc);
 static int demand_is_wanted(amld_demand_t state, int again);
 
 static const char *const demand_names[] = {
@@ -145,6 +142,41 @@ amld_on_demand_key(aml_registry_txn_t *txn, const amld_config_t *c,
 
 
 aml_registry_rc_t
+amld_on_demand_load(aml_registry_txn_t *txn, const amld_config_t *c,
+                    aml_str_t name, const aml_principal_id_t *who,
+                    amld_key_t *key, json_t **doc)
+{
+    aml_registry_rc_t rc;
+    aml_principal_id_t creator;
+
+    *doc = NULL;
+
+    rc = amld_on_demand_key(txn, c, name, key);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_compute_load(txn, key, doc);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    if (aml_uuid_parse(aml_str_of(amld_compute_str(*doc, "creator")),
+                       &creator) != 0 ||
+        !aml_principal_eq(&creator, who)) {
+        rc = AML_REGISTRY_DENIED;
+    } else if (amld_compute_state(*doc) != AMLD_STATE_RUNNING) {
+        rc = AML_REGISTRY_NOTFOUND;
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        json_decref(*doc);
+        *doc = NULL;
+    }
+
+    return rc;
+}
+
+
+aml_registry_rc_t
 amld_on_demand_ask(amld_t *d, aml_str_t name, unsigned port,
                    const aml_principal_id_t *who, int again)
 {
@@ -164,7 +196,7 @@ amld_on_demand_ask(amld_t *d, aml_str_t name, unsigned port,
     if (rc != AML_REGISTRY_OK) {
         return rc;
     }
-    rc = demand_load(txn, d->config, name, who, &key, &doc);
+    rc = amld_on_demand_load(txn, d->config, name, who, &key, &doc);
     aml_registry_end(txn);
     if (rc != AML_REGISTRY_OK ||
         !demand_is_wanted(amld_on_demand_state(doc, a), again)) {
@@ -178,7 +210,7 @@ amld_on_demand_ask(amld_t *d, aml_str_t name, unsigned port,
         return rc;
     }
 
-    rc = demand_load(txn, d->config, name, who, &key, &doc);
+    rc = amld_on_demand_load(txn, d->config, name, who, &key, &doc);
     if (rc == AML_REGISTRY_OK &&
         demand_is_wanted(amld_on_demand_state(doc, a), again)) {
         rc = amld_on_demand_set(doc, a, AMLD_DEMAND_STARTING, NULL) == 0
@@ -209,41 +241,6 @@ static const json_t *
 demand_of(const json_t *doc, const aml_application_t *a)
 {
     return json_object_get(json_object_get(doc, MEMBER), a->name);
-}
-
-
-/* NULL in *doc unless OK. */
-static aml_registry_rc_t
-demand_load(aml_registry_txn_t *txn, const amld_config_t *c, aml_str_t name,
-            const aml_principal_id_t *who, amld_key_t *key, json_t **doc)
-{
-    aml_registry_rc_t rc;
-    aml_principal_id_t creator;
-
-    *doc = NULL;
-
-    rc = amld_on_demand_key(txn, c, name, key);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_compute_load(txn, key, doc);
-    }
-    if (rc != AML_REGISTRY_OK) {
-        return rc;
-    }
-
-    if (aml_uuid_parse(aml_str_of(amld_compute_str(*doc, "creator")),
-                       &creator) != 0 ||
-        !aml_principal_eq(&creator, who)) {
-        rc = AML_REGISTRY_DENIED;
-    } else if (amld_compute_state(*doc) != AMLD_STATE_RUNNING) {
-        rc = AML_REGISTRY_NOTFOUND;
-    }
-
-    if (rc != AML_REGISTRY_OK) {
-        json_decref(*doc);
-        *doc = NULL;
-    }
-
-    return rc;
 }
 
 

@@ -54,6 +54,16 @@ amld_on_demand_key(aml_registry_txn_t *txn, const amld_config_t *c,
                    aml_str_t name, amld_key_t *key);
 
 /*
+ * That document where `who` may ask for something in it, and the instance runs:
+ * OK; DENIED, NOTFOUND as amld_on_demand_ask().  *doc is the caller's, NULL
+ * unless OK.
+ */
+aml_registry_rc_t
+amld_on_demand_load(aml_registry_txn_t *txn, const amld_config_t *c,
+                    aml_str_t name, const aml_principal_id_t *who,
+                    amld_key_t *key, json_t **doc);
+
+/*
  * Asks for it in the name of `who`, and wakes the supervisor: one transaction,
  * none where it was asked for before.  With `again` also where it has failed.
  * OK; DENIED when `who` is not the instance's creator; NOTFOUND when there is

@@ -35,6 +35,7 @@ amld_routes_put(aml_registry_txn_t *txn, const amld_config_t *c,
                 const json_t *doc)
 {
     char id[1024], low[AML_INSTANCE_NAME_MAX + 1], address[ROUTES_ADDRESS];
+    int any, up;
     size_t i;
     amld_command_id_t command;
     amld_endpoint_t end;
@@ -69,6 +70,8 @@ amld_routes_put(aml_registry_txn_t *txn, const amld_config_t *c,
         route.address = aml_str_of(address);
     }
 
+    any = route.address.n != 0;
+
     kept.n = 0;
     rc = routes_kept(txn, low, &route, &kept);
     route.compute = aml_str("");
@@ -93,15 +96,18 @@ amld_routes_put(aml_registry_txn_t *txn, const amld_config_t *c,
     }
 
     for (i = 0; rc == AML_REGISTRY_OK && state == AML_INSTANCE_RUNNING &&
-                amld_service_next_route(doc, &i, &end);) {
-        snprintf(id, sizeof(id), "%u", end.target);
+                amld_service_next_route(doc, &i, &end, &route.state);) {
+        up = route.state == AML_INSTANCE_RUNNING;
+
+        /* Where every port is reached, also what somebody else is that listens
+         * on the one that a service which is not up has. */
+        snprintf(id, sizeof(id), "%u", up ? end.target : end.published);
         if (routes_address(c, doc, id, address) != 0) {
             return AML_REGISTRY_TOOLONG;
         }
 
-        route.state = AML_INSTANCE_RUNNING;
         route.port = (uint16_t) end.published;
-        route.address = aml_str_of(address);
+        route.address = aml_str_of(up || any ? address : "");
         rc = routes_kept(txn, low, &route, &kept);
     }
 

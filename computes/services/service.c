@@ -18,6 +18,7 @@ static json_t *service_answer(const amld_config_t *c, const json_t *doc,
 static json_t *
 service_answer_endpoints(const amld_config_t *c, const json_t *doc,
                          const json_t *service);
+static amld_service_state_t service_begins(const json_t *doc, const char *name);
 static const char *service_word(const json_t *doc, const char *name);
 
 static const char *const service_states[] = {
@@ -178,6 +179,21 @@ amld_service_revision_of(const json_t *doc, const char *name)
 }
 
 
+const char *
+amld_service_message(const json_t *doc, const char *name)
+{
+    return amld_compute_str(service_status(doc, name), "message");
+}
+
+
+int64_t
+amld_service_time(const json_t *doc, const char *name)
+{
+    return json_integer_value(
+        json_object_get(service_status(doc, name), "time"));
+}
+
+
 int
 amld_service_set(json_t *doc, const char *name, amld_service_state_t state,
                  const char *message, const char *revision)
@@ -225,34 +241,84 @@ amld_service_forget(json_t *doc, const char *name)
 }
 
 
-int
-amld_service_next_route(const json_t *doc, size_t *at, amld_endpoint_t *e)
+const json_t *
+amld_service_by_port(const json_t *doc, unsigned published)
 {
-    char label[AMLD_SERVICE_LABEL_SIZE];
     size_t i, k, n;
-    const char *name;
     const json_t *list, *one;
-    amld_command_id_t command;
     amld_endpoint_t ends[AMLD_SERVICE_ENDPOINTS];
 
     list = amld_services(doc);
 
-    for (i = 0, k = 0; i < json_array_size(list); i++) {
+    for (i = 0; i < json_array_size(list); i++) {
         one = json_array_get(list, i);
-        name = amld_compute_str(one, "name");
-        amld_service_label(name, label);
-        if (amld_compute_command(doc, label, &command) != 0 ||
-            amld_service_state(doc, name) != AMLD_SERVICE_RUNNING) {
-            continue;
+        n = amld_service_endpoints(one, ends);
+        for (k = 0; k < n; k++) {
+            if (ends[k].published == published) {
+                return one;
+            }
         }
+    }
 
+    return NULL;
+}
+
+
+aml_instance_state_t
+amld_service_route(const json_t *doc, const char *name)
+{
+    char label[AMLD_SERVICE_LABEL_SIZE];
+    amld_command_id_t command;
+    amld_service_state_t state;
+
+    amld_service_label(name, label);
+    state = amld_service_state(doc, name);
+
+    /* Also one that was told to end: until it has, it listens. */
+    if (state == AMLD_SERVICE_RUNNING &&
+        amld_compute_command(doc, label, &command) == 0) {
+        return AML_INSTANCE_RUNNING;
+    }
+
+    switch (amld_service_order(doc, name)) {
+    case AMLD_ORDER_STOP:
+        return AML_INSTANCE_STOPPED;
+    case AMLD_ORDER_START:
+    case AMLD_ORDER_RESTART:
+        return AML_INSTANCE_STARTING;
+    case AMLD_ORDER_NONE:
+        break;
+    }
+
+    if (state == AMLD_SERVICE_NONE) {
+        state = service_begins(doc, name);
+    }
+
+    return state == AMLD_SERVICE_STOPPED  ? AML_INSTANCE_STOPPED
+           : state == AMLD_SERVICE_FAILED ? AML_INSTANCE_FAILED
+                                          : AML_INSTANCE_STARTING;
+}
+
+
+int
+amld_service_next_route(const json_t *doc, size_t *at, amld_endpoint_t *e,
+                        aml_instance_state_t *state)
+{
+    size_t i, k, n;
+    const json_t *list, *one;
+    amld_endpoint_t ends[AMLD_SERVICE_ENDPOINTS];
+
+    list = amld_services(doc);
+
+    for (i = 0, k = 0; i < json_array_size(list); i++, k += n) {
+        one = json_array_get(list, i);
         n = amld_service_endpoints(one, ends);
         if (*at < k + n) {
             *e = ends[*at - k];
+            *state = amld_service_route(doc, amld_compute_str(one, "name"));
             (*at)++;
             return 1;
         }
-        k += n;
     }
 
     return 0;
@@ -383,6 +449,17 @@ service_answer_endpoints(const amld_config_t *c, const json_t *doc,
 }
 
 
+/* Of one that nothing is known of. */
+static amld_service_state_t
+service_begins(const json_t *doc, const char *name)
+{
+    return json_is_false(
+               json_object_get(amld_service_find(doc, name), "autoStart"))
+               ? AMLD_SERVICE_STOPPED
+               : AMLD_SERVICE_STARTING;
+}
+
+
 static const char *
 service_word(const json_t *doc, const char *name)
 {
@@ -405,10 +482,7 @@ service_word(const json_t *doc, const char *name)
 
     state = amld_service_state(doc, name);
     if (state == AMLD_SERVICE_NONE) {
-        state = json_is_false(
-                    json_object_get(amld_service_find(doc, name), "autoStart"))
-                    ? AMLD_SERVICE_STOPPED
-                    : AMLD_SERVICE_STARTING;
+        state = service_begins(doc, name);
     }
 
     return service_states[state];

@@ -28,6 +28,7 @@
 #include <jansson.h>
 
 #include "computes/config/config.h"
+#include "registry/records.h"
 
 #define AMLD_SERVICES_MAX 16      /* of an instance */
 #define AMLD_SERVICE_NAME 32      /* characters of a name */
@@ -78,6 +79,9 @@ int amld_service_revision(const json_t *service,
 
 amld_service_state_t amld_service_state(const json_t *doc, const char *name);
 amld_order_t amld_service_order(const json_t *doc, const char *name);
+/* Why it failed, ""; since when it is in its state, 0. */
+const char *amld_service_message(const json_t *doc, const char *name);
+int64_t amld_service_time(const json_t *doc, const char *name);
 const char *
 amld_service_revision_of(const json_t *doc, const char *name); /* "" */
 
@@ -87,9 +91,17 @@ int amld_service_set(json_t *doc, const char *name, amld_service_state_t state,
 int amld_service_set_order(json_t *doc, const char *name, amld_order_t order);
 void amld_service_forget(json_t *doc, const char *name);
 
-/* The one that is Running and has that endpoint, beginning with the `at`-th
- * of all: 1 and moves *at, or 0 at the end.  For routes. */
-int amld_service_next_route(const json_t *doc, size_t *at, amld_endpoint_t *e);
+/* The one whose address names `published`, NULL. */
+const json_t *amld_service_by_port(const json_t *doc, unsigned published);
+
+/* What the gateway is told of a running instance's service: RUNNING, or why
+ * not: STARTING, STOPPED, FAILED. */
+aml_instance_state_t amld_service_route(const json_t *doc, const char *name);
+
+/* The `at`-th endpoint of all services, and how its service is: 1 and moves
+ * *at, or 0 at the end.  For routes. */
+int amld_service_next_route(const json_t *doc, size_t *at, amld_endpoint_t *e,
+                            aml_instance_state_t *state);
 
 /*
  * ARM's customServices[]: a new reference.  Whoever is not the creator gets

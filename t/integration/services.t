@@ -119,7 +119,7 @@ subtest 'websockets' => sub {
     order('model', 'stop');
     becomes('model', 'Stopped');
     ok wait_for(sub { !$ws->is_open }), 'it ends with the service';
-    $gw->refused(ask($one), 404, 'port_not_open', 'which is gone then');
+    $gw->refused(ask($one), 409, 'service_stopped', 'which is gone then');
     order('model', 'start');
     becomes('model', 'Running');
     reaches($one);
@@ -301,7 +301,7 @@ subtest 'a port of somebody else' => sub {
     becomes('late', 'Failed');
     like show('late')->{message}, qr/port $three of this machine is in use/,
         'it says why';
-    $gw->refused(ask($three), 404, 'port_not_open', 'nobody is led there');
+    $gw->refused(ask($three), 409, 'service_failed', 'nobody is led there');
 
     # while a service sleeps, somebody takes its port
     give([{name => 'model'}, {name => 'own'}, {name => 'crashes'},
@@ -316,7 +316,7 @@ subtest 'a port of somebody else' => sub {
         $gw->api(GET => $gw->compute('first-lab') . '/logs/service-sleeps',
             'creator')->res->body =~ /is not of this service/
     }), 'it is seen that somebody else does';
-    $gw->refused(ask($four), 404, 'port_not_open', 'nobody is led there');
+    $gw->refused(ask($four), 503, 'service_starting', 'nobody is led there');
     is show('sleeps')->{state}, 'Starting', 'it is not up';
     $_->blocking(0) for $thief, $other;
     ok !$_->accept, 'nothing has come to them' for $thief, $other;
@@ -351,7 +351,7 @@ subtest 'one that behaves badly' => sub {
     becomes('forks', 'Stopped');
     ok !kill(0, $pid), 'what has forked away ends with it';
     is show('link')->{state}, 'Starting', 'a link is no socket';
-    $gw->refused(ask($four), 404, 'port_not_open', 'and leads nowhere');
+    $gw->refused(ask($four), 503, 'service_starting', 'and leads nowhere');
 
     ok wait_for(sub { -e log_of('service-babbles') . '.1' }),
         'a log that is full is begun anew';

@@ -131,6 +131,29 @@ subtest 'any port' => sub {
     $gw->refused(ask(22), 404, 'port_not_open', 'but 22 is SSH\'s');
 };
 
+subtest 'a service that does not run' => sub {
+    my $order = sub ($verb) {
+        $gw->api(POST => $gw->compute('first-lab')
+            . "/customServices/published/$verb", 'creator');
+    };
+    $order->('stop');
+    becomes('published', 'Stopped');
+    $gw->refused(ask(8085), 409, 'service_stopped', 'its port says so');
+    is(AML::RawWebSocket->open($gw, $gw->app_host('first-lab', 8085),
+        AML::Tunnel->PATH, 'Authorization: Bearer ' . $gw->token('creator'))
+        ->code, 409, 'by a tunnel, too');
+    my $pid = serve('first-lab', 8085);
+    reached(8085, 'what else listens there is reached as ever');
+    $gw->inside('first-lab', "kill $pid");
+    ok wait_for(sub { ask(8085)->res->code == 409 }), 'until it has ended';
+    my $me = $gw->opened('creator', 'first-lab', 8085);
+    is $me->navigate($gw->app_url('first-lab', '/', 8085))->res->dom
+        ->at('[data-demand]')->{'data-demand'}, 'Stopped', 'a page says it';
+    $order->('start');
+    becomes('published', 'Running');
+    reached(8085, 'started it is reached by its other name');
+};
+
 subtest 'an owner who plays with it' => sub {
     serve('other-lab', 9001, '0.0.0.0');
     my $there = $gw->address('other-lab');

@@ -120,6 +120,54 @@ on_demand(void **state)
 }
 
 
+/* On a port of people's own it is a custom service; with an address whoever
+ * listens there is asked first. */
+static void
+services(void **state)
+{
+    static const struct {
+        aml_instance_state_t state;
+        aml_reason_t reason;
+        aml_reason_t with_address;
+    } t[] = {
+        {AML_INSTANCE_STOPPED, AML_REASON_SERVICE_STOPPED, AML_REASON_OK},
+        {AML_INSTANCE_STARTING, AML_REASON_SERVICE_STARTING, AML_REASON_OK},
+        {AML_INSTANCE_FAILED, AML_REASON_SERVICE_FAILED, AML_REASON_OK},
+        {AML_INSTANCE_RUNNING, AML_REASON_PORT_NOT_OPEN, AML_REASON_OK},
+        {AML_INSTANCE_DELETING, AML_REASON_PORT_NOT_OPEN,
+         AML_REASON_INSTANCE_STOPPING},
+    };
+    const aml_identity_t creator = identity(&alice), other = identity(&bob);
+    const aml_identity_t nobody = {.credential = AML_CREDENTIAL_NONE};
+    aml_target_t target = {.port = 5000};
+    env_t *e = *state;
+    size_t i;
+
+    put_route(e, "lab", 0, AML_INSTANCE_RUNNING);
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        put_demand(e, "lab", 5000, t[i].state);
+        assert_int_equal(application(e, &creator, "lab", 5000), t[i].reason);
+        assert_int_equal(application(e, &other, "lab", 5000),
+                         AML_REASON_NOT_CREATOR);
+        assert_int_equal(application(e, &nobody, "lab", 5000),
+                         AML_REASON_SIGN_IN_REQUIRED);
+
+        target.route.state = t[i].state;
+        assert_int_equal(aml_decide_silent(&target), t[i].reason);
+
+        put_route(e, "lab", 5000, t[i].state);
+        assert_int_equal(application(e, &creator, "lab", 5000),
+                         t[i].with_address);
+        assert_int_equal(application(e, &other, "lab", 5000),
+                         AML_REASON_NOT_CREATOR);
+    }
+
+    target.port = 0;
+    target.route.state = AML_INSTANCE_STOPPED;
+    assert_int_equal(aml_decide_silent(&target), AML_REASON_PORT_NOT_OPEN);
+}
+
+
 /* A record that lies under another port's key. */
 static void
 misplaced_routes(void **state)
@@ -268,10 +316,8 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(applications),
-        T(actions),
-        T(misplaced_routes),
-        T(on_demand),
+        T(applications), T(actions),  T(misplaced_routes),
+        T(on_demand),    T(services),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -247,9 +247,37 @@ address_of(aml_registry_txn_t *txn, unsigned port)
 }
 
 
+static aml_instance_state_t
+state_of(aml_registry_txn_t *txn, unsigned port)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    aml_str_t value;
+    aml_route_t route;
+
+    return aml_registry_get(txn, key, aml_key_route(key, aml_str("lab"), port),
+                            &value) == AML_REGISTRY_OK &&
+                   aml_route_decode(value, &route) == AML_RECORD_OK
+               ? route.state
+               : AML_INSTANCE_UNKNOWN;
+}
+
+
 static void
 test_routes(void **state)
 {
+    static const struct {
+        amld_service_state_t state;
+        amld_order_t order;
+        aml_instance_state_t route;
+    } t[] = {
+        {AMLD_SERVICE_STOPPED, AMLD_ORDER_NONE, AML_INSTANCE_STOPPED},
+        {AMLD_SERVICE_STOPPED, AMLD_ORDER_START, AML_INSTANCE_STARTING},
+        {AMLD_SERVICE_FAILED, AMLD_ORDER_NONE, AML_INSTANCE_FAILED},
+        {AMLD_SERVICE_FAILED, AMLD_ORDER_RESTART, AML_INSTANCE_STARTING},
+        {AMLD_SERVICE_STARTING, AMLD_ORDER_STOP, AML_INSTANCE_STOPPED},
+        {AMLD_SERVICE_RUNNING, AMLD_ORDER_STOP, AML_INSTANCE_RUNNING},
+        {AMLD_SERVICE_STARTING, AMLD_ORDER_NONE, AML_INSTANCE_STARTING},
+    };
     scratch_t *s = *state;
     json_t *doc = document();
     amld_config_t c = {.state = (char *) "/st",
@@ -258,13 +286,31 @@ test_routes(void **state)
                        .engine = (char *) "process"};
     amld_command_id_t id = {.pid = 77};
     aml_registry_txn_t *txn;
+    size_t i;
 
     assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
 
-    /* Not before it listens. */
+    /* Not before it listens; until then it is said how it is. */
     amld_compute_set_command(doc, "service-a", &id);
     assert_int_equal(amld_routes_put(txn, &c, doc), AML_REGISTRY_OK);
     assert_string_equal(address_of(txn, 6000), "");
+    assert_int_equal(state_of(txn, 6000), AML_INSTANCE_STARTING);
+    assert_int_equal(state_of(txn, 5000), AML_INSTANCE_UNKNOWN);
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        amld_service_set(doc, "a", t[i].state, NULL, NULL);
+        amld_service_set_order(doc, "a", t[i].order);
+        assert_int_equal(amld_routes_put(txn, &c, doc), AML_REGISTRY_OK);
+        assert_int_equal(state_of(txn, 6000), t[i].route);
+        assert_int_equal(state_of(txn, 5001), t[i].route);
+        assert_string_equal(address_of(txn, 5001),
+                            t[i].route == AML_INSTANCE_RUNNING
+                                ? "unix:/st/i/0a/5001.sock"
+                                : "");
+    }
+    assert_ptr_equal(amld_service_by_port(doc, 6000),
+                     amld_service_find(doc, "a"));
+    assert_null(amld_service_by_port(doc, 5000));
 
     amld_service_set(doc, "a", AMLD_SERVICE_RUNNING, NULL, NULL);
     assert_int_equal(amld_routes_put(txn, &c, doc), AML_REGISTRY_OK);
@@ -278,6 +324,13 @@ test_routes(void **state)
     amld_compute_set_command(doc, AMLD_SERVICE_PORTS, &id);
     assert_int_equal(amld_routes_put(txn, &c, doc), AML_REGISTRY_OK);
     assert_string_equal(address_of(txn, 0), "unix:/st/i/0a/s/*.sock");
+    assert_string_equal(address_of(txn, 6000), "unix:/st/i/0a/s/5000.sock");
+
+    /* There the port leads to whoever has it, as any other does. */
+    amld_service_set(doc, "a", AMLD_SERVICE_STOPPED, NULL, NULL);
+    assert_int_equal(amld_routes_put(txn, &c, doc), AML_REGISTRY_OK);
+    assert_string_equal(address_of(txn, 6000), "unix:/st/i/0a/s/6000.sock");
+    assert_int_equal(state_of(txn, 6000), AML_INSTANCE_STOPPED);
 
     /* All of it goes with a stop. */
     amld_compute_set_state(doc, AMLD_STATE_STOPPING);
