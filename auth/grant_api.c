@@ -147,8 +147,8 @@ grant_refresh(amld_t *d, const amld_request_t *request,
 {
     const char *token = amld_request_form(request, "refresh_token");
     const char *client = amld_request_form(request, "client_id");
-    char next[AMLD_REFRESH_SIZE], id[AML_UUID_TEXT + 1];
-    aml_principal_id_t sign_in;
+    amld_refresh_use_t use = {0};
+    char id[AML_UUID_TEXT + 1];
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
     json_t *json = NULL;
@@ -160,10 +160,17 @@ grant_refresh(amld_t *d, const amld_request_t *request,
     }
 
     rc = amld_refresh_use(d->registry, token, client, (int64_t) time(NULL),
-                          &sign_in, next);
+                          &use);
+    aml_uuid_format(&use.sign_in, id);
+
+    if (rc == AML_REGISTRY_OK && use.again) {
+        amld_log(AMLD_LOG_INFO,
+                 "device: sign-in %s: a refresh token came again at once, as "
+                 "where an answer is lost, from %s",
+                 id, request->client);
+    }
 
     if (rc == AML_REGISTRY_DENIED) {
-        aml_uuid_format(&sign_in, id);
         amld_log(
             AMLD_LOG_WARN,
             "device: sign-in %s has ended: a refresh token was used twice, "
@@ -174,19 +181,19 @@ grant_refresh(amld_t *d, const amld_request_t *request,
             &(amld_audit_event_t){.event = "session-end",
                                   .reason = "refresh_token_reused",
                                   .method = "device",
-                                  .id = &sign_in});
+                                  .id = &use.sign_in});
     }
 
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_read(d->registry, &txn);
         if (rc == AML_REGISTRY_OK) {
-            rc = amld_sign_in_get(txn, &sign_in, &s, &json);
+            rc = amld_sign_in_get(txn, &use.sign_in, &s, &json);
             aml_registry_end(txn);
         }
     }
 
     if (rc == AML_REGISTRY_OK) {
-        grant_answer(d, response, &s.principal, s.name, &sign_in, next);
+        grant_answer(d, response, &s.principal, s.name, &use.sign_in, use.next);
     } else if (rc == AML_REGISTRY_NOTFOUND || rc == AML_REGISTRY_DENIED) {
         grant_error(response, "invalid_grant", "Sign in again.");
     } else {
@@ -194,7 +201,7 @@ grant_refresh(amld_t *d, const amld_request_t *request,
     }
 
     json_decref(json);
-    OPENSSL_cleanse(next, sizeof(next));
+    OPENSSL_cleanse(&use, sizeof(use));
 }
 
 

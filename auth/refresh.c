@@ -52,19 +52,18 @@ refresh_parse(const char *text, uint8_t family[32], uint8_t secret[32])
 }
 
 
+/* Keeps the document, with the hash of what is next; takes the reference. */
 static aml_registry_rc_t
 refresh_put(aml_registry_txn_t *txn, const uint8_t family[32],
-            const uint8_t current[32], const char *sign_in, const char *client,
-            int64_t expires)
+            const uint8_t current[32], json_t *json)
 {
-    char key[AML_REGISTRY_KEY_MAX + 1], hex[AMLD_HASH_HEX_SIZE], *text;
+    char key[AML_REGISTRY_KEY_MAX + 1], hex[AMLD_HASH_HEX_SIZE], *text = NULL;
     aml_registry_rc_t rc;
-    json_t *json;
 
     amld_hash_format(current, hex);
-    json = json_pack("{s:s, s:s, s:s, s:I}", "sign_in", sign_in, "hash", hex,
-                     "client", client, "expires", (json_int_t) expires);
-    text = json_dumps(json, JSON_COMPACT);
+    if (json_object_set_new(json, "hash", json_string(hex)) == 0) {
+        text = json_dumps(json, JSON_COMPACT);
+    }
     json_decref(json);
 
     if (text == NULL) {
@@ -101,7 +100,9 @@ amld_refresh_create(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
     OPENSSL_cleanse(second, sizeof(second));
     aml_uuid_format(sign_in, id);
 
-    return refresh_put(txn, family, secret, id, client, expires);
+    return refresh_put(txn, family, secret,
+                       json_pack("{s:s, s:s, s:I}", "sign_in", id, "client",
+                                 client, "expires", (json_int_t) expires));
 }
 
 
@@ -138,34 +139,75 @@ refresh_find(aml_registry_txn_t *txn, const uint8_t family[32],
 }
 
 
+/*
+ * Is it the one before, whose answer may have been lost?  Only while what that
+ * answer brought has not come, and once.
+ */
+static int
+refresh_is_before(const json_t *json, const uint8_t secret[32], int64_t now)
+{
+    const char *hex = json_string_value(json_object_get(json, "before"));
+    int64_t turned = json_integer_value(json_object_get(json, "turned"));
+    uint8_t before[32];
+
+    return hex != NULL && amld_hash_parse(hex, before) == 0 &&
+           CRYPTO_memcmp(before, secret, sizeof(before)) == 0 &&
+           now >= turned && now - turned <= AMLD_REFRESH_GRACE;
+}
+
+
+/* The document for what comes next; a new reference, NULL without memory. */
+static json_t *
+refresh_after(json_t *json, int64_t now, int again)
+{
+    json_t *next = json_copy(json);
+    int failed;
+
+    if (again) {
+        (void) json_object_del(next, "before");
+        return next;
+    }
+
+    failed =
+        json_object_set(next, "before", json_object_get(json, "hash")) != 0 ||
+        json_object_set_new(next, "turned", json_integer(now)) != 0;
+    if (failed) {
+        json_decref(next);
+        next = NULL;
+    }
+
+    return next;
+}
+
+
 /* Within a write transaction, which is committed also after DENIED. */
 static aml_registry_rc_t
 refresh_turn(aml_registry_txn_t *txn, json_t *json, const uint8_t family[32],
-             const uint8_t secret[32], aml_principal_id_t *sign_in,
-             char next[AMLD_REFRESH_SIZE])
+             const uint8_t secret[32], int64_t now, amld_refresh_use_t *use)
 {
     char part[AMLD_SECRET_SIZE], key[AML_REGISTRY_KEY_MAX + 1];
-    uint8_t current[32], made[32];
     aml_registry_rc_t rc;
     amld_sign_in_t s;
     json_t *document;
+    uint8_t current[32], made[32];
 
     if (amld_hash_parse(json_string_value(json_object_get(json, "hash")),
                         current) != 0 ||
         aml_uuid_parse(
             aml_str_of(json_string_value(json_object_get(json, "sign_in"))),
-            sign_in) != 0) {
+            &use->sign_in) != 0) {
         return AML_REGISTRY_CORRUPT;
     }
 
-    rc = amld_sign_in_get(txn, sign_in, &s, &document);
+    rc = amld_sign_in_get(txn, &use->sign_in, &s, &document);
     json_decref(document);
     if (rc != AML_REGISTRY_OK) {
         return rc;
     }
 
-    if (CRYPTO_memcmp(current, secret, sizeof(current)) != 0) {
-        rc = amld_sign_in_end(txn, sign_in);
+    use->again = refresh_is_before(json, secret, now);
+    if (!use->again && CRYPTO_memcmp(current, secret, sizeof(current)) != 0) {
+        rc = amld_sign_in_end(txn, &use->sign_in);
         if (rc == AML_REGISTRY_OK) {
             rc = aml_registry_del(txn, key, refresh_key(key, family));
         }
@@ -176,30 +218,27 @@ refresh_turn(aml_registry_txn_t *txn, json_t *json, const uint8_t family[32],
         errno = EIO;
         return AML_REGISTRY_FAILED;
     }
-    memcpy(next + PREFIX_N + AMLD_SECRET_CHARS, part, sizeof(part));
+    memcpy(use->next + PREFIX_N + AMLD_SECRET_CHARS, part, sizeof(part));
     OPENSSL_cleanse(part, sizeof(part));
 
-    return refresh_put(txn, family, made,
-                       json_string_value(json_object_get(json, "sign_in")),
-                       json_string_value(json_object_get(json, "client")),
-                       json_integer_value(json_object_get(json, "expires")));
+    return refresh_put(txn, family, made, refresh_after(json, now, use->again));
 }
 
 
 aml_registry_rc_t
 amld_refresh_use(aml_registry_t *registry, const char *text, const char *client,
-                 int64_t now, aml_principal_id_t *sign_in,
-                 char next[AMLD_REFRESH_SIZE])
+                 int64_t now, amld_refresh_use_t *use)
 {
     uint8_t family[32], secret[32];
     aml_registry_rc_t rc, committed;
     aml_registry_txn_t *txn;
     json_t *json = NULL;
 
+    memset(use, 0, sizeof(*use));
     if (refresh_parse(text, family, secret) != 0) {
         return AML_REGISTRY_NOTFOUND;
     }
-    memcpy(next, text, PREFIX_N + AMLD_SECRET_CHARS);
+    memcpy(use->next, text, PREFIX_N + AMLD_SECRET_CHARS);
 
     /* whoever guesses gets no commit for it */
     rc = aml_registry_read(registry, &txn);
@@ -219,7 +258,7 @@ amld_refresh_use(aml_registry_t *registry, const char *text, const char *client,
 
     rc = refresh_find(txn, family, client, now, &json);
     if (rc == AML_REGISTRY_OK) {
-        rc = refresh_turn(txn, json, family, secret, sign_in, next);
+        rc = refresh_turn(txn, json, family, secret, now, use);
     }
     json_decref(json);
 

@@ -231,6 +231,7 @@ cli_http(CURL *curl, const cli_request_t *r, cli_answer_t *answer)
     http_state_t s = {curl, r, answer, 0, 0, 0};
     char detail[CURL_ERROR_SIZE] = "", *bearer = NULL;
     struct curl_slist *headers = NULL, *h;
+    curl_off_t begun = 0;
     CURLcode rc;
 
     memset(answer, 0, sizeof(*answer));
@@ -253,6 +254,8 @@ cli_http(CURL *curl, const cli_request_t *r, cli_answer_t *answer)
 
     rc = curl_easy_perform(curl);
     (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+    (void) curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &begun);
+    answer->sent = begun > 0;
 
     if (s.large) {
         snprintf(answer->error, sizeof(answer->error),

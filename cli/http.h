@@ -43,6 +43,7 @@ typedef struct {
     char range[96];   /* Content-Range */
     char error[512];  /* why nothing came, for people */
     int stopped;      /* data() has ended it */
+    int sent;         /* the server may have got the request */
 } cli_answer_t;
 
 /*

@@ -11,8 +11,9 @@
 #include "cli/credentials.h"
 #include "cli/text.h"
 
-#define RENEW_SECONDS 30 /* no signal ends it meanwhile */
-#define RENEW_LEAST 60   /* seconds before the end of a token */
+#define RENEW_SECONDS 20 /* an attempt; no signal ends it meanwhile */
+#define RENEW_ATTEMPTS 2
+#define RENEW_LEAST 60 /* seconds before the end of a token */
 
 
 static json_int_t
@@ -104,6 +105,38 @@ cli_token_ask(CURL *curl, const cli_request_t *request, cli_answer_t *answer,
 }
 
 
+/*
+ * Asks, and once more where the server may have taken the token though nothing
+ * of use has come: it is good again for a minute then, and never later.
+ */
+static long
+renew_ask(CURL *curl, const char *ca, const char *url, const char *form,
+          cli_answer_t *answer, json_t **json)
+{
+    cli_request_t request = {.method = "POST",
+                             .url = url,
+                             .ca = ca,
+                             .type = "application/x-www-form-urlencoded",
+                             .body = form,
+                             .body_n = strlen(form),
+                             .timeout = RENEW_SECONDS};
+    struct timespec pause = {1, 0};
+    unsigned attempt;
+    long status;
+
+    for (attempt = 1;; attempt++) {
+        status = cli_token_ask(curl, &request, answer, json);
+        if (attempt == RENEW_ATTEMPTS ||
+            (status == 0 ? !answer->sent : status < 500)) {
+            return status;
+        }
+        json_decref(*json);
+        cli_answer_clear(answer);
+        (void) nanosleep(&pause, NULL);
+    }
+}
+
+
 cli_renewal_t
 cli_renew(CURL *curl, const char *ca, json_t *profile)
 {
@@ -131,16 +164,7 @@ cli_renew(CURL *curl, const char *ca, json_t *profile)
         goto done;
     }
 
-    status = cli_token_ask(
-        curl,
-        &(cli_request_t){.method = "POST",
-                         .url = url,
-                         .ca = ca,
-                         .type = "application/x-www-form-urlencoded",
-                         .body = form,
-                         .body_n = strlen(form),
-                         .timeout = RENEW_SECONDS},
-        &answer, &json);
+    status = renew_ask(curl, ca, url, form, &answer, &json);
 
     error = json_string_value(json_object_get(json, "error"));
     if (status == 200 &&

@@ -9,6 +9,7 @@ use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json);
 use Test::More;
 use AML::Cli;
+use AML::LosingProxy;
 use AML::Test;
 use AML::Wait qw(wait_for);
 
@@ -165,6 +166,33 @@ subtest 'by a code' => sub {
     $me->submit($tx, {answer => 'deny'}, form => 'form[action$=answer]');
     is $p->wait, 3, 'denied';
     like $p->errors, qr/denied/, 'and said';
+};
+
+subtest 'an answer is lost' => sub {
+    my $cli = AML::Cli->new(gw => $gw, name => 'unlucky');
+    my $me  = $gw->signed_in('creator');
+    my $p   = $cli->begin('login', @where);
+    ok $p->complains(qr/or open (\S+)/), 'by a code';
+    my ($url) = $p->errors =~ /or open (\S+)/;
+    $me->submit($me->navigate($url), {answer => 'approve'},
+        form => 'form[action$=answer]');
+    is $p->wait, 0, 'signed in' or diag $p->errors;
+
+    my $proxy  = AML::LosingProxy->start(gw => $gw);
+    my $before = kept($cli)->{profiles}{default};
+    change($cli, expires => time - 5);
+    {
+        local $cli->env->{HTTPS_PROXY} = $proxy->url;
+        is $cli->aml('token')->{status}, 0, 'it is asked for once more';
+    }
+    is $proxy->lost, 1, 'the first has been lost';
+    isnt kept($cli)->{profiles}{default}{refresh_token},
+        $before->{refresh_token}, 'the second is kept';
+    like $gw->log_text('amld.err'), qr/a refresh token came again at once/,
+        'the server has seen both';
+    change($cli, expires => time - 5);
+    is $cli->aml('whoami')->{status}, 0, 'and the sign-in lives';
+    $cli->aml_ok('logout');
 };
 
 subtest 'a sign-in that ends' => sub {

@@ -1,5 +1,6 @@
 # A command line signs in by a code that a person approves elsewhere, RFC 8628;
-# and stays signed in by refresh tokens, each good once.
+# and stays signed in by refresh tokens, each good once, or twice where an answer
+# may be lost.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
@@ -124,14 +125,20 @@ subtest 'refresh' => sub {
     is code($next), 200, 'a new token';
     isnt $next->{refresh_token}, $t->{refresh_token}, 'and the next of these';
     is code($t), 200, 'the token before is good still';
+    my $lost = $next;
+    $next = refresh($t->{refresh_token});
+    is code($next), 200, 'once more, as the answer may be lost';
+    like $gw->log_text('amld.err'),
+        qr/a refresh token came again at once.* from 127\.0\.0\.1/,
+        'the log says so';
     my $third = refresh($next->{refresh_token});
     is code($third), 200, 'and so on';
     my $ws = $gw->program->websocket($lab, headers => by($third));
     ok $ws->echoes('x'), 'a websocket';
     is refresh($t->{refresh_token})->{error}, 'invalid_grant',
-        'one that was used';
+        'one whose next was used';
     ok $ws->closes(1), 'ends all of it';
-    is code($_), 401, 'every token' for $t, $next, $third;
+    is code($_), 401, 'every token' for $t, $lost, $next, $third;
     is refresh($third->{refresh_token})->{error}, 'invalid_grant',
         'and the last of these';
     like $gw->log_text('amld.err'), qr/refresh token was used twice/,

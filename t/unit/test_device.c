@@ -296,13 +296,11 @@ race_redeem(void *data)
 static void *
 race_refresh(void *data)
 {
-    char next[AMLD_REFRESH_SIZE];
-    aml_principal_id_t sign_in;
+    amld_refresh_use_t use;
     racer_t *r = data;
 
     pthread_barrier_wait(r->barrier);
-    r->rc = amld_refresh_use(r->scratch->registry, r->text, NULL, NOW, &sign_in,
-                             next);
+    r->rc = amld_refresh_use(r->scratch->registry, r->text, NULL, NOW, &use);
 
     return NULL;
 }
@@ -354,7 +352,8 @@ races(void **state)
     assert_int_equal(scratch_count(s, "refresh/"), 10);
     assert_int_equal(scratch_count(s, "sign-in-of/"), 11);
 
-    /* of a refresh token one use is good, and the next ends it all */
+    /* of a refresh token two uses at once are good, as the answer to the first
+     * may be lost, and the next ends it all */
     create(s, code, user_code);
     assert_int_equal(amld_device_answer(s->registry, user_code, &by, 1, NOW),
                      AML_REGISTRY_OK);
@@ -367,7 +366,7 @@ races(void **state)
                     racers[i].rc == AML_REGISTRY_DENIED ||
                     racers[i].rc == AML_REGISTRY_NOTFOUND);
     }
-    assert_int_equal(used, 1);
+    assert_int_equal(used, 2);
     assert_int_equal(reused, 1);
     assert_int_equal(scratch_count(s, "sign-in-of/"), 11);
 }
@@ -377,9 +376,104 @@ static aml_registry_rc_t
 use(scratch_t *s, const char *text, const char *client, int64_t now,
     char next[AMLD_REFRESH_SIZE])
 {
-    aml_principal_id_t sign_in;
+    amld_refresh_use_t use;
+    aml_registry_rc_t rc;
 
-    return amld_refresh_use(s->registry, text, client, now, &sign_in, next);
+    rc = amld_refresh_use(s->registry, text, client, now, &use);
+    strcpy(next, use.next);
+
+    return rc;
+}
+
+
+static aml_principal_id_t
+refreshable(scratch_t *s, char first[AMLD_REFRESH_SIZE])
+{
+    aml_principal_id_t sign_in = signed_in(s, 0);
+    aml_registry_txn_t *txn = writing(s);
+
+    assert_int_equal(
+        amld_refresh_create(txn, &sign_in, "box", NOW + 900, first),
+        AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+
+    return sign_in;
+}
+
+
+/* It has been used, and nobody knows whether the answer came. */
+static void
+lost_answers(void **state)
+{
+    static const struct {
+        int after;        /* seconds, until the first comes again */
+        int second_first; /* what it brought was used before that */
+        int good;
+    } cases[] = {
+        {0, 0, 1},
+        {AMLD_REFRESH_GRACE, 0, 1},
+        {AMLD_REFRESH_GRACE + 1, 0, 0},
+        {-1, 0, 0},
+        {0, 1, 0},
+    };
+    char first[AMLD_REFRESH_SIZE], second[AMLD_REFRESH_SIZE],
+        next[AMLD_REFRESH_SIZE], method[16], client[65];
+    amld_refresh_use_t again;
+    scratch_t *s = *state;
+    aml_principal_id_t id;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        id = refreshable(s, first);
+        assert_int_equal(use(s, first, NULL, NOW + 9, second), AML_REGISTRY_OK);
+        if (cases[i].second_first) {
+            assert_int_equal(use(s, second, NULL, NOW + 9, next),
+                             AML_REGISTRY_OK);
+        }
+        assert_int_equal(
+            amld_refresh_use(s->registry, first, "another", NOW + 9, &again),
+            AML_REGISTRY_NOTFOUND);
+        assert_int_equal(amld_refresh_use(s->registry, first, "box",
+                                          NOW + 9 + cases[i].after, &again),
+                         cases[i].good ? AML_REGISTRY_OK : AML_REGISTRY_DENIED);
+        assert_int_equal(again.again, cases[i].good);
+        assert_int_equal(there(s, &id, method, client),
+                         cases[i].good ? AML_REGISTRY_OK
+                                       : AML_REGISTRY_NOTFOUND);
+    }
+}
+
+
+/* After that all is as it was before. */
+static void
+lost_once(void **state)
+{
+    char first[AMLD_REFRESH_SIZE], lost[AMLD_REFRESH_SIZE],
+        second[AMLD_REFRESH_SIZE], third[AMLD_REFRESH_SIZE],
+        next[AMLD_REFRESH_SIZE], method[16], client[65];
+    const char *const stolen[] = {first, lost, first};
+    scratch_t *s = *state;
+    aml_principal_id_t id;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        id = refreshable(s, first);
+        assert_int_equal(use(s, first, NULL, NOW, lost), AML_REGISTRY_OK);
+        assert_int_equal(use(s, first, NULL, NOW, second), AML_REGISTRY_OK);
+        assert_string_not_equal(lost, second);
+
+        /* the first a third time, what was taken for lost, the first after
+         * what it has brought has been used */
+        if (i == 2) {
+            assert_int_equal(use(s, second, NULL, NOW, third), AML_REGISTRY_OK);
+            assert_int_equal(use(s, second, NULL, NOW, third), AML_REGISTRY_OK);
+        }
+        assert_int_equal(use(s, stolen[i], NULL, NOW, next),
+                         AML_REGISTRY_DENIED);
+        assert_int_equal(there(s, &id, method, client), AML_REGISTRY_NOTFOUND);
+        assert_int_equal(use(s, i == 2 ? third : second, NULL, NOW, next),
+                         AML_REGISTRY_NOTFOUND);
+    }
 }
 
 
@@ -523,6 +617,8 @@ main(void)
         TEST(refused),
         TEST(races),
         TEST(refreshing),
+        TEST(lost_answers),
+        TEST(lost_once),
         TEST(sweep),
         TEST(bounded),
         cmocka_unit_test(polls),
