@@ -21,12 +21,16 @@
 
 /* ---- a program asks ---- */
 
-static void
-device_error(amld_response_t *response, const char *error, const char *text)
+const char *
+amld_device_client(const amld_request_t *request)
 {
-    amld_response_json(
-        response, 400,
-        json_pack("{s:s, s:s}", "error", error, "error_description", text));
+    const char *client = amld_request_form(request, "client_id");
+
+    return client != NULL && *client != '\0' &&
+                   strlen(client) <= AMLD_DEVICE_CLIENT_MAX &&
+                   amld_role_printable(client)
+               ? client
+               : NULL;
 }
 
 
@@ -54,7 +58,7 @@ device_ask(amld_t *d, const amld_request_t *request, amld_response_t *response)
 {
     char code[AMLD_SECRET_SIZE], user_code[AMLD_USER_CODE_SIZE];
     const char *agent = amld_request_header(request, "User-Agent");
-    amld_device_t device = {.client = amld_request_form(request, "client_id"),
+    amld_device_t device = {.client = amld_device_client(request),
                             .address = request->client,
                             .agent = agent != NULL ? agent : "",
                             .created = (int64_t) time(NULL)};
@@ -65,12 +69,8 @@ device_ask(amld_t *d, const amld_request_t *request, amld_response_t *response)
         return;
     }
 
-    if (device.client == NULL || *device.client == '\0' ||
-        strlen(device.client) > AMLD_DEVICE_CLIENT_MAX ||
-        !amld_role_printable(device.client)) {
-        device_error(response, "invalid_request",
-                     "Send client_id: what the program is called, 1 to 64 "
-                     "bytes.");
+    if (device.client == NULL) {
+        amld_grant_error(response, "invalid_request", AMLD_DEVICE_CLIENT_WRONG);
         return;
     }
 

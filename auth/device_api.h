@@ -24,4 +24,15 @@ extern const amld_http_route_t amld_device_routes[];
 void amld_grant_token(amld_t *d, const amld_request_t *request,
                       amld_response_t *response);
 
+/* 400 as of RFC 6749 section 5.2. */
+void amld_grant_error(amld_response_t *response, const char *error,
+                      const char *text);
+
+/* What the program is called, client_id of the form; NULL when it is not said,
+ * or can't be a name. */
+const char *amld_device_client(const amld_request_t *request);
+
+#define AMLD_DEVICE_CLIENT_WRONG                                               \
+    "Send client_id: what the program is called, 1 to 64 bytes."
+
 #endif /* AMLD_DEVICE_API_H */

@@ -20,8 +20,8 @@
 #define DEVICE_CODE "urn:ietf:params:oauth:grant-type:device_code"
 
 
-static void
-grant_error(amld_response_t *response, const char *error, const char *text)
+void
+amld_grant_error(amld_response_t *response, const char *error, const char *text)
 {
     amld_response_json(
         response, 400,
@@ -64,7 +64,7 @@ grant_answer(amld_t *d, amld_response_t *response,
         free(token);
 
     } else if (rc == AMLD_ACCOUNT_REFUSED) {
-        grant_error(response, "invalid_grant", "Sign in again.");
+        amld_grant_error(response, "invalid_grant", "Sign in again.");
 
     } else {
         grant_failed(response, AML_REGISTRY_FAILED);
@@ -83,9 +83,9 @@ grant_device(amld_t *d, const amld_request_t *request,
     uint8_t hash[32];
 
     if (amld_secret_hash(code, hash) != 0) {
-        grant_error(response,
-                    code == NULL ? "invalid_request" : "invalid_grant",
-                    "Send the device_code that you were given.");
+        amld_grant_error(response,
+                         code == NULL ? "invalid_request" : "invalid_grant",
+                         "Send the device_code that you were given.");
         return;
     }
 
@@ -115,25 +115,25 @@ grant_device(amld_t *d, const amld_request_t *request,
     case AMLD_DEVICE_PENDING:
         if (amld_polls_hasty(d->polls, hash, AMLD_DEVICE_INTERVAL,
                              amld_backoff_now())) {
-            grant_error(response, "slow_down",
-                        "Ask five seconds later than you do.");
+            amld_grant_error(response, "slow_down",
+                             "Ask five seconds later than you do.");
         } else {
-            grant_error(response, "authorization_pending",
-                        "Nobody has answered yet.");
+            amld_grant_error(response, "authorization_pending",
+                             "Nobody has answered yet.");
         }
         break;
 
     case AMLD_DEVICE_DENIED:
-        grant_error(response, "access_denied", "It was denied.");
+        amld_grant_error(response, "access_denied", "It was denied.");
         break;
 
     case AMLD_DEVICE_EXPIRED:
-        grant_error(response, "expired_token", "Begin again.");
+        amld_grant_error(response, "expired_token", "Begin again.");
         break;
 
     case AMLD_DEVICE_UNKNOWN:
-        grant_error(response, "invalid_grant",
-                    "There is no such code, or it was used.");
+        amld_grant_error(response, "invalid_grant",
+                         "There is no such code, or it was used.");
         break;
     }
 
@@ -155,7 +155,7 @@ grant_refresh(amld_t *d, const amld_request_t *request,
     amld_sign_in_t s;
 
     if (token == NULL) {
-        grant_error(response, "invalid_request", "Send refresh_token.");
+        amld_grant_error(response, "invalid_request", "Send refresh_token.");
         return;
     }
 
@@ -195,7 +195,7 @@ grant_refresh(amld_t *d, const amld_request_t *request,
     if (rc == AML_REGISTRY_OK) {
         grant_answer(d, response, &s.principal, s.name, &use.sign_in, use.next);
     } else if (rc == AML_REGISTRY_NOTFOUND || rc == AML_REGISTRY_DENIED) {
-        grant_error(response, "invalid_grant", "Sign in again.");
+        amld_grant_error(response, "invalid_grant", "Sign in again.");
     } else {
         grant_failed(response, rc);
     }
@@ -216,7 +216,7 @@ amld_grant_token(amld_t *d, const amld_request_t *request,
     } else if (strcmp(type, "refresh_token") == 0) {
         grant_refresh(d, request, response);
     } else {
-        grant_error(response, "unsupported_grant_type",
-                    "Send " DEVICE_CODE " or refresh_token.");
+        amld_grant_error(response, "unsupported_grant_type",
+                         "Send " DEVICE_CODE " or refresh_token.");
     }
 }

@@ -71,7 +71,7 @@ amld_label_agent(const char *agent, char text[AMLD_LABEL_SIZE])
         return;
     }
 
-    for (n = 0; n < PRODUCT_MAX && agent[n] > ' ' && agent[n] < 0x7f &&
+    for (n = 0; n < PRODUCT_MAX && agent[n] >= ' ' && agent[n] < 0x7f &&
                 agent[n] != '/';
          n++) {
         text[n] = agent[n];

@@ -14,8 +14,8 @@ void amld_label_time(int64_t seconds, char text[AMLD_LABEL_SIZE]);
 
 /*
  * A User-Agent in few words: "Firefox on Linux", "curl".  Of what is no
- * browser, the first product's name; "an unknown client" where there is none.
- * Printable ASCII only.
+ * browser, the first product's name, or what the program calls itself; "an
+ * unknown client" where there is none.  Printable ASCII only.
  */
 void amld_label_agent(const char *agent, char text[AMLD_LABEL_SIZE]);
 

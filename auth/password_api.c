@@ -193,12 +193,14 @@ password_submit(amld_t *d, const amld_request_t *request,
 /* ---- tokens ---- */
 
 /*
- * What PAM has brought is a sign-in's, and so is the token: it lasts as long as
- * that, and is among the person's sessions.
+ * A sign-in for a token, which ends with it and is among the person's sessions:
+ * what PAM has brought is a sign-in's, and a program that says what it is
+ * called, in `client`, can sign out again.  NULL is one that does not.
  */
 static aml_registry_rc_t
 password_program(amld_t *d, const amld_request_t *request,
-                 const amld_person_t *person, aml_principal_id_t *sign_in)
+                 const amld_person_t *person, const char *client,
+                 aml_principal_id_t *sign_in)
 {
     int64_t now = (int64_t) time(NULL);
     const char *agent = amld_request_header(request, "User-Agent");
@@ -207,7 +209,7 @@ password_program(amld_t *d, const amld_request_t *request,
     aml_registry_rc_t rc;
 
     made.address = request->client;
-    made.agent = agent != NULL ? agent : "";
+    made.agent = client != NULL ? client : agent != NULL ? agent : "";
     made.created = now;
     made.expires = now + d->config->token_lifetime;
 
@@ -220,7 +222,9 @@ password_program(amld_t *d, const amld_request_t *request,
         return rc;
     }
 
-    rc = amld_sign_in_begin(txn, &made);
+    rc = person->local && !amld_account_same(txn, &person->account)
+             ? AML_REGISTRY_DENIED
+             : amld_sign_in_begin(txn, &made);
     if (rc != AML_REGISTRY_OK) {
         aml_registry_end(txn);
         return rc;
@@ -232,29 +236,31 @@ password_program(amld_t *d, const amld_request_t *request,
 }
 
 
+/* `mint->sign_in` is where there is one of the token. */
 static amld_check_t
 password_mint(amld_t *d, const amld_request_t *request,
-              const amld_person_t *person, char **token)
+              const amld_person_t *person, aml_principal_id_t *sign_in,
+              amld_mint_t *mint, char **token)
 {
-    amld_mint_t mint = {person->principal, person->name, NULL, NULL};
-    aml_principal_id_t sign_in;
+    const char *client = amld_request_form(request, "client_id");
     aml_registry_rc_t rc;
 
-    if (person->local) {
-        mint.account = &person->account;
+    mint->principal = person->principal;
+    mint->name = person->name;
+    mint->account = person->local ? &person->account : NULL;
 
-    } else {
-        rc = password_program(d, request, person, &sign_in);
+    if (!person->local || client != NULL) {
+        rc = password_program(d, request, person, client, sign_in);
         if (rc != AML_REGISTRY_OK) {
             amld_log(AMLD_LOG_ERROR, "token: %s", aml_registry_strerror(rc));
             return rc == AML_REGISTRY_DENIED ? AMLD_CHECK_WRONG
                                              : AMLD_CHECK_FAILED;
         }
-        mint.sign_in = &sign_in;
+        mint->sign_in = sign_in;
     }
 
-    switch (amld_issuer_mint(d->registry, d->config, &mint,
-                             (int64_t) time(NULL), token)) {
+    switch (amld_issuer_mint(d->registry, d->config, mint, (int64_t) time(NULL),
+                             token)) {
     case AMLD_ACCOUNT_OK:
         return AMLD_CHECK_RIGHT;
     case AMLD_ACCOUNT_REFUSED:
@@ -293,6 +299,8 @@ password_token(amld_t *d, const amld_request_t *request,
     const char *name = "", *password;
     char room[BASIC_SIZE], *token = NULL;
     amld_check_t rc = AMLD_CHECK_WRONG;
+    aml_principal_id_t sign_in;
+    amld_mint_t mint = {0};
     amld_person_t person;
     unsigned seconds = 0;
 
@@ -307,15 +315,21 @@ password_token(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    if (amld_request_form(request, "client_id") != NULL &&
+        amld_device_client(request) == NULL) {
+        amld_grant_error(response, "invalid_request", AMLD_DEVICE_CLIENT_WRONG);
+        return;
+    }
+
     if (amld_sign_in_basic(amld_request_header(request, "Authorization"), room,
                            sizeof(room), &name, &password) == 0) {
         rc = amld_credentials_check(d, request, name, password, &person,
                                     &seconds);
         if (rc == AMLD_CHECK_RIGHT) {
-            rc = password_mint(d, request, &person, &token);
+            rc = password_mint(d, request, &person, &sign_in, &mint, &token);
         }
         password_audit(d, request, "token", name,
-                       rc == AMLD_CHECK_RIGHT ? &person : NULL, NULL,
+                       rc == AMLD_CHECK_RIGHT ? &person : NULL, mint.sign_in,
                        rc == AMLD_CHECK_RIGHT ? NULL : password_reason(rc));
         amld_person_clear(&person);
 

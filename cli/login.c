@@ -137,7 +137,7 @@ login_unexpected(const cli_answer_t *answer)
 static int
 login_account(login_t *l, const char *account)
 {
-    char secret[SECRET_MOST], *url, *prompt;
+    char secret[SECRET_MOST], *url, *prompt, *client, *form;
     cli_answer_t answer = {0};
     json_t *json = NULL;
     long status;
@@ -145,10 +145,15 @@ login_account(login_t *l, const char *account)
 
     prompt = cli_format("Password of %s: ", account);
     url = cli_format("%s/auth/token", l->server);
-    if (url == NULL || prompt == NULL || strchr(account, ':') != NULL ||
+    client = cli_form_escape(l->client);
+    form = client != NULL ? cli_format("client_id=%s", client) : NULL;
+    free(client);
+    if (url == NULL || prompt == NULL || form == NULL ||
+        strchr(account, ':') != NULL ||
         login_secret(prompt, secret, sizeof(secret)) != 0) {
         free(url);
         free(prompt);
+        free(form);
         return cli_fail(CLI_EXIT_USAGE, "a name and a password are needed");
     }
 
@@ -159,7 +164,8 @@ login_account(login_t *l, const char *account)
                                             .user = account,
                                             .password = secret,
                                             .type = FORM,
-                                            .body = ""},
+                                            .body = form,
+                                            .body_n = strlen(form)},
                            &answer, &json);
     explicit_bzero(secret, sizeof(secret));
 
@@ -183,6 +189,7 @@ login_account(login_t *l, const char *account)
     cli_answer_clear(&answer);
     free(url);
     free(prompt);
+    free(form);
 
     return rc;
 }
@@ -477,37 +484,59 @@ cli_login(cli_t *cli)
 }
 
 
-/* Ends the sign-in at the server where it is one of its own; that the server
- * can't be reached keeps nobody from forgetting it here. */
-static void
-logout_there(cli_t *cli)
+/* The sign-in that the profile's token is of; the caller's, NULL where the
+ * server knows none, or where it can't be asked: `*rc` is why. */
+static char *
+logout_which(cli_t *cli, int *rc)
 {
-    const char *id = NULL;
-    cli_answer_t answer;
     json_t *json, *one;
-    char *path;
+    char *path = NULL;
+    const char *id;
     size_t i;
 
-    cli->quiet++;
-    if (cli_token_kept(cli) == 0 &&
-        cli_get(cli, "/auth/sessions", &json) == 0) {
-        json_array_foreach(json_object_get(json, "value"), i, one)
-        {
-            if (json_is_true(json_object_get(one, "current"))) {
-                id = cli_str(one, "id");
-            }
-        }
-        if (id != NULL && cli_name_is_safe(id)) {
+    *rc = cli_token_kept(cli);
+    if (*rc == 0) {
+        *rc = cli_get(cli, "/auth/sessions", &json);
+    }
+    if (*rc != 0) {
+        return NULL;
+    }
+
+    json_array_foreach(json_object_get(json, "value"), i, one)
+    {
+        id = cli_str(one, "id");
+        if (path == NULL && json_is_true(json_object_get(one, "current")) &&
+            cli_name_is_safe(id)) {
             path = cli_format("/auth/sessions/%s", id);
-            if (path != NULL) {
-                (void) cli_call(cli, "DELETE", path, NULL, &answer);
-                cli_answer_clear(&answer);
-            }
-            free(path);
         }
-        json_decref(json);
+    }
+    json_decref(json);
+
+    return path;
+}
+
+
+/* Ends it; that the server can't be reached keeps nobody from forgetting it
+ * here.  1 where nothing is left of it at the server. */
+static int
+logout_there(cli_t *cli)
+{
+    cli_answer_t answer;
+    char *path;
+    int rc;
+
+    cli->quiet++;
+    path = logout_which(cli, &rc);
+    if (path != NULL) {
+        rc = cli_call(cli, "DELETE", path, NULL, &answer);
+        cli_answer_clear(&answer);
     }
     cli->quiet--;
+
+    rc = rc == CLI_EXIT_SIGN_IN || (path != NULL && rc == 0);
+    free(path);
+
+    return rc;
 }
 
 
@@ -517,7 +546,7 @@ cli_logout(cli_t *cli)
     cli_store_t store;
     json_t *profiles;
     const char *used;
-    int rc;
+    int rc, there;
 
     rc = cli_profile_load(cli);
     if (rc != 0) {
@@ -526,7 +555,7 @@ cli_logout(cli_t *cli)
     if (cli->profile == NULL) {
         return cli_fail(CLI_EXIT_USAGE, "AML_SERVER is set; which --profile?");
     }
-    logout_there(cli);
+    there = logout_there(cli);
 
     rc = cli_store_open(&store, 1);
     if (rc != 0) {
@@ -546,7 +575,9 @@ cli_logout(cli_t *cli)
     rc = cli_store_save(&store);
     cli_store_close(&store);
     if (rc == 0) {
-        cli_note("Signed out of %s.", cli->server);
+        cli_note(there ? "Signed out of %s."
+                       : "Forgotten here; at %s nothing has ended.",
+                 cli->server);
     }
 
     return rc;

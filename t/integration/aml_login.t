@@ -68,8 +68,19 @@ subtest 'by an account' => sub {
     $cli->aml_ok('login', '--account', 'creator',
         \"@{[$gw->passwords->{creator}]}\n");
     is $cli->aml('whoami')->{status}, 0, 'the server is known by then';
-    $cli->aml_ok('logout');
-    is $cli->aml('whoami')->{status}, 3, 'signed out';
+    my $session = sub ($token) {
+        return $gw->program->get($gw->studio_url('/auth/sessions'),
+            headers => {Authorization => "Bearer $token"});
+    };
+    chomp($token = $cli->aml_ok('token'));
+    my ($this) = grep { $_->{current} }
+        @{$session->($token)->res->json('/value')};
+    is $this->{method}, 'password', 'it is among one\'s sessions';
+    like $this->{client}, qr/^aml on \S/, 'with what asked';
+    $r = $cli->aml('logout');
+    like $r->{err}, qr/^Signed out of \Q@{[$gw->studio]}\E\.$/m, 'signed out';
+    is $session->($token)->res->code, 401, 'the token has ended with that';
+    is $cli->aml('whoami')->{status}, 3, 'and is forgotten';
     unlike $cli->credentials->slurp, qr/token|eyJ/, 'nothing is left of it';
 };
 
@@ -218,6 +229,9 @@ subtest 'a personal access token' => sub {
     my $r = $cli->aml('instance', 'start', 'nowhere');
     is $r->{status}, 1, 'for what it reaches';
     like $r->{err}, qr/token_scope/, 'and no more';
+    $r = $cli->aml('logout');
+    is $r->{status}, 0, 'it is forgotten';
+    like $r->{err}, qr/nothing has ended/, 'and good still, which is said';
 
     my $bare = AML::Cli->new(gw => $gw, name => 'bare', env => {
         AML_SERVER    => $gw->studio,

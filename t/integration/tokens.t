@@ -184,6 +184,48 @@ subtest 'POST /auth/token' => sub {
         'GET gives no token';
 };
 
+# What says what it is called can sign out again.
+subtest 'a token of a sign-in' => sub {
+    my $ask = sub ($password, @form) {
+        $gw->program->request(
+            POST    => $gw->studio_url('/auth/token'),
+            headers => {Authorization => $gw->basic('creator', $password)},
+            @form
+        );
+    };
+    my $good   = sub (@form) { $ask->($gw->passwords->{creator}, @form) };
+    my $mine   = $gw->studio_url('/auth/sessions');
+    my $listed = sub ($token) {
+        return $gw->program->get($mine,
+            headers => {Authorization => "Bearer $token"});
+    };
+    my ($plain, $one, $other) = map { $_->res->json('/access_token') }
+        $good->(), map { $good->(form => {client_id => "robot $_"}) } 1, 2;
+    my $clients = sub {
+        return [sort grep { $_ ne 'a browser' } map { $_->{client} }
+                @{$listed->($plain)->res->json('/value')}];
+    };
+    is_deeply $clients->(), ['robot 1', 'robot 2'],
+        'is among the sessions, a plain one is not';
+    my ($this) = grep { $_->{current} } @{$listed->($one)->res->json('/value')};
+    is $this->{client}, 'robot 1', 'and knows itself by';
+    is $gw->program->request(
+        DELETE  => "$mine/$this->{id}",
+        headers => {Authorization => "Bearer $one"}
+    )->res->code, 204, 'it signs out';
+    is $listed->($one)->res->code, 401, 'with that it ends';
+    is $listed->($_)->res->code, 200, 'and no other' for $plain, $other;
+
+    for my $bad ('', 'x' x 65, "a\x07b") {
+        my $tx = $good->(form => {client_id => $bad});
+        is $tx->res->code, 400, 'a name that can\'t be';
+        is $tx->res->json('/error'), 'invalid_request', 'is said';
+    }
+    is $ask->('wrong', form => {client_id => 'robot'})->res->code, 401,
+        'a wrong password';
+    is_deeply $clients->(), ['robot 2'], 'begins nothing';
+};
+
 subtest 'and takes as long for either' => sub {
     my $median = sub ($account) {
         my @t;

@@ -314,6 +314,7 @@ labels(void **state)
          "Chrome on Android"},
         {"Mozilla/5.0", "a browser"},
         {"curl/7.88.1", "curl"},
+        {"aml on box", "aml on box"},
         {"python-requests/2.31 x", "python-requests"},
         {"", "an unknown client"},
         {"\xc3\xa9/1", "an unknown client"},
