@@ -5,7 +5,6 @@
 #include "computes/cli/cli.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,6 +112,13 @@ amld_cli_fail(int status, const char *format, ...)
 
 
 int
+amld_cli_registry_fail(aml_registry_rc_t rc)
+{
+    return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+}
+
+
+int
 amld_cli_usage(const char *usage, int error)
 {
     fputs(usage, error ? stderr : stdout);
@@ -137,7 +143,6 @@ amld_cli_dispatch(const amld_cli_command_t *commands, const char *usage,
 
     for (command = commands; command->name != NULL; command++) {
         if (strcmp(command->name, argv[1]) == 0) {
-            optind = 0; /* so that getopt starts anew */
             return command->run(file, argc - 1, argv + 1);
         }
     }
@@ -177,29 +182,16 @@ static const char registry_usage[] =
 static int
 registry_dump(const char *file, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
     aml_registry_rc_t rc;
     amld_cli_t cli;
-    int c, json = 0, status;
+    int json = 0, status;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'j':
-            json = 1;
-            break;
-        case 'h':
-            return amld_cli_usage(registry_usage, 0);
-        default:
-            return amld_cli_usage(registry_usage, 1);
-        }
-    }
-
-    if (optind != argc) {
-        return amld_cli_usage(registry_usage, 1);
+    status = amld_cli_options(
+        argc, argv, registry_usage,
+        (const amld_cli_option_t[]){{"json", NULL, &json}, {NULL, NULL, NULL}},
+        NULL, NULL);
+    if (status >= 0) {
+        return status;
     }
 
     status = amld_cli_open(&cli, file, 0);

@@ -60,6 +60,9 @@ void amld_cli_audit(const amld_cli_t *cli, const amld_audit_event_t *event);
 int amld_cli_fail(int status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same of the registry's; AMLD_EXIT_FAILED. */
+int amld_cli_registry_fail(aml_registry_rc_t rc);
+
 /* Prints `usage` to standard output or, as an error, to standard error. */
 int amld_cli_usage(const char *usage, int error);
 
@@ -80,23 +83,11 @@ typedef struct {
     const char *issuer;    /* --issuer NAME, of a section */
 } amld_cli_who_t;
 
-/* getopt's, to be put first; each returns its letter. */
-#define AMLD_CLI_WHO_OPTIONS                                                   \
-    {"account", required_argument, NULL, 'a'},                                 \
-        {"principal", required_argument, NULL, 'p'},                           \
-        {"subject", required_argument, NULL, 'S'},                             \
-        {"group", required_argument, NULL, 'g'},                               \
-        {"app-role", required_argument, NULL, 'R'},                            \
-        {"space", required_argument, NULL, 'n'},                               \
-    {                                                                          \
-        "issuer", required_argument, NULL, 'I'                                 \
-    }
-
-/* 1 when `letter` was one of these and was taken. */
-int amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value);
-
 /* Is exactly one principal named?  0 none, 1 one, -1 something else. */
 int amld_cli_who_named(const amld_cli_who_t *who);
+
+/* The same of a person: groups and app roles are something else. */
+int amld_cli_who_person(const amld_cli_who_t *who);
 
 /*
  * Whom the options name: `id`, and `label` for messages, which is one of the
@@ -119,6 +110,30 @@ int amld_cli_who_find(const amld_config_t *config, aml_registry_txn_t *txn,
 int amld_cli_who_whose(const amld_config_t *config, aml_registry_txn_t *txn,
                        const amld_cli_who_t *who, aml_principal_id_t *room,
                        const aml_principal_id_t **whose);
+
+
+/* ---- options (cli_options.c) ---- */
+
+#define AMLD_CLI_OPTIONS_MOST 8
+
+/* One of `value` and `flag`: "--name VALUE", or "--name", which is 1. */
+typedef struct {
+    const char *name; /* NULL ends a table */
+    const char **value;
+    int *flag;
+} amld_cli_option_t;
+
+/*
+ * Reads the options of the table, at most AMLD_CLI_OPTIONS_MOST or NULL; those
+ * that say who is meant, unless `who` is NULL; and --help.  What is not given
+ * is left as it is.  `argument` is the one argument beside them, NULL where
+ * there is none; it is NULL itself where none may be.
+ *
+ * -1, or an exit status when there is nothing more to do.
+ */
+int amld_cli_options(int argc, char **argv, const char *usage,
+                     const amld_cli_option_t *options, amld_cli_who_t *who,
+                     const char **argument);
 
 /* Prints `text`, or what can be printed of it: no control characters. */
 void amld_cli_print(const char *text, size_t n);

@@ -5,7 +5,6 @@
 #include "computes/cli/cli.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,37 +140,26 @@ account_password(account_args_t *args)
 static int
 account_args(account_args_t *args, int argc, char **argv, int password)
 {
-    static const struct option options[] = {
-        {"password-stdin", no_argument, NULL, 's'},
-        {"generate", no_argument, NULL, 'g'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"password-stdin", NULL, &args->from_stdin},
+        {"generate", NULL, &args->generate},
+        {NULL, NULL, NULL},
     };
-    int c;
+    int status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 's':
-            args->from_stdin = 1;
-            break;
-        case 'g':
-            args->generate = 1;
-            break;
-        case 'h':
-            return amld_cli_usage(account_usage, 0);
-        default:
-            return amld_cli_usage(account_usage, 1);
-        }
+    status =
+        amld_cli_options(argc, argv, account_usage, options, NULL, &args->name);
+    if (status >= 0) {
+        return status;
     }
 
-    if (optind + 1 != argc || (args->from_stdin && args->generate) ||
+    if (args->name == NULL || (args->from_stdin && args->generate) ||
         (!password && (args->from_stdin || args->generate))) {
         return amld_cli_usage(account_usage, 1);
     }
 
-    args->name = argv[optind];
     if (!amld_account_name_valid(args->name)) {
         return amld_cli_fail(AMLD_EXIT_USAGE, "%s: %s", args->name,
                              amld_account_strerror(AMLD_ACCOUNT_NAME));

@@ -4,7 +4,6 @@
 
 #include "computes/cli/cli.h"
 
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,46 +51,26 @@ typedef struct {
 static int
 compute_args(compute_args_t *args, int argc, char **argv, int show)
 {
-    static const struct option options[] = {
-        {"state", required_argument, NULL, 's'},
-        {"creator", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"state", &args->state, NULL},
+        {"creator", &args->creator, NULL},
+        {"json", NULL, &args->json},
+        {NULL, NULL, NULL},
     };
-    int c;
+    int status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            return amld_cli_usage(compute_usage, 0);
-        case 's':
-            args->state = optarg;
-            break;
-        case 'c':
-            args->creator = optarg;
-            break;
-        case 'j':
-            args->json = 1;
-            break;
-        default:
-            return amld_cli_usage(compute_usage, 1);
-        }
+    status = amld_cli_options(argc, argv, compute_usage, options, NULL,
+                              show ? &args->name : NULL);
+    if (status >= 0) {
+        return status;
     }
 
-    if (show) {
-        if (optind + 1 != argc || args->state != NULL ||
-            args->creator != NULL) {
-            return amld_cli_usage(compute_usage, 1);
-        }
-        args->name = argv[optind];
-    } else if (optind != argc) {
-        return amld_cli_usage(compute_usage, 1);
-    }
-
-    return -1;
+    return show && (args->name == NULL || args->state != NULL ||
+                    args->creator != NULL)
+               ? amld_cli_usage(compute_usage, 1)
+               : -1;
 }
 
 
@@ -288,7 +267,7 @@ compute_run(const char *file, compute_args_t *args)
     amld_cli_close(&cli);
 
     if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
     if (args->name != NULL && args->found == 0) {
         return amld_cli_fail(AMLD_EXIT_FAILED,

@@ -5,7 +5,6 @@
 
 #include "computes/cli/cli.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +46,7 @@ typedef struct {
     amld_cli_who_t who;
     amld_job_which_t which;
     const char *status;
+    const char *older; /* as `which.before` */
     int json;
     int all;
     int failed;
@@ -82,66 +82,41 @@ amld_cli_job(const char *file, int argc, char **argv)
 static int
 job_args(job_args_t *args, int argc, char **argv, int remove)
 {
-    static const struct option options[] = {
-        AMLD_CLI_WHO_OPTIONS,
-        {"workspace", required_argument, NULL, 'w'},
-        {"id", required_argument, NULL, 'i'},
-        {"status", required_argument, NULL, 's'},
-        {"older", required_argument, NULL, 'o'},
-        {"all", no_argument, NULL, 'A'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"workspace", &args->which.workspace, NULL},
+        {"id", &args->which.name, NULL},
+        {"status", &args->status, NULL},
+        {"older", &args->older, NULL},
+        {"all", NULL, &args->all},
+        {"json", NULL, &args->json},
+        {NULL, NULL, NULL},
     };
-    int c, named;
+    int named, status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            return amld_cli_usage(job_usage, 0);
-        case 'w':
-            args->which.workspace = optarg;
-            break;
-        case 'i':
-            args->which.name = optarg;
-            break;
-        case 's':
-            args->status = optarg;
-            break;
-        case 'o':
-            if (job_days(optarg, &args->which.before) != 0) {
-                return amld_cli_fail(AMLD_EXIT_USAGE,
-                                     "%s: is no number of days, 1 to %d",
-                                     optarg, JOB_DAYS_MOST);
-            }
-            break;
-        case 'A':
-            args->all = 1;
-            break;
-        case 'j':
-            args->json = 1;
-            break;
-        default:
-            if (!amld_cli_who_take(&args->who, c, optarg)) {
-                return amld_cli_usage(job_usage, 1);
-            }
-        }
+    status = amld_cli_options(argc, argv, job_usage, options, &args->who, NULL);
+    if (status >= 0) {
+        return status;
     }
 
-    named = amld_cli_who_named(&args->who);
+    if (args->older != NULL &&
+        job_days(args->older, &args->which.before) != 0) {
+        return amld_cli_fail(AMLD_EXIT_USAGE,
+                             "%s: is no number of days, 1 to %d", args->older,
+                             JOB_DAYS_MOST);
+    }
 
-    if (optind != argc || named < 0 || args->who.group != NULL ||
-        args->who.app_role != NULL ||
-        (remove ? args->status != NULL || args->json
-                : args->all || args->which.before != 0)) {
+    named = amld_cli_who_person(&args->who);
+
+    if (named < 0 || (remove ? args->status != NULL || args->json
+                             : args->all || args->older != NULL)) {
         return amld_cli_usage(job_usage, 1);
     }
 
     /* All there are is not what one gets by leaving something out. */
     if (remove && args->all == (named == 1 || args->which.name != NULL ||
-                                args->which.before != 0)) {
+                                args->older != NULL)) {
         return amld_cli_usage(job_usage, 1);
     }
 
@@ -171,26 +146,23 @@ static int
 job_whose(const amld_cli_t *cli, job_args_t *args)
 {
     int status;
-    amld_cli_whom_t whom;
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
+    aml_principal_id_t room;
+    const aml_principal_id_t *whose;
 
     args->cli = cli;
 
-    if (amld_cli_who_named(&args->who) == 0) {
-        return AMLD_EXIT_OK;
-    }
-
     rc = aml_registry_read(cli->registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
-    status = amld_cli_who_find(cli->config, txn, &args->who, &whom);
+    status = amld_cli_who_whose(cli->config, txn, &args->who, &room, &whose);
     aml_registry_end(txn);
 
-    if (status == AMLD_EXIT_OK) {
-        aml_uuid_format(&whom.id, args->creator);
+    if (status == AMLD_EXIT_OK && whose != NULL) {
+        aml_uuid_format(whose, args->creator);
         args->which.creator = args->creator;
     }
 
@@ -232,7 +204,7 @@ job_list(const char *file, int argc, char **argv)
     amld_cli_close(&cli);
 
     if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     return fflush(stdout) == 0 && !args.failed ? AMLD_EXIT_OK
@@ -353,7 +325,7 @@ job_remove(const char *file, int argc, char **argv)
     fprintf(stderr, "amld: %zu job%s removed\n", total, total == 1 ? "" : "s");
 
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
     if (args.which.name != NULL && total == 0) {
         return amld_cli_fail(AMLD_EXIT_FAILED,

@@ -4,7 +4,6 @@
 
 #include "computes/cli/cli.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -69,29 +68,17 @@ key_list(const char *file, int argc, char **argv)
 static int
 key_rotate(const char *file, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"revoke", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
     char kid[AMLD_KID_SIZE];
-    int c, revoke = 0, status;
+    int revoke = 0, status;
     amld_cli_t cli;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'r':
-            revoke = 1;
-            break;
-        case 'h':
-            return amld_cli_usage(key_usage, 0);
-        default:
-            return amld_cli_usage(key_usage, 1);
-        }
-    }
-
-    if (optind != argc) {
-        return amld_cli_usage(key_usage, 1);
+    status =
+        amld_cli_options(argc, argv, key_usage,
+                         (const amld_cli_option_t[]){{"revoke", NULL, &revoke},
+                                                     {NULL, NULL, NULL}},
+                         NULL, NULL);
+    if (status >= 0) {
+        return status;
     }
 
     status = amld_cli_open(&cli, file, 1);

@@ -5,7 +5,6 @@
 #include "computes/cli/cli.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,31 +41,23 @@ static const char principal_usage[] =
 static int
 principal_args(amld_cli_who_t *who, int argc, char **argv)
 {
-    static const struct option options[] = {
-        AMLD_CLI_WHO_OPTIONS,
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int c;
+    const char *alone;
+    int status;
 
     memset(who, 0, sizeof(*who));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'h') {
-            return amld_cli_usage(principal_usage, 0);
-        }
-        if (!amld_cli_who_take(who, c, optarg)) {
-            return amld_cli_usage(principal_usage, 1);
-        }
+    status = amld_cli_options(argc, argv, principal_usage, NULL, who, &alone);
+    if (status >= 0) {
+        return status;
     }
 
-    if (optind + 1 == argc && who->principal == NULL) {
-        who->principal = argv[optind++];
+    if (alone != NULL && who->principal != NULL) {
+        return amld_cli_usage(principal_usage, 1);
     }
+    who->principal = alone != NULL ? alone : who->principal;
 
-    return optind == argc && amld_cli_who_named(who) == 1
-               ? -1
-               : amld_cli_usage(principal_usage, 1);
+    return amld_cli_who_named(who) == 1 ? -1
+                                        : amld_cli_usage(principal_usage, 1);
 }
 
 
@@ -97,8 +88,7 @@ principal_id(const char *file, int argc, char **argv)
         }
         rc = aml_registry_read(cli.registry, &txn);
         if (rc != AML_REGISTRY_OK) {
-            status = amld_cli_fail(AMLD_EXIT_FAILED, "%s",
-                                   aml_registry_strerror(rc));
+            status = amld_cli_registry_fail(rc);
         } else {
             status = amld_cli_who_find(cli.config, txn, &who, &whom);
             aml_registry_end(txn);
@@ -166,8 +156,7 @@ principal_list(const char *file, int argc, char **argv)
         aml_registry_end(txn);
     }
     if (rc != AML_REGISTRY_OK) {
-        status =
-            amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        status = amld_cli_registry_fail(rc);
     }
     amld_cli_close(&cli);
 
@@ -245,7 +234,7 @@ principal_apply(amld_cli_t *cli, const amld_cli_who_t *who,
 
     rc = aml_registry_write(cli->registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     status = amld_cli_who_find(cli->config, txn, who, &whom);
@@ -266,7 +255,7 @@ principal_apply(amld_cli_t *cli, const amld_cli_who_t *who,
                              whom.label);
     }
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     aml_uuid_format(&whom.id, text);

@@ -5,7 +5,6 @@
 #include "computes/cli/cli_role.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,48 +73,19 @@ role_usage(int error)
 static int
 role_args(role_args_t *args, int argc, char **argv)
 {
-    static const struct option options[] = {
-        AMLD_CLI_WHO_OPTIONS,
-        {"role", required_argument, NULL, 'r'},
-        {"scope", required_argument, NULL, 's'},
-        {"action", required_argument, NULL, 'c'},
-        {"id", required_argument, NULL, 'i'},
-        {"type", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"role", &args->role, NULL},     {"scope", &args->scope, NULL},
+        {"action", &args->action, NULL}, {"id", &args->id, NULL},
+        {"type", &args->type, NULL},     {NULL, NULL, NULL},
     };
-    int c;
+    int status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'r':
-            args->role = optarg;
-            break;
-        case 's':
-            args->scope = optarg;
-            break;
-        case 'c':
-            args->action = optarg;
-            break;
-        case 'i':
-            args->id = optarg;
-            break;
-        case 't':
-            args->type = optarg;
-            break;
-        case 'h':
-            return role_usage(0);
-        default:
-            if (!amld_cli_who_take(&args->who, c, optarg)) {
-                return role_usage(1);
-            }
-        }
-    }
-
-    if (optind != argc) {
-        return role_usage(1);
+    status = amld_cli_options(argc, argv, amld_cli_role_usage, options,
+                              &args->who, NULL);
+    if (status >= 0) {
+        return status;
     }
 
     if (args->scope != NULL && !amld_scope_valid(args->scope)) {
@@ -132,13 +102,6 @@ role_args(role_args_t *args, int argc, char **argv)
     }
 
     return -1;
-}
-
-
-int
-amld_cli_registry_fail(aml_registry_rc_t rc)
-{
-    return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
 }
 
 

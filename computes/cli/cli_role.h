@@ -29,6 +29,4 @@ int amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status,
 int amld_cli_role_find(aml_registry_txn_t *txn, const char *text,
                        aml_principal_id_t *role);
 
-int amld_cli_registry_fail(aml_registry_rc_t rc); /* AMLD_EXIT_FAILED */
-
 #endif /* AMLD_CLI_ROLE_H */

@@ -4,7 +4,6 @@
 
 #include "computes/cli/cli_role.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,23 +76,14 @@ amld_cli_role_definitions(const char *file, int argc, char **argv)
 static int
 definition_args(int argc, char **argv, const char **argument)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int c;
+    int status;
 
-    *argument = "";
+    status =
+        amld_cli_options(argc, argv, amld_cli_role_usage, NULL, NULL, argument);
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        return amld_cli_usage(amld_cli_role_usage, c != 'h');
-    }
-    if (optind + 1 != argc) {
-        return amld_cli_usage(amld_cli_role_usage, 1);
-    }
-    *argument = argv[optind];
-
-    return -1;
+    return status < 0 && *argument == NULL
+               ? amld_cli_usage(amld_cli_role_usage, 1)
+               : status;
 }
 
 

@@ -4,7 +4,6 @@
 
 #include "computes/cli/cli.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,40 +41,25 @@ typedef struct {
 static int
 session_args(session_args_t *args, int argc, char **argv, int end)
 {
-    static const struct option options[] = {
-        AMLD_CLI_WHO_OPTIONS,
-        {"id", required_argument, NULL, 'i'},
-        {"all", no_argument, NULL, 'A'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"id", &args->id, NULL},
+        {"all", NULL, &args->all},
+        {NULL, NULL, NULL},
     };
-    int c, named;
+    int named, status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            return amld_cli_usage(session_usage, 0);
-        case 'i':
-            args->id = optarg;
-            break;
-        case 'A':
-            args->all = 1;
-            break;
-        default:
-            if (!amld_cli_who_take(&args->who, c, optarg)) {
-                return amld_cli_usage(session_usage, 1);
-            }
-        }
+    status =
+        amld_cli_options(argc, argv, session_usage, options, &args->who, NULL);
+    if (status >= 0) {
+        return status;
     }
 
-    named = amld_cli_who_named(&args->who);
+    named = amld_cli_who_person(&args->who);
 
-    if (optind != argc || named < 0 || args->who.group != NULL ||
-        args->who.app_role != NULL ||
-        (end ? named + (args->id != NULL) + args->all != 1
-             : args->id != NULL || args->all)) {
+    if (named < 0 || (end ? named + (args->id != NULL) + args->all != 1
+                          : args->id != NULL || args->all)) {
         return amld_cli_usage(session_usage, 1);
     }
 
@@ -120,7 +104,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
 
     rc = aml_registry_read(cli->registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     status = amld_cli_who_whose(cli->config, txn, &args->who, &room, &whose);
@@ -129,9 +113,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
     }
     aml_registry_end(txn);
 
-    return rc == AML_REGISTRY_OK ? status
-                                 : amld_cli_fail(AMLD_EXIT_FAILED, "%s",
-                                                 aml_registry_strerror(rc));
+    return rc == AML_REGISTRY_OK ? status : amld_cli_registry_fail(rc);
 }
 
 
@@ -181,9 +163,7 @@ session_end_list(amld_cli_t *cli, const amld_sign_in_list_t *list)
     fprintf(stderr, "amld: %zu session%s ended\n", ended,
             ended == 1 ? "" : "s");
 
-    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK
-                                 : amld_cli_fail(AMLD_EXIT_FAILED, "%s",
-                                                 aml_registry_strerror(rc));
+    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK : amld_cli_registry_fail(rc);
 }
 
 
@@ -216,9 +196,7 @@ session_one(amld_cli_t *cli, const char *id, amld_sign_in_list_t *list)
                              id);
     }
 
-    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK
-                                 : amld_cli_fail(AMLD_EXIT_FAILED, "%s",
-                                                 aml_registry_strerror(rc));
+    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK : amld_cli_registry_fail(rc);
 }
 
 

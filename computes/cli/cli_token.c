@@ -5,7 +5,6 @@
 
 #include "computes/cli/cli.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -38,31 +37,23 @@ typedef struct {
 static int
 token_args(token_args_t *args, int argc, char **argv, int revoke)
 {
-    static const struct option options[] = {
-        AMLD_CLI_WHO_OPTIONS,
-        {"id", required_argument, NULL, 'i'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const amld_cli_option_t options[] = {
+        {"id", &args->id, NULL},
+        {NULL, NULL, NULL},
     };
-    int c, named;
+    int named, status;
 
     memset(args, 0, sizeof(*args));
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'h') {
-            return amld_cli_usage(token_usage, 0);
-        }
-        if (c == 'i') {
-            args->id = optarg;
-        } else if (!amld_cli_who_take(&args->who, c, optarg)) {
-            return amld_cli_usage(token_usage, 1);
-        }
+    status =
+        amld_cli_options(argc, argv, token_usage, options, &args->who, NULL);
+    if (status >= 0) {
+        return status;
     }
 
-    named = amld_cli_who_named(&args->who);
+    named = amld_cli_who_person(&args->who);
 
-    if (optind != argc || named < 0 || args->who.group != NULL ||
-        args->who.app_role != NULL ||
+    if (named < 0 ||
         (revoke ? named + (args->id != NULL) != 1 : args->id != NULL)) {
         return amld_cli_usage(token_usage, 1);
     }
@@ -145,7 +136,7 @@ token_list(const char *file, int argc, char **argv)
     amld_cli_close(&cli);
 
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     return fflush(stdout) == 0 ? status : AMLD_EXIT_FAILED;
@@ -206,7 +197,7 @@ token_revoke_in(amld_cli_t *cli, const token_args_t *args,
 
     rc = aml_registry_write(cli->registry, &txn);
     if (rc != AML_REGISTRY_OK) {
-        return amld_cli_fail(AMLD_EXIT_FAILED, "%s", aml_registry_strerror(rc));
+        return amld_cli_registry_fail(rc);
     }
 
     status = amld_cli_who_whose(cli->config, txn, &args->who, &room, &whose);
@@ -223,9 +214,7 @@ token_revoke_in(amld_cli_t *cli, const token_args_t *args,
         aml_registry_end(txn);
     }
 
-    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK
-                                 : amld_cli_fail(AMLD_EXIT_FAILED, "%s",
-                                                 aml_registry_strerror(rc));
+    return rc == AML_REGISTRY_OK ? AMLD_EXIT_OK : amld_cli_registry_fail(rc);
 }
 
 

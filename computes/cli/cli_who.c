@@ -11,37 +11,6 @@
 
 
 int
-amld_cli_who_take(amld_cli_who_t *who, int letter, const char *value)
-{
-    switch (letter) {
-    case 'a':
-        who->account = value;
-        return 1;
-    case 'p':
-        who->principal = value;
-        return 1;
-    case 'S':
-        who->subject = value;
-        return 1;
-    case 'g':
-        who->group = value;
-        return 1;
-    case 'R':
-        who->app_role = value;
-        return 1;
-    case 'n':
-        who->space = value;
-        return 1;
-    case 'I':
-        who->issuer = value;
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-
-int
 amld_cli_who_named(const amld_cli_who_t *who)
 {
     int alone, spaced, spaces;
@@ -56,6 +25,15 @@ amld_cli_who_named(const amld_cli_who_t *who)
     }
 
     return alone + spaced == 1 && spaced == spaces ? 1 : -1;
+}
+
+
+int
+amld_cli_who_person(const amld_cli_who_t *who)
+{
+    return who->group != NULL || who->app_role != NULL
+               ? -1
+               : amld_cli_who_named(who);
 }
 
 
