@@ -183,7 +183,8 @@ cli_request(cli_t *cli, const char *path, cli_request_t *request,
         }
         cli->received += answer->n;
         if (answer->status < 200 || answer->status > 299) {
-            rc = cli_refused(cli, answer);
+            rc = answer->status == request->expected ? CLI_EXIT_FAILED
+                                                     : cli_refused(cli, answer);
         }
         break;
     }

@@ -245,6 +245,7 @@ cli_http(CURL *curl, const cli_request_t *r, cli_answer_t *answer)
     headers =
         http_add(headers, "Content-Type", r->body != NULL ? r->type : NULL);
     headers = http_add(headers, "Range", r->range);
+    headers = http_add(headers, "If-Match", r->if_match);
     headers = http_add(headers, "Expect", r->body != NULL ? "" : NULL);
     if (r->bearer != NULL) {
         bearer = cli_format("Bearer %s", r->bearer);

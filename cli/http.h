@@ -24,9 +24,12 @@ typedef struct {
     const char *type;   /* of the body; NULL without one */
     const char *body;
     size_t body_n;
-    const char *range; /* "bytes=100-", or NULL */
-    long timeout;      /* seconds for all of it; 0: one minute; -1:
-                          none, but something must come each minute */
+    const char *range;    /* "bytes=100-", or NULL */
+    const char *if_match; /* an entity tag, or NULL */
+    long expected;        /* a status of 400 or more that is the caller's to
+                             speak of, cli_request() says nothing; 0: none */
+    long timeout;         /* seconds for all of it; 0: one minute; -1:
+                             none, but something must come each minute */
     /* For what streams: given the pieces of an answer with status 2xx, the
      * rest is collected as ever.  Other than 0 ends it. */
     int (*data)(void *context, const char *data, size_t n);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/job.h"
@@ -14,6 +15,10 @@
 #include "cli/text.h"
 
 #define INNER "properties.properties."
+#define SERVICE_ATTEMPTS 20
+#define SERVICE_PAUSE 20000000L /* ns, times how often it has failed */
+#define SERVICE_ETAG 128
+#define SERVICE_CHANGED 412
 
 
 /* The path of the instance that argv[0] names; argv[1] must be a name, too. */
@@ -38,10 +43,26 @@ service_path(cli_t *cli, const char *tail, int *rc)
 }
 
 
-/* The instance's services: `*list` is the caller's. */
+/* A tag goes into a header, and comes from a server: printable ASCII. */
 static int
-service_get(cli_t *cli, json_t **list)
+service_etag_is_sound(const char *etag)
 {
+    size_t n = 0;
+
+    while (etag[n] > ' ' && etag[n] < 0x7f) {
+        n++;
+    }
+
+    return etag[n] == '\0' && n > 0 && n < SERVICE_ETAG;
+}
+
+
+/* The instance's services: `*list` is the caller's.  `etag`, where it is not
+ * NULL, is what they are known by, or "". */
+static int
+service_get(cli_t *cli, json_t **list, char etag[SERVICE_ETAG])
+{
+    const char *tag;
     json_t *compute;
     char *path;
     int rc;
@@ -58,6 +79,11 @@ service_get(cli_t *cli, json_t **list)
         if (!json_is_array(*list)) {
             json_decref(*list);
             *list = json_array();
+        }
+        tag = cli_str(compute, INNER "customServicesEtag");
+        if (etag != NULL) {
+            snprintf(etag, SERVICE_ETAG, "%s",
+                     service_etag_is_sound(tag) ? tag : "");
         }
         json_decref(compute);
     }
@@ -127,7 +153,7 @@ cli_service_list(cli_t *cli)
     size_t i;
     int rc;
 
-    rc = service_get(cli, &list);
+    rc = service_get(cli, &list, NULL);
     if (rc != 0) {
         return rc;
     }
@@ -173,7 +199,7 @@ service_wait(cli_t *cli, const char *want)
         return CLI_EXIT_OK;
     }
     for (;;) {
-        rc = service_get(cli, &list);
+        rc = service_get(cli, &list, NULL);
         if (rc != 0) {
             return rc;
         }
@@ -329,14 +355,18 @@ service_made(cli_t *cli)
 /*
  * Sends the list again, by names, as what is only named stays as it is: without
  * the service that argv[1] names, and with `made` where that is not NULL.
+ * `*stale`: it was not sent to an end, as the list is not that of `etag` any
+ * more.
  */
 static int
-service_send(cli_t *cli, const json_t *list, json_t *made)
+service_send(cli_t *cli, const json_t *list, json_t *made, const char *etag,
+             int *stale)
 {
+    cli_request_t request = {.method = "POST", .type = "application/json"};
     json_t *body = json_array(), *one;
-    cli_answer_t answer;
+    cli_answer_t answer = {0};
     const char *name;
-    char *path;
+    char *path, *text;
     size_t i;
     int rc;
 
@@ -350,39 +380,99 @@ service_send(cli_t *cli, const json_t *list, json_t *made)
     if (made != NULL) {
         json_array_append(body, made);
     }
+    text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    if (text == NULL) {
+        return cli_fail(CLI_EXIT_FAILED, "no memory");
+    }
+
+    request.body = text;
+    request.body_n = strlen(text);
+    if (etag[0] != '\0') {
+        request.if_match = etag;
+        request.expected = SERVICE_CHANGED;
+    }
     path = service_path(cli, "/customServices", &rc);
     if (path != NULL) {
-        rc = cli_call(cli, "POST", path, body, &answer);
+        rc = cli_request(cli, path, &request, &answer);
+        *stale = rc != 0 && answer.status == request.expected;
         cli_answer_clear(&answer);
     }
     free(path);
-    json_decref(body);
+    free(text);
 
     return rc;
+}
+
+
+/* Is it there, or not there, as it must be? */
+static int
+service_check(cli_t *cli, const json_t *list, const json_t *made)
+{
+    const char *name = cli->args.argv[1];
+    int there = service_find(list, name) != NULL;
+
+    if (made == NULL && !there) {
+        return cli_fail(CLI_EXIT_NOT_FOUND, "%s has no service \"%s\"",
+                        cli->args.argv[0], name);
+    }
+    if (made != NULL && there && cli_option(&cli->args, "replace") == NULL) {
+        return cli_fail(CLI_EXIT_FAILED,
+                        "there is a service \"%s\" already; --replace it",
+                        name);
+    }
+
+    return 0;
+}
+
+
+/*
+ * Reads the list and sends it with `made` in the place of the service that
+ * argv[1] names, or without it where `made` is NULL; anew where somebody has
+ * changed the list meanwhile.
+ */
+static int
+service_change(cli_t *cli, json_t *made)
+{
+    char etag[SERVICE_ETAG];
+    struct timespec pause = {0, 0};
+    json_t *list;
+    int attempt, rc, stale;
+
+    for (attempt = 1; attempt <= SERVICE_ATTEMPTS; attempt++) {
+        stale = 0;
+        rc = service_get(cli, &list, etag);
+        rc = rc ? rc : service_check(cli, list, made);
+        rc = rc ? rc : service_send(cli, list, made, etag, &stale);
+        json_decref(list);
+        if (!stale) {
+            return rc;
+        }
+
+        /* two that have met are not to meet again */
+        pause.tv_nsec = SERVICE_PAUSE * attempt +
+                        (long) getpid() % 100 * (SERVICE_PAUSE / 100);
+        (void) nanosleep(&pause, NULL);
+    }
+
+    return cli_fail(CLI_EXIT_FAILED,
+                    "somebody else changes the services of %s all the time; "
+                    "try again",
+                    cli->args.argv[0]);
 }
 
 
 int
 cli_service_add(cli_t *cli)
 {
-    const char *name = cli->args.argv[1];
-    json_t *made, *list = NULL;
+    json_t *made;
     int rc;
 
     made = service_made(cli);
     if (made == NULL) {
         return CLI_EXIT_USAGE;
     }
-    rc = service_get(cli, &list);
-    if (rc == 0 && service_find(list, name) != NULL &&
-        cli_option(&cli->args, "replace") == NULL) {
-        rc = cli_fail(CLI_EXIT_FAILED,
-                      "there is a service \"%s\" already; --replace it", name);
-    }
-    if (rc == 0) {
-        rc = service_send(cli, list, made);
-    }
-    json_decref(list);
+    rc = service_change(cli, made);
     json_decref(made);
 
     return rc != 0 || cli_option(&cli->args, "no-auto-start") != NULL
@@ -394,20 +484,7 @@ cli_service_add(cli_t *cli)
 int
 cli_service_remove(cli_t *cli)
 {
-    json_t *list = NULL;
-    int rc;
-
-    rc = service_get(cli, &list);
-    if (rc == 0 && service_find(list, cli->args.argv[1]) == NULL) {
-        rc = cli_fail(CLI_EXIT_NOT_FOUND, "%s has no service \"%s\"",
-                      cli->args.argv[0], cli->args.argv[1]);
-    }
-    if (rc == 0) {
-        rc = service_send(cli, list, NULL);
-    }
-    json_decref(list);
-
-    return rc;
+    return service_change(cli, NULL);
 }
 
 

@@ -48,6 +48,7 @@ const amld_http_route_t amld_arm_routes[] = {
      amld_arm_update_idle},
     {"POST", ARM_W "/computes/{compute}/updateSchedules",
      amld_arm_update_schedules},
+    {"GET", ARM_W "/computes/{compute}/customServices", amld_arm_services_get},
     {"POST", ARM_W "/computes/{compute}/customServices", amld_arm_services},
     {"POST", ARM_W "/computes/{compute}/customServices/{service}/start",
      amld_arm_service_start},

@@ -107,6 +107,8 @@ void amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
 
 /* arm_services.c */
 
+void amld_arm_services_get(amld_t *d, const amld_request_t *request,
+                           amld_response_t *response);
 void amld_arm_services(amld_t *d, const amld_request_t *request,
                        amld_response_t *response);
 void amld_arm_service_start(amld_t *d, const amld_request_t *request,

@@ -9,6 +9,7 @@
 #include "computes/amld.h"
 #include "computes/api/arm.h"
 #include "computes/services/service.h"
+#include "computes/services/service_etag.h"
 #include "upstreams/application.h"
 
 static const char *arm_provisioning(const json_t *doc);
@@ -323,6 +324,7 @@ arm_ssh(const amld_config_t *c, const json_t *doc)
 static json_t *
 arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
 {
+    char etag[AMLD_ETAG_SIZE];
     const json_t *requested, *last, *by;
     const char *creator, *organisation;
 
@@ -332,12 +334,16 @@ arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
     creator = amld_compute_str(doc, "creator");
     organisation = amld_compute_str(doc, "organisation");
 
+    if (!arm_is_own(doc, asker) || amld_services_etag(doc, etag) != 0) {
+        etag[0] = '\0';
+    }
+
     /* What holds, not what was asked for: applications are those of one
      * person alone. */
     return json_pack(
         "{s:s,s:O?,s:s,s:s,s:{s:{s:s,s:s}},s:o,s:{s:n,s:n},"
         "s:o,s:{s:s,s:s,s:s},s:o,s:s,s:{s:s,s:s,s:s,s:s},s:{s:o},s:o,"
-        "s:O?,s:O?,s:{s:s}}",
+        "s:s*,s:O?,s:O?,s:{s:s}}",
         "vmSize", amld_compute_str(requested, "vmSize"), "subnet",
         json_object_get(requested, "subnet"), "applicationSharingPolicy",
         "Personal", "computeInstanceAuthorizationType", "personal",
@@ -356,7 +362,8 @@ arm_instance(const amld_config_t *c, const json_t *doc, const char *asker)
         amld_compute_str(last, "status"), "operationTrigger",
         amld_compute_str(last, "trigger"), "schedules", "computeStartStop",
         arm_schedules(requested), "customServices",
-        amld_services_answer(c, doc, arm_is_own(doc, asker)), "setupScripts",
+        amld_services_answer(c, doc, arm_is_own(doc, asker)),
+        "customServicesEtag", etag[0] != '\0' ? etag : NULL, "setupScripts",
         arm_is_own(doc, asker) ? json_object_get(requested, "setupScripts")
                                : NULL,
         "idleTimeBeforeShutdown",

@@ -1,7 +1,7 @@
 /*
- * Custom services of a compute: the list of them, replaced; and one of them,
- * started, stopped, started again.  They run as the creator, so nobody else has
- * a say, whatever their role.
+ * Custom services of a compute: the list of them, read and replaced; and one of
+ * them, started, stopped, started again.  They run as the creator, so nobody
+ * else has a say, whatever their role.
  */
 
 #include <string.h>
@@ -9,15 +9,37 @@
 #include "auth/json.h"
 #include "computes/api/arm.h"
 #include "computes/services/service.h"
+#include "computes/services/service_etag.h"
 #include "computes/services/service_read.h"
 
 static json_t *services_body(const char *text, size_t n, json_t **list,
                              amld_arm_fault_t *fault);
-static void services_replace(amld_arm_t *arm, const json_t *list);
+static void
+services_replace(amld_arm_t *arm, const char *if_match, const json_t *list);
 static int services_is_own(amld_arm_t *arm);
 static void services_order(amld_t *d, const amld_request_t *request,
                            amld_response_t *response, amld_order_t order);
 static void services_answer(amld_arm_t *arm, unsigned status, const char *name);
+
+
+void
+amld_arm_services_get(amld_t *d, const amld_request_t *request,
+                      amld_response_t *response)
+{
+    int rc;
+    amld_arm_t arm;
+
+    if (amld_arm_begin(&arm, d, request, response, 1) == 0) {
+        rc = amld_arm_load(&arm, 0);
+        if (rc == 0) {
+            amld_arm_not_found(&arm);
+        } else if (rc == 1) {
+            services_answer(&arm, 200, NULL);
+        }
+    }
+
+    amld_arm_end(&arm);
+}
 
 
 void
@@ -46,7 +68,8 @@ amld_arm_services(amld_t *d, const amld_request_t *request,
         if (rc == 0) {
             amld_arm_not_found(&arm);
         } else if (rc == 1 && services_is_own(&arm)) {
-            services_replace(&arm, read);
+            services_replace(&arm, amld_request_header(request, "If-Match"),
+                             read);
         }
     }
 
@@ -112,8 +135,9 @@ services_body(const char *text, size_t n, json_t **list,
 
 
 static void
-services_replace(amld_arm_t *arm, const json_t *list)
+services_replace(amld_arm_t *arm, const char *if_match, const json_t *list)
 {
+    char etag[AMLD_ETAG_SIZE];
     int failed;
     json_t *merged, *requested;
     amld_arm_fault_t fault;
@@ -121,6 +145,18 @@ services_replace(amld_arm_t *arm, const json_t *list)
     if (amld_compute_state(arm->doc) == AMLD_STATE_DELETING) {
         amld_response_error(arm->response, 409, "Conflict", NULL,
                             "The compute instance '%s' is being deleted.",
+                            amld_compute_str(arm->doc, "name"));
+        return;
+    }
+
+    /* First of all: what is only named may be gone. */
+    if (if_match != NULL && (amld_services_etag(arm->doc, etag) != 0 ||
+                             !amld_etag_matches(if_match, etag))) {
+        amld_response_error(arm->response, 412, "PreconditionFailed",
+                            "If-Match",
+                            "The services of the compute instance '%s' are not "
+                            "the ones that If-Match names: they have been "
+                            "changed since they were read. Read them again.",
                             amld_compute_str(arm->doc, "name"));
         return;
     }
@@ -215,14 +251,22 @@ services_order(amld_t *d, const amld_request_t *request,
 static void
 services_answer(amld_arm_t *arm, unsigned status, const char *name)
 {
+    char etag[AMLD_ETAG_SIZE];
+    int own;
     size_t i;
     json_t *all, *one;
 
-    all = amld_services_answer(arm->d->config, arm->doc, 1);
+    own = strcmp(arm->asker, amld_compute_str(arm->doc, "creator")) == 0;
+    all = amld_services_answer(arm->d->config, arm->doc, own);
 
     if (name == NULL) {
+        own = own && amld_services_etag(arm->doc, etag) == 0;
         amld_response_json(arm->response, status,
-                           json_pack("{s:o}", "customServices", all));
+                           json_pack("{s:o,s:s*}", "customServices", all,
+                                     "etag", own ? etag : NULL));
+        if (own) {
+            amld_response_header(arm->response, "ETag", "%s", etag);
+        }
         return;
     }
 

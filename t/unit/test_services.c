@@ -8,6 +8,7 @@
 #include "computes/instances/computes.h"
 #include "computes/instances/routes.h"
 #include "computes/services/service.h"
+#include "computes/services/service_etag.h"
 #include "computes/services/service_read.h"
 #include "upstreams/host.h"
 #include "upstreams/peer.h"
@@ -226,6 +227,55 @@ test_status(void **state)
 }
 
 
+static void
+test_etag(void **state)
+{
+    char etag[AMLD_ETAG_SIZE], other[AMLD_ETAG_SIZE], value[256];
+    json_t *doc = document(), *list;
+
+    (void) state;
+    assert_int_equal(amld_services_etag(doc, etag), 0);
+    assert_int_equal(strlen(etag), AMLD_ETAG_SIZE - 1);
+
+    /* How they are is not what was asked for. */
+    amld_service_set(doc, "a", AMLD_SERVICE_FAILED, "why", "r1");
+    amld_service_set_order(doc, "b", AMLD_ORDER_START);
+    assert_int_equal(amld_services_etag(doc, other), 0);
+    assert_string_equal(etag, other);
+
+    list = (json_t *) amld_services(doc);
+    json_object_set_new(json_array_get(list, 1), "autoStart", json_true());
+    assert_int_equal(amld_services_etag(doc, other), 0);
+    assert_string_not_equal(etag, other);
+
+    assert_true(amld_etag_matches(etag, etag));
+    assert_true(amld_etag_matches("*", etag));
+    assert_false(amld_etag_matches(other, etag));
+    assert_false(amld_etag_matches("", etag));
+    assert_false(amld_etag_matches("W/", etag));
+    assert_false(amld_etag_matches(",", etag));
+    assert_false(amld_etag_matches("\"\"", etag));
+    assert_false(amld_etag_matches("*", ""));
+    snprintf(value, sizeof(value), " \"x\" ,W/%s\t, %s", etag, other);
+    assert_true(amld_etag_matches(value, etag));
+    assert_true(amld_etag_matches(value, other));
+    snprintf(value, sizeof(value), "%.32s", etag + 1);
+    assert_true(amld_etag_matches(value, etag));
+    snprintf(value, sizeof(value), "%.31s", etag + 1);
+    assert_false(amld_etag_matches(value, etag));
+    snprintf(value, sizeof(value), "%sx", etag);
+    assert_false(amld_etag_matches(value, etag));
+
+    /* None is a list, too, however it is written. */
+    json_array_clear(list);
+    assert_int_equal(amld_services_etag(doc, etag), 0);
+    json_object_del(json_object_get(doc, "requested"), "customServices");
+    assert_int_equal(amld_services_etag(doc, other), 0);
+    assert_string_equal(etag, other);
+    json_decref(doc);
+}
+
+
 /* The address of a port's record, "" where there is none. */
 static const char *
 address_of(aml_registry_txn_t *txn, unsigned port)
@@ -378,6 +428,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_merge_and_fit),
         cmocka_unit_test(test_status),
+        cmocka_unit_test(test_etag),
         cmocka_unit_test_setup_teardown(test_routes, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test(test_address),
