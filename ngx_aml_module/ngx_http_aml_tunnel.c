@@ -342,29 +342,42 @@ ngx_http_aml_tunnel_release(ngx_http_aml_tunnel_t *t)
 }
 
 
-/* The connection to the application is there, or has failed. */
-static void
-ngx_http_aml_tunnel_connecting(ngx_event_t *ev)
+ngx_http_aml_tunnel_t *
+ngx_http_aml_tunnel_of(ngx_event_t *ev)
 {
-    ngx_connection_t *c, *pc;
+    ngx_connection_t *pc;
     ngx_http_request_t *r;
     ngx_http_aml_ctx_t *ctx;
 
     pc = ev->data;
     r = pc->data;
-    c = r->connection;
     ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
 
-    ngx_http_set_log_request(c->log, r);
+    ngx_http_set_log_request(r->connection->log, r);
+
+    return ctx->tunnel;
+}
+
+
+/* The connection to the application is there, or has failed. */
+static void
+ngx_http_aml_tunnel_connecting(ngx_event_t *ev)
+{
+    ngx_connection_t *c, *pc;
+    ngx_http_aml_tunnel_t *t;
+
+    t = ngx_http_aml_tunnel_of(ev);
+    c = t->ctx->request->connection;
+    pc = t->peer.connection;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "aml tunnel connecting: %d",
                    ev->write);
 
     if (pc->close || ngx_http_aml_tunnel_test(pc) != NGX_OK) {
-        ngx_http_aml_tunnel_refuse(ctx->tunnel, ngx_http_aml_unreachable(ctx));
+        ngx_http_aml_tunnel_refuse(t, ngx_http_aml_unreachable(t->ctx));
 
     } else {
-        ngx_http_aml_tunnel_connected(ctx->tunnel);
+        ngx_http_aml_tunnel_connected(t);
     }
 
     ngx_http_run_posted_requests(c);

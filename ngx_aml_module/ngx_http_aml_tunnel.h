@@ -59,6 +59,9 @@ struct ngx_http_aml_tunnel_s {
 
 /* ngx_http_aml_tunnel.c */
 
+/* That of an event of the connection to the application; what is logged from
+ * here on is said of its request. */
+ngx_http_aml_tunnel_t *ngx_http_aml_tunnel_of(ngx_event_t *ev);
 /* Lets go of the application, and of what the tunnel holds. */
 void ngx_http_aml_tunnel_release(ngx_http_aml_tunnel_t *t);
 

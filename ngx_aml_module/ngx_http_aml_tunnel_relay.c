@@ -159,22 +159,16 @@ ngx_http_aml_tunnel_client(ngx_http_request_t *r)
 static void
 ngx_http_aml_tunnel_application(ngx_event_t *ev)
 {
-    ngx_connection_t *c, *pc;
-    ngx_http_request_t *r;
-    ngx_http_aml_ctx_t *ctx;
+    ngx_connection_t *c;
+    ngx_http_aml_tunnel_t *t;
 
-    pc = ev->data;
-    r = pc->data;
-    c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_aml_module);
+    t = ngx_http_aml_tunnel_of(ev);
+    c = t->ctx->request->connection;
 
-    ngx_http_set_log_request(c->log, r);
-
-    if (pc->close) {
-        ngx_http_aml_tunnel_end(ctx->tunnel, AML_WS_GOING_AWAY,
-                                (aml_str_t){NULL, 0});
+    if (t->peer.connection->close) {
+        ngx_http_aml_tunnel_end(t, AML_WS_GOING_AWAY, (aml_str_t){NULL, 0});
     } else {
-        ngx_http_aml_tunnel_relay(ctx->tunnel);
+        ngx_http_aml_tunnel_relay(t);
     }
 
     ngx_http_run_posted_requests(c);
