@@ -84,10 +84,18 @@ subtest 'an application that dies' => sub {
 subtest 'nginx is reloaded' => sub {
     my $ws = $me->websocket($url);
     ok $ws->echoes('before'), 'a websocket';
+    my @old = $gw->workers;
     $gw->reload_nginx;
     is $me->fetch(GET => $url)->res->json('/pid'), $pid, 'sessions';
     ok $ws->echoes('after'), 'and websockets stay';
     $ws->close;
+    # nginx complains of one that is ended before it has let go
+    ok wait_for(
+        sub {
+            my %there = map { $_ => 1 } $gw->workers;
+            return !grep { $there{$_} } @old;
+        }
+    ), 'the old workers end when they have';
 };
 
 subtest 'nginx is restarted' => sub {
