@@ -331,6 +331,50 @@ cli_path_of(cli_t *cli, const char *kind, const char *name, const char *tail)
 }
 
 
+char *
+cli_path_named(cli_t *cli, const char *kind, const char *tail, int *rc)
+{
+    char *path;
+
+    *rc = cli_workspace_load(cli);
+    if (*rc != 0) {
+        return NULL;
+    }
+    path = cli_path_of(cli, kind, cli->args.argv[0], tail);
+    *rc = path != NULL ? 0 : CLI_EXIT_USAGE;
+
+    return path;
+}
+
+
+int
+cli_show(cli_t *cli, const char *kind, void (*print)(const json_t *json))
+{
+    json_t *json;
+    char *path;
+    int rc;
+
+    path = cli_path_named(cli, kind, "", &rc);
+    if (path == NULL) {
+        return rc;
+    }
+    rc = cli_get(cli, path, &json);
+    free(path);
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (cli->json) {
+        rc = cli_print_json(json);
+    } else {
+        print(json);
+    }
+    json_decref(json);
+
+    return rc;
+}
+
+
 /* Of "https://<name>.<apps>/…", or "<name>-<port>." as any of its addresses. */
 static char *
 apps_of(const json_t *compute, const char *name)

@@ -104,6 +104,13 @@ int cli_print_json(const json_t *json);
 char *
 cli_path_of(cli_t *cli, const char *kind, const char *name, const char *tail);
 
+/* The same of what argv[0] names, in the workspace of the profile; `*rc` is the
+ * exit status where it is NULL. */
+char *cli_path_named(cli_t *cli, const char *kind, const char *tail, int *rc);
+
+/* GETs what argv[0] names and shows it, by `print` or as JSON. */
+int cli_show(cli_t *cli, const char *kind, void (*print)(const json_t *json));
+
 /* "https://<name>[-<port>].<apps>"; learns the domain where it is not known.
  * The caller's; NULL after the reason was said, `*rc` is the exit status. */
 char *cli_app_origin(cli_t *cli, const char *name, unsigned port, int *rc);

@@ -76,84 +76,39 @@ cli_instance_list(cli_t *cli)
 
 
 static void
-instance_line(const char *name, const char *value)
-{
-    if (value[0] != '\0') {
-        (void) printf("%-12s ", name);
-        cli_text_write(stdout, value, strlen(value), 0);
-        (void) putchar('\n');
-    }
-}
-
-
-static void
 instance_print(const json_t *compute)
 {
     json_t *one;
     size_t i;
 
-    instance_line("name", cli_str(compute, "name"));
-    instance_line("state", cli_str(compute, INNER "state"));
-    instance_line("size", cli_str(compute, INNER "vmSize"));
-    instance_line("owner", cli_str(compute, INNER "createdBy.userName"));
-    instance_line("created", cli_str(compute, "properties.createdOn"));
-    instance_line("idle stop", instance_idle(compute));
-    instance_line("ssh", cli_str(compute, INNER "sshSettings.sshPublicAccess"));
-    instance_line("last",
-                  cli_str(compute, INNER "lastOperation.operationName"));
-    instance_line("", cli_str(compute, INNER "lastOperation.operationStatus"));
-    instance_line("", cli_str(compute, INNER "lastOperation.operationTime"));
+    cli_text_field("name", cli_str(compute, "name"), 0);
+    cli_text_field("state", cli_str(compute, INNER "state"), 0);
+    cli_text_field("size", cli_str(compute, INNER "vmSize"), 0);
+    cli_text_field("owner", cli_str(compute, INNER "createdBy.userName"), 0);
+    cli_text_field("created", cli_str(compute, "properties.createdOn"), 0);
+    cli_text_field("idle stop", instance_idle(compute), 0);
+    cli_text_field("ssh", cli_str(compute, INNER "sshSettings.sshPublicAccess"),
+                   0);
+    cli_text_field("last",
+                   cli_str(compute, INNER "lastOperation.operationName"), 0);
+    cli_text_field("", cli_str(compute, INNER "lastOperation.operationStatus"),
+                   0);
+    cli_text_field("", cli_str(compute, INNER "lastOperation.operationTime"),
+                   0);
     json_array_foreach(cli_at(compute, INNER "applications"), i, one)
     {
-        instance_line(cli_str(one, "displayName"), cli_str(one, "endpointUri"));
+        cli_text_field(cli_str(one, "displayName"), cli_str(one, "endpointUri"),
+                       0);
     }
     (void) fflush(stdout);
     cli_progress_errors(compute);
 }
 
 
-/* The path of the instance that is named; NULL after the reason was said. */
-static char *
-instance_path(cli_t *cli, const char *tail, int *rc)
-{
-    char *path;
-
-    *rc = cli_workspace_load(cli);
-    if (*rc != 0) {
-        return NULL;
-    }
-    path = cli_path_of(cli, "computes", cli->args.argv[0], tail);
-    *rc = path != NULL ? 0 : CLI_EXIT_USAGE;
-
-    return path;
-}
-
-
 int
 cli_instance_show(cli_t *cli)
 {
-    json_t *compute;
-    char *path;
-    int rc;
-
-    path = instance_path(cli, "", &rc);
-    if (path == NULL) {
-        return rc;
-    }
-    rc = cli_get(cli, path, &compute);
-    free(path);
-    if (rc != 0) {
-        return rc;
-    }
-
-    if (cli->json) {
-        rc = cli_print_json(compute);
-    } else {
-        instance_print(compute);
-    }
-    json_decref(compute);
-
-    return rc;
+    return cli_show(cli, "computes", instance_print);
 }
 
 
@@ -188,7 +143,7 @@ instance_do(cli_t *cli, const char *method, const char *tail,
     char *path;
     int rc;
 
-    path = instance_path(cli, tail, &rc);
+    path = cli_path_named(cli, "computes", tail, &rc);
     if (path == NULL) {
         return rc;
     }

@@ -17,22 +17,6 @@
 #define JOB_LIST 50 /* rows where nothing is said */
 
 
-char *
-cli_job_path(cli_t *cli, const char *tail, int *rc)
-{
-    char *path;
-
-    *rc = cli_workspace_load(cli);
-    if (*rc != 0) {
-        return NULL;
-    }
-    path = cli_path_of(cli, "jobs", cli->args.argv[0], tail);
-    *rc = path != NULL ? 0 : CLI_EXIT_USAGE;
-
-    return path;
-}
-
-
 /* ---- submit ---- */
 
 /*
@@ -338,21 +322,16 @@ job_print(const json_t *job)
                  {"folder", "properties.folder"},
                  {"command", "properties.command"}};
     json_t *exit_code = cli_at(job, "properties.exitCode");
-    const char *value;
+    char number[32];
     size_t i;
 
     for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        value = cli_str(job, lines[i].path);
-        if (value[0] == '\0') {
-            continue;
-        }
-        (void) printf("%-10s ", lines[i].name);
-        cli_text_write(stdout, value, strlen(value), 1);
-        (void) putchar('\n');
+        cli_text_field(lines[i].name, cli_str(job, lines[i].path), 1);
     }
     if (json_is_integer(exit_code)) {
-        (void) printf("%-10s %lld\n", "exit code",
-                      (long long) json_integer_value(exit_code));
+        snprintf(number, sizeof(number), "%lld",
+                 (long long) json_integer_value(exit_code));
+        cli_text_field("exit code", number, 0);
     }
 }
 
@@ -360,27 +339,7 @@ job_print(const json_t *job)
 int
 cli_job_show(cli_t *cli)
 {
-    json_t *job;
-    char *path;
-    int rc;
-
-    path = cli_job_path(cli, "", &rc);
-    if (path == NULL) {
-        return rc;
-    }
-    rc = cli_get(cli, path, &job);
-    free(path);
-    if (rc != 0) {
-        return rc;
-    }
-    if (cli->json) {
-        rc = cli_print_json(job);
-    } else {
-        job_print(job);
-    }
-    json_decref(job);
-
-    return rc;
+    return cli_show(cli, "jobs", job_print);
 }
 
 
@@ -396,7 +355,7 @@ job_ends(cli_t *cli)
     char *path;
     int rc, ended = 0;
 
-    path = cli_job_path(cli, "", &rc);
+    path = cli_path_named(cli, "jobs", "", &rc);
     if (path == NULL) {
         return rc;
     }
@@ -431,7 +390,7 @@ cli_job_cancel(cli_t *cli)
     char *path;
     int rc;
 
-    path = cli_job_path(cli, "/cancel", &rc);
+    path = cli_path_named(cli, "jobs", "/cancel", &rc);
     if (path == NULL) {
         return rc;
     }
@@ -451,7 +410,7 @@ cli_job_delete(cli_t *cli)
     char *path;
     int rc;
 
-    path = cli_job_path(cli, "", &rc);
+    path = cli_path_named(cli, "jobs", "", &rc);
     if (path == NULL) {
         return rc;
     }

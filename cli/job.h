@@ -9,10 +9,6 @@
 
 #include "cli/cli.h"
 
-/* Of the job that argv[0] names; NULL after the reason was said, `*rc` is the
- * exit status. */
-char *cli_job_path(cli_t *cli, const char *tail, int *rc);
-
 /* One word as it is, several quoted for a shell; the caller's. */
 char *cli_job_command(int argc, char **argv);
 

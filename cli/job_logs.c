@@ -222,7 +222,7 @@ logs_once(cli_t *cli)
         }
         snprintf(range, sizeof(range), "bytes=-%s", tail);
     }
-    path = cli_job_path(cli, "/logs", &rc);
+    path = cli_path_named(cli, "jobs", "/logs", &rc);
     if (path == NULL) {
         return rc;
     }

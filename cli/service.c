@@ -25,21 +25,15 @@
 static char *
 service_path(cli_t *cli, const char *tail, int *rc)
 {
-    char *path;
+    const char *name = cli->args.argc > 1 ? cli->args.argv[1] : NULL;
 
-    *rc = cli_workspace_load(cli);
-    if (*rc == 0 && cli->args.argc > 1 &&
-        !cli_name_is_safe(cli->args.argv[1])) {
-        *rc = cli_fail(CLI_EXIT_USAGE, "\"%s\" can't be a service's name",
-                       cli->args.argv[1]);
-    }
-    if (*rc != 0) {
+    if (name != NULL && !cli_name_is_safe(name)) {
+        *rc =
+            cli_fail(CLI_EXIT_USAGE, "\"%s\" can't be a service's name", name);
         return NULL;
     }
-    path = cli_path_of(cli, "computes", cli->args.argv[0], tail);
-    *rc = path != NULL ? 0 : CLI_EXIT_USAGE;
 
-    return path;
+    return cli_path_named(cli, "computes", tail, rc);
 }
 
 

@@ -112,6 +112,17 @@ cli_text_write(FILE *out, const char *text, size_t n, int lines)
 }
 
 
+void
+cli_text_field(const char *name, const char *value, int lines)
+{
+    if (value[0] != '\0') {
+        (void) printf("%-12s ", name);
+        cli_text_write(stdout, value, strlen(value), lines);
+        (void) putchar('\n');
+    }
+}
+
+
 size_t
 cli_text_width(const char *text)
 {

@@ -20,6 +20,10 @@ char *cli_text_clean(const char *text, size_t n, int lines);
 /* Writes it so. */
 void cli_text_write(FILE *out, const char *text, size_t n, int lines);
 
+/* A line "name  value" of what is shown of one thing; none where there is no
+ * value. */
+void cli_text_field(const char *name, const char *value, int lines);
+
 /* Columns that clean text takes on a terminal. */
 size_t cli_text_width(const char *text);
 
