@@ -257,6 +257,61 @@ let_go(world_t *w, const char *name)
 }
 
 
+/* ---- several: "j0", "j1" and so on, from `from` on, before `to` ---- */
+
+static inline const char *
+numbered(const char *prefix, int k)
+{
+    static char name[4][16];
+    static int i;
+
+    i = (i + 1) % 4;
+    snprintf(name[i], sizeof(name[i]), "%s%d", prefix, k);
+
+    return name[i];
+}
+
+
+static inline void
+submit_each(world_t *w, const char *prefix, int from, int to,
+            const char *command)
+{
+    for (; from < to; from++) {
+        submit(w, numbered(prefix, from), command, NULL);
+    }
+}
+
+
+static inline void
+wait_until_each_up(world_t *w, const char *prefix, int from, int to)
+{
+    for (; from < to; from++) {
+        wait_until_up(w, numbered(prefix, from));
+    }
+}
+
+
+/* Now. */
+static inline void
+each_is(world_t *w, const char *prefix, int from, int to, const char *wanted)
+{
+    for (; from < to; from++) {
+        assert_string_equal(status(w, numbered(prefix, from)), wanted);
+    }
+}
+
+
+/* One after the other is let go, and completes. */
+static inline void
+each_completes(world_t *w, const char *prefix, int from, int to)
+{
+    for (; from < to; from++) {
+        let_go(w, numbered(prefix, from));
+        job_ends(w, numbered(prefix, from), "Completed", 0, "");
+    }
+}
+
+
 /* Is there a process whose environment has that? */
 static inline int
 lives(const char *entry)

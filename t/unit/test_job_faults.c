@@ -76,31 +76,16 @@ static void
 refused(void **state)
 {
     world_t *w = *state;
-    char name[16];
-    int k;
 
     stopped(w);
-    for (k = 0; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        submit(w, name, WAITS, NULL);
-    }
+    submit_each(w, "j", 0, 11, WAITS);
     make_file(refuse);
     want(w, "Start", AMLD_STATE_STARTING);
     becomes(w, AMLD_STATE_RUNNING);
-    for (k = 0; k < 8; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        wait_until_up(w, name);
-    }
+    wait_until_each_up(w, "j", 0, 8);
     assert_int_equal(access(refuse, F_OK), -1);
-    for (k = 8; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        assert_string_equal(status(w, name), "Queued");
-    }
-    for (k = 0; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        let_go(w, name);
-        job_ends(w, name, "Completed", 0, "");
-    }
+    each_is(w, "j", 8, 11, "Queued");
+    each_completes(w, "j", 0, 11);
 }
 
 
@@ -109,21 +94,16 @@ static void
 corrupt(void **state)
 {
     world_t *w = *state;
-    char name[16];
     int k;
     amld_key_t key;
     aml_registry_txn_t *txn;
 
     stopped(w);
-    for (k = 0; k < 30; k++) {
-        snprintf(name, sizeof(name), "c%d", k);
-        submit(w, name, "true", NULL);
-    }
+    submit_each(w, "c", 0, 30, "true");
     assert_int_equal(aml_registry_write(w->scratch->registry, &txn),
                      AML_REGISTRY_OK);
     for (k = 2; k < 18; k++) {
-        snprintf(name, sizeof(name), "c%d", k);
-        key = job_key(w, name);
+        key = job_key(w, numbered("c", k));
         assert_int_equal(aml_registry_put(txn, key.p, key.n, "{}", 2),
                          AML_REGISTRY_OK);
     }
@@ -132,9 +112,8 @@ corrupt(void **state)
     want(w, "Start", AMLD_STATE_STARTING);
     becomes(w, AMLD_STATE_RUNNING);
     for (k = 0; k < 30; k++) {
-        snprintf(name, sizeof(name), "c%d", k);
         if (k < 2 || k >= 18) {
-            job_is(w, name, "Completed");
+            job_is(w, numbered("c", k), "Completed");
         }
     }
 
@@ -208,19 +187,12 @@ static void
 held(void **state)
 {
     world_t *w = *state;
-    char name[16];
     int k;
     long before;
 
     up(w);
-    for (k = 0; k < 10; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        submit(w, name, WAITS, NULL);
-    }
-    for (k = 0; k < 8; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        wait_until_up(w, name);
-    }
+    submit_each(w, "j", 0, 10, WAITS);
+    wait_until_each_up(w, "j", 0, 8);
     for (k = 0; k < PATIENCE && kill_held(w) == 0; k++) {
         usleep(10000);
     }
@@ -229,11 +201,7 @@ held(void **state)
     before = ticks(w->amld);
     usleep(1000000);
     assert_in_range(ticks(w->amld) - before, 0, 40);
-    for (k = 0; k < 10; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        let_go(w, name);
-        job_ends(w, name, "Completed", 0, "");
-    }
+    each_completes(w, "j", 0, 10);
 }
 
 

@@ -82,24 +82,13 @@ static void
 slots(void **state)
 {
     world_t *w = *state;
-    char name[16];
-    int k;
 
     up(w);
-    for (k = 0; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        submit(w, name, WAITS, NULL);
-    }
-    for (k = 0; k < 8; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        wait_until_up(w, name);
-    }
+    submit_each(w, "j", 0, 11, WAITS);
+    wait_until_each_up(w, "j", 0, 8);
     assert_string_equal(status(w, "j7"), "Running");
     usleep(100000);
-    for (k = 8; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        assert_string_equal(status(w, name), "Queued");
-    }
+    each_is(w, "j", 8, 11, "Queued");
     assert_int_equal(scratch_count(w->scratch, "jobrun/"), 8);
 
     /* the next are held back already, and not begun */
@@ -118,11 +107,7 @@ slots(void **state)
     job_is(w, "j1", "Completed");
     assert_int_equal(scratch_count(w->scratch, "jobrun/"), 7);
 
-    for (k = 0; k < 11; k++) {
-        snprintf(name, sizeof(name), "j%d", k);
-        let_go(w, name);
-        job_ends(w, name, "Completed", 0, "");
-    }
+    each_completes(w, "j", 0, 11);
 }
 
 
@@ -130,8 +115,6 @@ static void
 canceled(void **state)
 {
     world_t *w = *state;
-    char name[16];
-    int k;
 
     up(w);
     submit(w, "polite",
@@ -146,10 +129,7 @@ canceled(void **state)
            "MARK=away setsid sh -c 'trap \"\" TERM; sleep 600 & "
            "wait' & sleep 0.1; touch ../../a.up; exec sleep 600",
            NULL);
-    for (k = 0; k < 6; k++) {
-        snprintf(name, sizeof(name), "w%d", k);
-        submit(w, name, WAITS, NULL);
-    }
+    submit_each(w, "w", 0, 6, WAITS);
     wait_for_file(w, "p.up");
     wait_for_file(w, "s.up");
     wait_for_file(w, "a.up");
@@ -219,22 +199,17 @@ static void
 stop_and_start(void **state)
 {
     world_t *w = *state;
-    char name[16];
     int k;
 
     up(w);
-    for (k = 0; k < 10; k++) {
-        snprintf(name, sizeof(name), "q%d", k);
-        submit(w, name, WAITS, NULL);
-    }
+    submit_each(w, "q", 0, 10, WAITS);
     wait_until_up(w, "q7");
 
     want(w, "Stop", AMLD_STATE_STOPPING);
     becomes(w, AMLD_STATE_STOPPED);
     assert_true(quiet(w));
     for (k = 0; k < 8; k++) {
-        snprintf(name, sizeof(name), "q%d", k);
-        job_is(w, name, "Failed");
+        job_is(w, numbered("q", k), "Failed");
     }
     job_ends(w, "q0", "Failed", 143, "instance was stopped while");
     assert_string_equal(status(w, "q8"), "Queued");
@@ -251,10 +226,7 @@ stop_and_start(void **state)
     becomes(w, AMLD_STATE_RUNNING);
     submit(w, "q11", WAITS, NULL);
     wait_until_up(w, "q11");
-    for (k = 20; k < 29; k++) {
-        snprintf(name, sizeof(name), "q%d", k);
-        submit(w, name, "exec sleep 600", NULL);
-    }
+    submit_each(w, "q", 20, 29, "exec sleep 600");
     job_is(w, "q26", "Running");
 
     want(w, "Delete", AMLD_STATE_DELETING);
