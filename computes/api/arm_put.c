@@ -10,6 +10,7 @@
 #include "computes/instances/compute_index.h"
 #include "computes/instances/operations.h"
 #include "computes/instances/quota.h"
+#include "computes/instances/setup_script.h"
 #include "computes/instances/sizes.h"
 #include "computes/services/service.h"
 #include "computes/services/service_read.h"
@@ -40,6 +41,8 @@ static int arm_services(amld_arm_t *arm, amld_arm_put_t *put);
 static int arm_services_differ(const json_t *asked, const json_t *have);
 static int arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
                           const arm_people_t *people, const json_t *have);
+static int
+arm_scripts_own(amld_arm_t *arm, const amld_arm_put_t *put, const char *folder);
 static void arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
                        const arm_people_t *people);
 static void arm_update(amld_arm_t *arm, const amld_arm_put_t *put,
@@ -293,6 +296,38 @@ arm_owner_only(amld_arm_t *arm, const amld_arm_put_t *put,
 }
 
 
+/*
+ * What others have written is not run as the owner: a script in the share is
+ * one of their own folder.  0, or -1 when the response was filled.
+ */
+static int
+arm_scripts_own(amld_arm_t *arm, const amld_arm_put_t *put, const char *folder)
+{
+    json_t *script;
+    const char *name;
+
+    json_object_foreach(json_object_get(put->scripts, "scripts"), name, script)
+    {
+        if (strcmp(amld_compute_str(script, "scriptSource"),
+                   AMLD_SCRIPT_STORED) != 0 ||
+            amld_setup_script_below(amld_compute_str(script, "scriptData"),
+                                    folder) != NULL) {
+            continue;
+        }
+
+        amld_response_error(arm->response, 400, "UserError",
+                            ARM_INNER "setupScripts",
+                            "%s: scriptData is the path of a file in the "
+                            "folder of the person whom the compute instance is "
+                            "for, which is '%s/'.",
+                            name, folder);
+        return -1;
+    }
+
+    return 0;
+}
+
+
 static void
 arm_create(amld_arm_t *arm, const amld_arm_put_t *put,
            const arm_people_t *people)
@@ -429,8 +464,12 @@ arm_changes(amld_arm_t *arm, const amld_arm_put_t *put,
         return -1;
     }
 
-    return arm_owner_only(arm, put, people,
-                          json_object_get(arm->doc, "requested"));
+    if (arm_owner_only(arm, put, people,
+                       json_object_get(arm->doc, "requested")) != 0) {
+        return -1;
+    }
+
+    return arm_scripts_own(arm, put, amld_compute_str(arm->doc, "folder"));
 }
 
 
@@ -538,6 +577,10 @@ arm_document(amld_arm_t *arm, const amld_arm_put_t *put,
     rc = amld_compute_folder(arm->txn, arm->workspace, people->owner,
                              people->owner_name, folder, sizeof(folder));
 
+    if (rc == AML_REGISTRY_OK && arm_scripts_own(arm, put, folder) != 0) {
+        json_decref(requested);
+        return -1;
+    }
     if (rc == AML_REGISTRY_OK) {
         rc = amld_compute_runtime_new(arm->txn, arm->d->config, runtime);
     }

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "computes/instances/base64.h"
+#include "computes/instances/setup_script.h"
 #include "computes/instances/ssh_key.h"
 #include "computes/time/cron.h"
 #include "computes/time/duration.h"
@@ -29,6 +30,12 @@ static int settings_id(const json_t *list, const char *id);
 static int
 settings_script(const json_t *scripts, const char *name, const char *target,
                 json_t *out, amld_arm_fault_t *fault);
+static int
+settings_script_data(const json_t *data, int stored, const char *name,
+                     const char *target, amld_arm_fault_t *fault);
+static int
+settings_script_arguments(const json_t *arguments, const char *name,
+                          const char *target, amld_arm_fault_t *fault);
 static json_t *settings_timeout(const json_t *value);
 
 
@@ -502,12 +509,10 @@ static int
 settings_script(const json_t *scripts, const char *name, const char *target,
                 json_t *out, amld_arm_fault_t *fault)
 {
-    char *text;
-    size_t i, n;
     json_t *script, *source, *data, *arguments, *timeout, *seconds;
-    const char *p;
+    const char *from;
 
-    static const char *const sources[] = {"inline"};
+    static const char *const sources[] = {"inline", AMLD_SCRIPT_STORED};
 
     script = settings_member(scripts, name);
     if (script == NULL) {
@@ -526,16 +531,74 @@ settings_script(const json_t *scripts, const char *name, const char *target,
         return 0;
     }
 
-    if (settings_choice(source, sources, 1) == NULL) {
+    from = settings_choice(source, sources, 2);
+    if (from == NULL) {
         return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
                               "%s: scriptSource is 'inline', and scriptData "
-                              "the script itself in base64; a script that lies "
-                              "elsewhere is not fetched.",
+                              "the script itself in base64, or '%s', and "
+                              "scriptData its path below the workspace's "
+                              "share.",
+                              name, AMLD_SCRIPT_STORED);
+    }
+
+    arguments = settings_member(script, "scriptArguments");
+    if (settings_script_data(data, from == sources[1], name, target, fault) !=
+            0 ||
+        settings_script_arguments(arguments, name, target, fault) != 0) {
+        return -1;
+    }
+    if (json_string_length(arguments) == 0) {
+        arguments = NULL;
+    }
+
+    /* "Nonem": what azure-ai-ml writes where nothing is said */
+    seconds = NULL;
+    timeout = settings_member(script, "timeout");
+    if (timeout != NULL && json_is_string(timeout) &&
+        strcmp(json_string_value(timeout), "Nonem") == 0) {
+        timeout = NULL;
+    }
+    if (timeout != NULL && (seconds = settings_timeout(timeout)) == NULL) {
+        return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
+                              "%s: timeout is a duration in ISO 8601, from a "
+                              "second ('PT1S') to a day ('P1D').",
                               name);
     }
 
+    script =
+        json_pack("{s:s,s:O,s:O*,s:o*}", "scriptSource", from, "scriptData",
+                  data, "scriptArguments", arguments, "timeout", seconds);
+
+    return script != NULL && json_object_set_new(out, name, script) == 0
+               ? 0
+               : settings_no_memory(fault);
+}
+
+
+/* Whose folder a path leads to is looked at where the person is known. */
+static int
+settings_script_data(const json_t *data, int stored, const char *name,
+                     const char *target, amld_arm_fault_t *fault)
+{
+    char *text;
+    size_t i, n;
+    const char *p, *why;
+
     p = json_string_value(data);
     n = json_string_length(data);
+
+    if (stored) {
+        why = p != NULL ? amld_setup_script_path(p) : "is no string";
+        if (why != NULL) {
+            return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
+                                  "%s: scriptData is the path of a file below "
+                                  "the workspace's share, of at most %d bytes, "
+                                  "such as 'Users/ann/setup.sh'; this one %s.",
+                                  name, AMLD_SCRIPT_PATH, why);
+        }
+        return 0;
+    }
+
     text = p != NULL && n / 4 * 3 <= AMLD_SCRIPT_MAX + 2
                ? malloc(amld_base64_room(n))
                : NULL;
@@ -551,40 +614,33 @@ settings_script(const json_t *scripts, const char *name, const char *target,
                               name, AMLD_SCRIPT_MAX);
     }
 
-    arguments = settings_member(script, "scriptArguments");
-    if (arguments != NULL) {
-        p = json_string_value(arguments);
-        n = json_string_length(arguments);
-        for (i = 0; i < n && (unsigned char) p[i] >= ' '; i++) {
-            /* void */
-        }
-        if (p == NULL || n > AMLD_SCRIPT_ARGUMENTS || i < n) {
-            return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
-                                  "%s: scriptArguments is a string of at most "
-                                  "%d bytes, in one line.",
-                                  name, AMLD_SCRIPT_ARGUMENTS);
-        }
-        if (n == 0) {
-            arguments = NULL;
-        }
+    return 0;
+}
+
+
+static int
+settings_script_arguments(const json_t *arguments, const char *name,
+                          const char *target, amld_arm_fault_t *fault)
+{
+    size_t i, n;
+    const char *p;
+
+    if (arguments == NULL) {
+        return 0;
     }
 
-    seconds = NULL;
-    timeout = settings_member(script, "timeout");
-    if (timeout != NULL && (seconds = settings_timeout(timeout)) == NULL) {
-        return amld_arm_fault(fault, SETTINGS_PARAMETER, target,
-                              "%s: timeout is a duration in ISO 8601, from a "
-                              "second ('PT1S') to a day ('P1D').",
-                              name);
+    p = json_string_value(arguments);
+    n = json_string_length(arguments);
+    for (i = 0; i < n && (unsigned char) p[i] >= ' '; i++) {
+        /* void */
     }
 
-    script = json_pack("{s:s,s:O,s:O*,s:o*}", "scriptSource", sources[0],
-                       "scriptData", data, "scriptArguments", arguments,
-                       "timeout", seconds);
-
-    return script != NULL && json_object_set_new(out, name, script) == 0
-               ? 0
-               : settings_no_memory(fault);
+    return p == NULL || n > AMLD_SCRIPT_ARGUMENTS || i < n
+               ? amld_arm_fault(fault, SETTINGS_PARAMETER, target,
+                                "%s: scriptArguments is a string of at most "
+                                "%d bytes, in one line.",
+                                name, AMLD_SCRIPT_ARGUMENTS)
+               : 0;
 }
 
 

@@ -10,7 +10,8 @@
  *                   action: "Start" or "Stop",
  *                   status: "Enabled" or "Disabled"}]}
  *   setupScripts  {scripts {creationScript?, startupScript?}}, each
- *                   {scriptSource: "inline", scriptData (base64),
+ *                   {scriptSource: "inline", scriptData (base64), or
+ *                    "workspaceStorage", scriptData (path below the share);
  *                    scriptArguments?, timeout?: "PT<n>M" or "PT<n>S"}
  *
  * Members that are null or not there count as not asked for; what is not known

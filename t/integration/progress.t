@@ -208,6 +208,74 @@ subtest 'nothing runs before the creation script has succeeded' => sub {
     is scalar(grep {/^creation-script/} @steps), 0, 'once it has succeeded no more';
 };
 
+# How it ends, and what its log says.
+sub stored ($name, $path, %more) {
+    create($name, creationScript =>
+            {scriptSource => 'workspaceStorage', scriptData => $path, %more});
+    my ($tx, @events) = follow($name);
+    my $log = $gw->api(GET => $gw->compute($name) . '/logs/creation-script',
+        'creator')->res->body;
+    return ($events[-1][1], $log);
+}
+
+subtest 'a script in the share' => sub {
+    my $folder = $gw->dir . '/share/Users/creator';
+    my ($end, $log) = stored('share-lab', 'Users/creator/set up/first.sh');
+    is $end->{state}, 'SetupFailed', 'one that is not there';
+    like $end->{errors}[0]{message},
+        qr{Users/creator/set up/first\.sh is not run: there is no such file},
+        'is named';
+    my $other = $gw->api(GET => $gw->compute('share-lab'), 'reader')->res->body;
+    unlike $other, qr/first\.sh/, 'to its person alone';
+
+    path("$folder/set up")->make_path;
+    path("$folder/set up/first.sh")->spurt(
+        "#!/bin/sh\necho \"in \$PWD: \$# \$1\"\necho done > made\n");
+    is $gw->api(POST => $gw->compute('share-lab') . '/restart', 'creator')
+        ->res->code, 202, 'when it is there';
+    my ($tx, @events) = follow('share-lab');
+    is $events[-1][1]{state}, 'Running', 'it is run';
+    is path("$folder/set up/made")->slurp, "done\n", 'where it lies';
+
+    path("$folder/slow.sh")->spurt("echo began\nsleep 1000\n");
+    ($end, $log) = stored('slow-lab', 'Users/creator/slow.sh',
+        timeout => 'PT1S', scriptArguments => "'a b'");
+    is $end->{state}, 'SetupFailed', 'one that takes too long';
+    like $end->{errors}[0]{message}, qr/did not end within 1 second.*began/s,
+        'is ended';
+    path("$folder/slow.sh")->spurt("echo \"\$# \$1\"\n");
+    $gw->api(POST => $gw->compute('slow-lab') . '/restart', 'creator');
+    follow('slow-lab');
+    is $gw->state_of('slow-lab'), 'Running';
+    like $gw->api(GET => $gw->compute('slow-lab') . '/logs/creation-script',
+        'creator')->res->body, qr/^1 a b$/m, 'with its arguments';
+};
+
+subtest 'a script in the share that others could write' => sub {
+    my $folder = $gw->dir . '/share/Users/creator';
+    path("$folder/open.sh")->spurt("echo ran\n")->chmod(0666);
+    path($gw->dir, 'share/theirs.sh')->spurt("echo ran\n");
+    symlink '../../theirs.sh', "$folder/link.sh";
+    for (['open', qr/others may write to it/], ['link', qr/a symbolic link/]) {
+        my ($file, $why) = @$_;
+        my ($end, $log) = stored("$file-lab", "Users/creator/$file.sh");
+        is $end->{state}, 'SetupFailed', "$file.sh";
+        like $log, $why, 'says why';
+        unlike $log, qr/^ran/m, 'and is not run';
+    }
+    for my $path ('Users/colleague/x.sh', 'Users/creator/../colleague/x.sh',
+        '/etc/profile', "Users/creator/a\e[2J")
+    {
+        my $tx = $gw->api(PUT => $gw->compute('never-lab'), 'creator',
+            json => $gw->compute_body(setupScripts => {scripts => {
+                startupScript => {scriptSource => 'workspaceStorage',
+                    scriptData => $path}}}));
+        is $tx->res->code, 400, 'a path elsewhere';
+        like $tx->res->json('/error/message'), qr/^startupScript: scriptData/,
+            'names what is wrong';
+    }
+};
+
 subtest 'deleted meanwhile' => sub {
     create('third-lab', creationScript => script("sleep 1000"));
     my $json;

@@ -255,6 +255,59 @@ subtest 'jobs' => sub {
     $jobs->ends('long', 'Canceled');
 };
 
+subtest 'set-up scripts in the share' => sub {
+    my $folder = path($gw->share("Users/$ann"));
+    my $secret = path($gw->dir, 'secret')->make_path->chmod(0700);
+    $secret->child('x.sh')->spurt("echo never\n");
+    my $try = sub ($file, $state, $log, $why) {
+        $gw->api(PUT => $gw->compute('set-lab'), $ann,
+            json => $gw->compute_body(setupScripts => {scripts => {
+                creationScript => {scriptSource => 'workspaceStorage',
+                    scriptData => "Users/$ann/$file"}}}));
+        wait_for(sub {
+            $gw->state_of('set-lab', $ann) =~ /^(?:Running|.*Failed)$/;
+        });
+        is $gw->state_of('set-lab', $ann), $state, $why;
+        my $said = $gw->api(GET => $gw->compute('set-lab')
+                . '/logs/creation-script', $ann)->res->body;
+        like $said, $log, 'says the log';
+        unlike $said, qr/^never$/m;
+    };
+    my $write = sub ($who, $file, $text = "echo never\n") {
+        is as($who, sub { path($file)->spurt($text); 'written' }), 'written',
+            $file->basename . " is $who\'s to write";
+    };
+    symlink $secret->child('x.sh'), $folder->child('link.sh');
+    $try->('link.sh', 'SetupFailed', qr/it is a symbolic link/,
+        'a link to what only amld may read');
+    rename $folder->child('link.sh'), $folder->child('away.sh');
+    link $secret->child('x.sh'), $folder->child('hard.sh') or die $!;
+    $try->('hard.sh', 'SetupFailed', qr/belongs to somebody else/,
+        'the same by another name');
+
+    my $drop = $folder->child('drop');
+    as($ann, sub { $drop->make_path->chmod(01777) });
+    $write->($bob, $drop->child('x.sh'));
+    $try->('drop/x.sh', 'SetupFailed', qr/others may write to .*drop/,
+        'where a colleague can put one');
+    as($ann, sub { $drop->chmod(0755) });
+    $try->('drop/x.sh', 'SetupFailed', qr/belongs to somebody else/,
+        'where they have');
+    $write->($ann, $folder->child('mine.sh'));
+    as($ann, sub { $folder->child('mine.sh')->chmod(0666) });
+    $write->($bob, $folder->child('mine.sh'));
+    $try->('mine.sh', 'SetupFailed', qr/others may write to it/,
+        'their own, which a colleague has written');
+    $write->($ann, $folder->child('good.sh'),
+        "id -un; cat /etc/shadow; touch made; exit 0\n");
+    as($ann, sub { $folder->child('good.sh')->chmod(0600) });
+    $try->('good.sh', 'Running', qr/^$ann\n.*denied/m, 'their own');
+    is +(stat $folder->child('made'))[4], $uid{$ann}, 'runs as their account';
+    $gw->api(DELETE => $gw->compute('set-lab'), $ann,
+        query => {underlyingResourceAction => 'Delete'});
+    ok wait_for(sub { $gw->state_of('set-lab', $ann) eq '' }), 'deleted';
+};
+
 subtest 'stopped and started' => sub {
     is $gw->api(POST => $gw->compute('bob-lab') . '/stop', $bob)->res->code,
         202, 'stopped';

@@ -94,6 +94,39 @@ subtest 'files of the share' => sub {
         'his own are his';
 };
 
+subtest 'a set-up script in the share' => sub {
+    my $file = $gw->share('Users', 'creator', 'set up.sh');
+    my $put  = sub {
+        my $tx = $gw->api(PUT => $gw->compute('anna-two'), 'creator',
+            json => $gw->compute_body(setupScripts => {scripts => {
+                creationScript => {scriptSource => 'workspaceStorage',
+                    scriptData => 'Users/creator/set up.sh',
+                    scriptArguments => "'a b'"}}}));
+        like $tx->res->code, qr/^20[01]$/, 'asked for';
+        my $state;
+        wait_for(sub {
+            $state = $gw->state_of('anna-two');
+            $state =~ /^(?:Running|.*Failed)$/;
+        });
+        return $state;
+    };
+    $gw->inside('anna-lab', q{cat > 'set up.sh' <<'EOF'
+echo "$1 in $PWD as $(id -u)" > /opt/set-up
+EOF});
+    my @own = (stat $file)[4, 5];
+    chown +($gw->spec('bert-lab')->{uid}) x 2, $file;
+    is $put->(), 'SetupFailed', 'one of Bert\'s in her folder';
+    like $gw->api(GET => $gw->compute('anna-two') . '/logs/creation-script',
+        'creator')->res->body,
+        qr{^Users/creator/set up\.sh is not run: it belongs to somebody else}m,
+        'is not run';
+    chown @own, $file;
+    is $put->(), 'Running', 'her own';
+    is $gw->inside('anna-two', 'cat /opt/set-up'),
+        'a b in /share/Users/creator as 0', 'runs in the instance, as root there';
+    $gw->remove('anna-two');
+};
+
 # At a start amld gives people their folder: not what others have in it.
 subtest 'a folder that is given to its creator' => sub {
     $gw->inside('bert-lab', 'ln /share/Users/creator/of-anna linked; '

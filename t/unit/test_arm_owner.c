@@ -123,6 +123,11 @@ scripts_are_the_owners(void **state)
     assert_string_equal(at(&a, "error/target", v),
                         "properties.properties.setupScripts");
     a = call(s, "PUT", LAB,
+             INSIDE(FOR(THEIRS) "," SCRIPT(
+                 "startupScript", "\"scriptSource\":\"workspaceStorage\","
+                                  "\"scriptData\":\"Users/bob/x.sh\"")));
+    assert_error(a, 403, "OwnerOnly");
+    a = call(s, "PUT", LAB,
              INSIDE(FOR(THEIRS) ",\"sshSettings\":{\"sshPublicAccess\":"
                                 "\"Enabled\",\"adminPublicKey\":"
                                 "\"" ED25519 "\"}"));

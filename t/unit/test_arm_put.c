@@ -8,10 +8,13 @@
 #include <time.h>
 
 #include "computes/api/arm_settings.h"
+#include "computes/instances/setup_script.h"
 #include "t/unit/ssh_keys.h"
 
 #define ROOT "properties."
 #define INNER "properties.properties."
+#define STORED(path)                                                           \
+    "\"scriptSource\":\"workspaceStorage\",\"scriptData\":\"" path "\""
 static json_t *kept(server_t *s, const char *name);
 
 
@@ -139,8 +142,15 @@ every_field(void **state)
         {INSIDE(SCRIPT("startupScript", "\"scriptSource\":\"inline\"")),
          INNER "setupScripts"},
         {INSIDE(SCRIPT("startupScript",
-                       "\"scriptSource\":\"workspaceStorage\",\"scriptData\":"
+                       "\"scriptSource\":\"elsewhere\",\"scriptData\":"
                        "\"Users/ann/x.sh\"")),
+         INNER "setupScripts"},
+        {INSIDE(
+             SCRIPT("startupScript", "\"scriptSource\":\"workspaceStorage\"")),
+         INNER "setupScripts"},
+        {INSIDE(SCRIPT("startupScript",
+                       STORED("Users/ann/x.sh") ","
+                                                "\"timeout\":\"None\"")),
          INNER "setupScripts"},
         {INSIDE(
              SCRIPT("creationScript",
@@ -227,6 +237,10 @@ too_long(void **state)
          "\"scriptSource\":\"inline\",\"scriptData\":\"ZWNobw==\","
          "\"scriptArguments\":\"",
          "\"}}}}}}", 1024},
+        {"{\"properties\":{\"computeType\":\"ComputeInstance\","
+         "\"properties\":{\"setupScripts\":{\"scripts\":{\"startupScript\":{"
+         "\"scriptSource\":\"workspaceStorage\",\"scriptData\":\"Users/ann/",
+         "\"}}}}}}", 252}, /* four more than a name has on a file system */
         /* "xxxx" stands for three bytes */
         {"{\"properties\":{\"computeType\":\"ComputeInstance\","
          "\"properties\":{\"setupScripts\":{\"scripts\":{\"startupScript\":{"
@@ -668,6 +682,120 @@ changes(void **state)
 }
 
 
+/* The path of a script in the share: only of the person's own folder, and
+ * nothing that could lead out of it. */
+static void
+stored_scripts(void **state)
+{
+    static const char *const bad[] = {
+        "7",
+        "[]",
+        "\"\"",
+        "\"/\"",
+        "\"/Users/ann/x.sh\"",
+        "\"//Users/ann/x.sh\"",
+        "\"./Users/ann/x.sh\"",
+        "\"../Users/ann/x.sh\"",
+        "\"Users/ann\"",
+        "\"Users/ann/\"",
+        "\"Users/ann//x.sh\"",
+        "\"Users/ann/x.sh/\"",
+        "\"Users/ann/.\"",
+        "\"Users/ann/..\"",
+        "\"Users/ann/../bob/x.sh\"",
+        "\"Users/ann/d/../../bob/x.sh\"",
+        "\"Users/ann/./x.sh\"",
+        "\"Users/ann/a\\nb\"",
+        "\"Users/ann/a\\tb\"",
+        "\"Users/ann/\\u001b[2J\"",
+        "\"Users/ann/\\u007f\"",
+        "\"Users/ann/\\u009b2J\"",
+        /* somebody else's, or nobody's */
+        "\"Users/bob/x.sh\"",
+        "\"Users/ann2/x.sh\"",
+        "\"Users/an/x.sh\"",
+        "\"Users/Ann/x.sh\"",
+        "\"users/ann/x.sh\"",
+        "\"Users/x.sh\"",
+        "\"x.sh\"",
+        "\"ann/x.sh\"",
+        "\"Users\\\\ann\\\\x.sh\"",
+        "\"https://example.org/x.sh\"",
+    };
+    server_t *s = *state;
+    char body[4096], path[2048], v[1024];
+    size_t i;
+    answer_t a;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(body, sizeof(body),
+                 INSIDE("\"setupScripts\":{\"scripts\":{\"creationScript\":{"
+                        "\"scriptSource\":\"workspaceStorage\","
+                        "\"scriptData\":%s}}}"),
+                 bad[i]);
+        a = call(s, "PUT", LAB, body);
+        if (a.status != 400 ||
+            strcmp(at(&a, "error/target", v), INNER "setupScripts") != 0 ||
+            strstr(at(&a, "error/message", v), "creationScript: scriptData") !=
+                v) {
+            fail_msg("%ld %s: %s", a.status, bad[i], a.body);
+        }
+    }
+    assert_error(
+        call(s, "PUT", LAB,
+             INSIDE(SCRIPT("creationScript", STORED("Users/ann/a\\u0000b")))),
+        400, "InvalidRequestContent");
+
+    /* with every part of it short */
+    strcpy(path, "Users/ann");
+    while (strlen(path) < AMLD_SCRIPT_PATH - 100) {
+        strcat(path, "/xxxxxxxxx");
+    }
+    for (i = 0; i < 2; i++) {
+        while (strlen(path) < AMLD_SCRIPT_PATH + i) {
+            strcat(path, "y");
+        }
+        snprintf(body, sizeof(body),
+                 INSIDE("\"setupScripts\":{\"scripts\":{\"creationScript\":{"
+                        "\"scriptSource\":\"workspaceStorage\","
+                        "\"scriptData\":\"%s\"}}}"),
+                 path);
+        assert_int_equal(
+            call(s, "PUT", i == 0 ? W "/computes/long" V : LAB, body).status,
+            i == 0 ? 201 : 400);
+    }
+    assert_int_equal(scratch_count(s->scratch, "compute/"), 1);
+
+    a = call(s, "PUT", LAB,
+             INSIDE("\"setupScripts\":{\"scripts\":{\"creationScript\":{"
+                    "\"scriptSource\":\"WORKSPACESTORAGE\",\"scriptData\":"
+                    "\"Users/ann/a b/\xc3\xa4$(x).sh\",\"scriptArguments\":"
+                    "\"a\",\"timeout\":\"Nonem\"},\"startupScript\":{" STORED(
+                        "Users/ann/...") ",\"timeout\":\"2m\"}}}"));
+    assert_int_equal(a.status, 201);
+    assert_kept(s, "lab",
+                "{\"setupScripts\":{\"scripts\":{\"creationScript\":{"
+                "\"scriptArguments\":\"a\",\"scriptData\":\"Users/ann/a "
+                "b/\xc3\xa4$(x).sh\",\"scriptSource\":\"workspaceStorage\"},"
+                "\"startupScript\":{\"scriptData\":\"Users/ann/...\","
+                "\"scriptSource\":\"workspaceStorage\",\"timeout\":\"PT2M\"}}},"
+                "\"vmSize\":\"STANDARD_DS3_V2\"}");
+    assert_string_equal(
+        at(&a, P "setupScripts/scripts/creationScript/scriptSource", v),
+        "workspaceStorage");
+
+    /* nor when it is tried again, with others */
+    set_state(s, "lab", AMLD_STATE_SETUP_FAILED);
+    a = call(s, "PUT", LAB,
+             INSIDE(SCRIPT("startupScript", STORED("Users/bob/x.sh"))));
+    assert_error(a, 400, "UserError");
+    assert_non_null(strstr(a.body, "'Users/ann/'"));
+    a = call(s, "PUT", LAB,
+             INSIDE(SCRIPT("startupScript", STORED("Users/ann/x.sh"))));
+    assert_int_equal(a.status, 200);
+}
+
+
 int
 main(void)
 {
@@ -675,7 +803,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_field), TEST(too_long), TEST(cut_deep_and_odd),
         TEST(names),       TEST(one_form), TEST(sizes_are_frozen),
-        TEST(fixed),       TEST(changes),
+        TEST(fixed),       TEST(changes),  TEST(stored_scripts),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -6,6 +6,8 @@
 #include "t/unit/supervisor_fixture.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
 
 #include <openssl/evp.h>
 
@@ -150,8 +152,7 @@ is_read(void **state)
 
 /* Asks for it with scripts, while amld is down. */
 static void
-create(world_t *w, const char *creation, const char *startup,
-       const char *timeout)
+create_with(world_t *w, json_t *requested)
 {
     json_t *doc;
     aml_registry_txn_t *txn;
@@ -159,9 +160,7 @@ create(world_t *w, const char *creation, const char *startup,
     (void) amld_end(w, SIGKILL);
     want(w, "Create", AMLD_STATE_CREATING);
     doc = load(w);
-    assert_int_equal(json_object_set_new(doc, "requested",
-                                         scripts(creation, startup, timeout)),
-                     0);
+    assert_int_equal(json_object_set_new(doc, "requested", requested), 0);
     assert_int_equal(aml_registry_write(w->scratch->registry, &txn),
                      AML_REGISTRY_OK);
     assert_int_equal(amld_compute_store(txn, &w->config, &w->key, doc),
@@ -169,6 +168,14 @@ create(world_t *w, const char *creation, const char *startup,
     assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
     json_decref(doc);
     amld_again(w);
+}
+
+
+static void
+create(world_t *w, const char *creation, const char *startup,
+       const char *timeout)
+{
+    create_with(w, scripts(creation, startup, timeout));
 }
 
 
@@ -387,6 +394,245 @@ not_twice(void **state)
 }
 
 
+/* ---- in the share ---- */
+
+static json_t *
+stored(const char *path)
+{
+    return json_pack("{s:{s:{s:{s:s,s:s,s:s}}}}", "setupScripts", "scripts",
+                     "creationScript", "scriptSource", "workspaceStorage",
+                     "scriptData", path, "scriptArguments", "'a b' c");
+}
+
+
+/* By a shell, in ann's folder. */
+static void
+in_folder(world_t *w, const char *commands)
+{
+    char text[1024];
+
+    assert_true(
+        snprintf(text, sizeof(text),
+                 "umask 022; mkdir -p %s/Users/ann && cd %s/Users/ann || "
+                 "exit 1\n%s",
+                 w->share, w->share, commands) < (int) sizeof(text));
+    assert_int_equal(system(text), 0);
+}
+
+
+static void
+path_is_read(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "/Users/ann/x",
+        "Users/ann/../bob/x",
+        "Users/ann/./x",
+        "Users/ann//x",
+        "Users/ann/",
+        "Users/ann/a\nb",
+        "Users/ann/a\x7f",
+        "Users/bob/x",
+        "Users/ann",
+        "Users/annx/x",
+    };
+    char err[256];
+    size_t i;
+    json_t *doc;
+    amld_setup_script_t s;
+
+    (void) state;
+
+    doc = json_pack("{s:s,s:o}", "folder", "Users/ann", "requested",
+                    stored("Users/ann/d/x.sh"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 1);
+    assert_null(s.text);
+    assert_string_equal(s.argv[4], "Users/ann/d/x.sh");
+    assert_string_equal(s.argv[5], "d/x.sh");
+    assert_string_equal(s.argv[6], "a b");
+    assert_string_equal(s.argv[7], "c");
+    assert_null(s.argv[8]);
+    amld_setup_script_free(&s);
+
+    /* what the control API keeps out */
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        json_object_set_new(doc, "requested", stored(bad[i]));
+        if (amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err,
+                                 sizeof(err)) != -1) {
+            fail_msg("%s", bad[i]);
+        }
+        assert_non_null(strstr(err, "creationScript"));
+    }
+    json_object_del(doc, "folder");
+    json_object_set_new(doc, "requested", stored("/x"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)),
+        -1);
+    json_decref(doc);
+}
+
+
+static void
+from_the_share(void **state)
+{
+    world_t *w = *state;
+    char text[1024];
+
+    /* runs where it lies, and without being executable */
+    in_folder(w, "mkdir -p 'd/$(x)' && cat > 'd/$(x)/-e y.sh' <<'EOF'\n"
+                 "echo \"[$1] [$2] $#\" >> \"$OLDPWD/trace\"\n"
+                 "pwd | sed 's,.*/Users/,,' >> \"$OLDPWD/trace\"\n"
+                 "umask >> \"$OLDPWD/trace\"\n"
+                 "wc -c >> \"$OLDPWD/trace\"\n"
+                 "EOF\n");
+    create_with(w, stored("Users/ann/d/$(x)/-e y.sh"));
+    becomes(w, AMLD_STATE_RUNNING);
+    assert_string_equal(file(w, "trace", text),
+                        "[a b] [c] 2\nann/d/$(x)\n0022\n0\n");
+}
+
+
+static void
+not_anybodys(void **state)
+{
+    static const struct {
+        const char *made, *path, *why;
+        int root;
+    } cases[] = {
+        {":", "none.sh", "none.sh is not run: there is no such file", 0},
+        {":", "none/x.sh", "none/x.sh is not run: there is no such file", 0},
+        {"echo exit 0 > f", "f/x.sh", "f/x.sh is not run: there is no such", 0},
+        {"mkdir d", "d", "d is not run: it is no regular file", 0},
+        {"mkfifo p", "p", "p is not run: it is no regular file", 0},
+        {"ln -s /dev/null n", "n", "n is not run: it is a symbolic link", 0},
+        {"mkdir ../bob && echo exit 0 > ../bob/x.sh && ln -s ../bob/x.sh l.sh",
+         "l.sh", "l.sh is not run: it is a symbolic link", 0},
+        {"ln -s ../bob b", "b/x.sh", "b/x.sh is not run: ./b is a symbolic", 0},
+        {"echo exit 0 > g.sh && chmod 664 g.sh", "g.sh",
+         "g.sh is not run: others may write to it (chmod go-w)", 0},
+        {"echo exit 0 > o.sh && chmod 646 o.sh", "o.sh",
+         "o.sh is not run: others may write to it", 0},
+        {"mkdir -m 775 g && echo exit 0 > g/x.sh", "g/x.sh",
+         "g/x.sh is not run: others may write to ./g (", 0},
+        {"mkdir -p o/p && echo exit 0 > o/p/x.sh && chmod 1777 o", "o/p/x.sh",
+         "o/p/x.sh is not run: others may write to ./o (", 0},
+        {"echo exit 0 > t.sh && chown 65534 t.sh", "t.sh",
+         "t.sh is not run: it belongs to somebody else", 1},
+        {"mkdir t && echo exit 0 > t/x.sh && chown 65534 t", "t/x.sh",
+         "t/x.sh is not run: ./t belongs to somebody else", 1},
+        {"echo exit 0 > w.sh && chmod 777 .", "w.sh",
+         "w.sh is not run: others may write to the folder (chmod go-w)", 0},
+    };
+    world_t *w = *state;
+    char path[64], text[2048];
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (cases[i].root && geteuid() != 0) {
+            continue;
+        }
+        in_folder(w, cases[i].made);
+        snprintf(path, sizeof(path), "Users/ann/%s", cases[i].path);
+        create_with(w, stored(path));
+        becomes(w, AMLD_STATE_SETUP_FAILED);
+        failure(w, text);
+        if (strstr(text, "The creation script failed with exit status 126") ==
+                NULL ||
+            strstr(text, "\nUsers/ann/") == NULL ||
+            strstr(text, cases[i].why) == NULL) {
+            fail_msg("%s: %s", cases[i].path, text);
+        }
+        assert_int_equal(left(w), 0);
+    }
+
+    /* the same again, when it is right */
+    in_folder(w, "chmod 755 .");
+    want(w, "Create", AMLD_STATE_CREATING);
+    becomes(w, AMLD_STATE_RUNNING);
+}
+
+
+/* As it is run, but here: 1 when it is known to have said `good`, 0 when it was
+ * refused. */
+static int
+run_here(const amld_setup_script_t *s, const char *folder)
+{
+    char text[256];
+    int fds[2], status;
+    pid_t pid;
+    size_t n;
+    ssize_t r;
+
+    assert_int_equal(pipe(fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(fds[1], 1);
+        close(2);
+        if (chdir(folder) == 0) {
+            execv(s->argv[0], (char *const *) s->argv);
+        }
+        _exit(1);
+    }
+    close(fds[1]);
+    for (n = 0; (r = read(fds[0], text + n, sizeof(text) - 1 - n)) > 0;) {
+        n += (size_t) r;
+    }
+    text[n] = '\0';
+    close(fds[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (n == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 126) {
+        return 0;
+    }
+    assert_string_equal(text, "good\n");
+
+    return 1;
+}
+
+
+/* What is looked at is what is run, however often another takes its place. */
+static void
+swapped(void **state)
+{
+    world_t *w = *state;
+    char err[256], folder[192], one[224], other[224];
+    int i, good = 0, status;
+    json_t *doc;
+    pid_t pid;
+    amld_setup_script_t s;
+
+    in_folder(w, "mkdir ../bob && echo echo evil > ../bob/x.sh && "
+                 "ln -s ../bob/x.sh other && echo echo good > x.sh");
+    snprintf(folder, sizeof(folder), "%s/Users/ann", w->share);
+    snprintf(one, sizeof(one), "%s/x.sh", folder);
+    snprintf(other, sizeof(other), "%s/other", folder);
+
+    doc = json_pack("{s:s,s:o}", "folder", "Users/ann", "requested",
+                    stored("Users/ann/x.sh"));
+    assert_int_equal(
+        amld_setup_script_of(doc, AMLD_STEP_CREATION, &s, err, sizeof(err)), 1);
+
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+            (void) renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+            usleep(100);
+        }
+    }
+    for (i = 0; i < 300 && (i < 100 || good < 5); i++) {
+        good += run_here(&s, folder);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_in_range(good, 1, i - 1);
+    amld_setup_script_free(&s);
+    json_decref(doc);
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -401,6 +647,10 @@ main(int argc, char **argv)
         TEST(is_not_seen),
         TEST(outlives_amld),
         TEST(not_twice),
+        cmocka_unit_test(path_is_read),
+        TEST(from_the_share),
+        TEST(not_anybodys),
+        TEST(swapped),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {
