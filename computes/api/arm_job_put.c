@@ -14,7 +14,9 @@ static void job_create(amld_arm_job_t *job, const amld_job_put_t *put);
 static void job_update(amld_arm_job_t *job, const amld_job_put_t *put);
 static int job_instance(amld_arm_job_t *job, const char *name, amld_key_t *key,
                         json_t **instance);
+static int job_grows(const json_t *before, const json_t *doc);
 static int job_room(amld_arm_job_t *job, const amld_key_t *compute);
+static int job_room_all(amld_arm_job_t *job, int more);
 static int job_image(amld_arm_job_t *job, const amld_job_put_t *put);
 static int job_document(amld_arm_job_t *job, const amld_job_put_t *put,
                         const amld_key_t *compute, const json_t *instance);
@@ -94,7 +96,7 @@ job_create(amld_arm_job_t *job, const amld_job_put_t *put)
 static void
 job_update(amld_arm_job_t *job, const amld_job_put_t *put)
 {
-    int same;
+    int same, grows;
     json_t *before;
     const char *differs;
 
@@ -117,10 +119,14 @@ job_update(amld_arm_job_t *job, const amld_job_put_t *put)
         return;
     }
     same = json_equal(before, job->doc);
+    grows = !same && job_grows(before, job->doc);
     json_decref(before);
 
     if (!same && amld_reserve_is_spent(job->arm.txn)) {
         amld_arm_registry_error(&job->arm, AML_REGISTRY_LIMIT);
+        return;
+    }
+    if (grows && job_room_all(job, 0) != 0) {
         return;
     }
 
@@ -203,14 +209,28 @@ job_image(amld_arm_job_t *job, const amld_job_put_t *put)
 }
 
 
+/* By more than what archives it: who comes to a bound may tidy up. */
+static int
+job_grows(const json_t *before, const json_t *doc)
+{
+    size_t archived;
+
+    archived = json_object_get(doc, "archived") != NULL &&
+                       json_object_get(before, "archived") == NULL
+                   ? sizeof(",\"archived\":true") - 1
+                   : 0;
+
+    return json_dumpb(doc, NULL, 0, JSON_COMPACT) >
+           json_dumpb(before, NULL, 0, JSON_COMPACT) + archived;
+}
+
+
 /* Who may fill the queue must not fill the registry. */
 static int
 job_room(amld_arm_job_t *job, const amld_key_t *compute)
 {
     size_t waiting;
-    uint64_t taken;
     amld_arm_t *arm;
-    amld_job_use_t use;
     aml_registry_rc_t rc;
     const amld_config_t *c;
 
@@ -222,12 +242,6 @@ job_room(amld_arm_job_t *job, const amld_key_t *compute)
     }
 
     rc = amld_job_queue_count(arm->txn, compute, c->job_queue, &waiting);
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_job_use(arm->txn, arm->asker, &use);
-    }
-    if (rc == AML_REGISTRY_OK) {
-        rc = amld_job_taken(arm->txn, &taken);
-    }
     if (rc != AML_REGISTRY_OK) {
         return amld_arm_registry_error(arm, rc);
     }
@@ -242,7 +256,33 @@ job_room(amld_arm_job_t *job, const amld_key_t *compute)
         return -1;
     }
 
-    if (use.count >= c->job_history || use.bytes >= c->job_history_size) {
+    return job_room_all(job, 1);
+}
+
+
+/* For `more` jobs of who asks, or for more to be kept of one that there is. */
+static int
+job_room_all(amld_arm_job_t *job, int more)
+{
+    uint64_t taken;
+    amld_arm_t *arm;
+    amld_job_use_t use;
+    aml_registry_rc_t rc;
+    const amld_config_t *c;
+
+    arm = &job->arm;
+    c = arm->d->config;
+
+    rc = amld_job_use(arm->txn, arm->asker, &use);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_job_taken(arm->txn, &taken);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return amld_arm_registry_error(arm, rc);
+    }
+
+    if ((more > 0 && use.count >= c->job_history) ||
+        use.bytes >= c->job_history_size) {
         amld_response_error(arm->response, 409, "TooManyJobs", NULL,
                             "You have %llu jobs, of %llu bytes, those that "
                             "have ended included; %u and %zu may be kept. "

@@ -120,6 +120,22 @@ subtest 'all jobs have a half' => sub {
     pass 'all else goes on';
 
     $jobs->ends("b-$_", 'Completed') for 0, $count - 1;
+    my $taken = $gw->edit({op => 'get', key => 'jobtaken'});
+    my %tags  = map { sprintf('%03d', $_) . 'n' x 500 => 'v' x 256 } 1 .. 50;
+    my %codes;
+    for my $n (0 .. $count - 1) {
+        $codes{
+            $jobs->put(
+                "b-$n", 'true #' . 'x' x 60_000,
+                tags        => \%tags,
+                description => 'd' x 4000
+            )->res->code
+        }++;
+    }
+    is_deeply \%codes, {409 => $count}, 'nor do those that there are grow';
+    is $gw->edit({op => 'get', key => 'jobtaken'}), $taken, 'by a byte';
+    ok $gw->signed_in('colleague'), 'people sign in';
+
     $gw->amld_ok(qw(job remove --account creator));
     is $other->put('c-1', 'true')->res->code, 201, 'there is room again';
     $other->ends('c-1', 'Completed');

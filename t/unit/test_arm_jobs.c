@@ -599,6 +599,54 @@ room(void **state)
 }
 
 
+/* Nor by what may be changed of those that there are. */
+static void
+room_to_grow(void **state)
+{
+    server_t *s = *state;
+    char v[1024];
+    answer_t a;
+
+    lab(s);
+    assert_int_equal(
+        call(s, "PUT", W "/jobs/a" V, TO(",\"tags\":{\"k\":\"value\"}")).status,
+        201);
+    job_is(s, "a", AMLD_JOB_COMPLETED, "ended");
+
+    /* as many as there may be: not one more, but these may be tidied up */
+    s->config.job_history = 1;
+    assert_int_equal(
+        call(s, "PUT", W "/jobs/a" V, TO(",\"description\":\"d\"")).status,
+        200);
+
+    s->config.job_history_size = 100;
+    a = call(s, "PUT", W "/jobs/a" V, TO(",\"tags\":{\"k\":\"longer\"}"));
+    assert_error(a, 409, "TooManyJobs");
+    assert_error(call(s, "PUT", W "/jobs/a" V, TO(",\"description\":\"dd\"")),
+                 409, "TooManyJobs");
+    a = call(s, "PUT", W "/jobs/a" V, TO(",\"isArchived\":true"));
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&a, "properties/description", v), "d");
+    assert_string_equal(at(&a, "properties/tags/k", v), "value");
+    assert_error(call(s, "PUT", W "/jobs/a" V,
+                      TO(",\"isArchived\":true,\"displayName\":\"longer\"")),
+                 409, "TooManyJobs");
+    assert_int_equal(
+        call(s, "PUT", W "/jobs/a" V, TO(",\"tags\":{\"k\":\"other\"}")).status,
+        200);
+    assert_int_equal(call(s, "PUT", W "/jobs/a" V, TO(",\"tags\":{}")).status,
+                     200);
+
+    s->config.job_history_size = 1024 * 1024;
+    s->config.registry_size = 1024;
+    a = call(s, "PUT", W "/jobs/a" V, TO(",\"tags\":{\"k\":\"v\"}"));
+    assert_error(a, 409, "TooManyJobs");
+    assert_non_null(strstr(at(&a, "error/message", v), "amld job remove"));
+    assert_int_equal(
+        call(s, "PUT", W "/jobs/a" V, TO(",\"description\":\"\"")).status, 200);
+}
+
+
 int
 main(void)
 {
@@ -617,6 +665,7 @@ main(void)
         cmocka_unit_test_setup_teardown(of_others, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(actions, arm_setup, arm_teardown),
         cmocka_unit_test_setup_teardown(room, arm_setup, arm_teardown),
+        cmocka_unit_test_setup_teardown(room_to_grow, arm_setup, arm_teardown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
