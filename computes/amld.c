@@ -37,6 +37,7 @@
 #include "computes/automatic/schedule_run.h"
 #include "computes/cli/cli.h"
 #include "computes/engines/podman.h"
+#include "computes/engines/podman_watch.h"
 #include "computes/engines/shim.h"
 #include "computes/engines/unix_account.h"
 #include "computes/files/reserve.h"
@@ -114,8 +115,11 @@ run_serve(amld_t *d)
     amld_clock_t *schedules = NULL, *idle = NULL;
     amld_room_t *room = NULL;
     amld_housekeeping_t *housekeeping;
+    amld_podman_watch_t *networks = NULL;
     amld_http_t *http;
-    int rc = -1;
+    int podman, rc = -1;
+
+    podman = strcmp(d->config->engine, "podman") == 0;
 
     d->keys = amld_key_keeper_start(d);
     d->oidc = d->keys != NULL ? amld_oidc_start(d) : NULL;
@@ -124,7 +128,11 @@ run_serve(amld_t *d)
     schedules = housekeeping != NULL ? amld_schedule_start(d) : NULL;
     idle = schedules != NULL ? amld_idle_start(d) : NULL;
     room = idle != NULL ? amld_room_start(d) : NULL;
-    http = room != NULL ? amld_http_start(d, tables, slow) : NULL;
+    networks =
+        room != NULL && podman ? amld_podman_watch_start(d->config) : NULL;
+    http = room != NULL && (networks != NULL || !podman)
+               ? amld_http_start(d, tables, slow)
+               : NULL;
 
     if (http != NULL) {
         amld_reserve_keep(d->registry);
@@ -141,6 +149,7 @@ run_serve(amld_t *d)
     amld_key_keeper_cancel(d->keys);
     amld_progress_hub_end(d->progress);
     amld_http_stop(http);
+    amld_podman_watch_stop(networks);
     amld_room_stop(room);
     amld_clock_stop(idle);
     amld_clock_stop(schedules);

@@ -17,6 +17,7 @@
 
 #include "computes/engines/engine.h"
 #include "computes/engines/podman.h"
+#include "computes/engines/podman_watch.h"
 #include "computes/files/files.h"
 
 /* Behind an amld that was replaced by a newer one it is still ours. */
@@ -53,6 +54,9 @@ static int podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
 static json_t *
 podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
                  int64_t uid, int64_t group);
+static void podman_key(const amld_config_t *c, char key[AMLD_PODMAN_KEY + 1]);
+static json_t *podman_host_ports(const amld_config_t *c);
+static json_t *podman_gateway(const amld_config_t *c);
 static const char *podman_folder(const amld_engine_instance_t *i);
 static const char *podman_base(const char *path);
 static int
@@ -315,30 +319,17 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
                  int64_t uid, int64_t group)
 {
     char key[AMLD_PODMAN_KEY + 1], container[NAME_MAX];
-    unsigned char hash[SHA256_DIGEST_LENGTH];
     size_t k;
-    json_t *ports, *gateway, *images;
+    json_t *images;
     const amld_podman_config_t *p = c->podman;
 
-    SHA256((const unsigned char *) c->state, strlen(c->state), hash);
-    for (k = 0; k < AMLD_PODMAN_KEY / 2; k++) {
-        snprintf(key + 2 * k, 3, "%02x", hash[k]);
-    }
+    podman_key(c, key);
     snprintf(container, sizeof(container), "aml-%s-%.200s", key,
              podman_base(i->runtime));
 
-    ports = json_array();
-    for (k = 0; k < p->host_port_count; k++) {
-        json_array_append_new(ports, json_integer(p->host_ports[k]));
-    }
     images = json_array();
     for (k = 0; p->images[k] != NULL; k++) {
         json_array_append_new(images, json_string(p->images[k]));
-    }
-    gateway = json_array();
-    for (k = 0; k < c->gateway_uid_count; k++) {
-        json_array_append_new(gateway,
-                              json_integer((json_int_t) c->gateway_uids[k]));
     }
 
     return json_pack(
@@ -347,13 +338,83 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
         "podman", p->program, "ociRuntime", p->runtime, "image", p->image,
         "gpu", p->gpu, "state", c->state, "key", key, "name", i->name,
         "container", container, "directory", i->runtime, "share", i->share,
-        "folder", podman_folder(i), "subnet", i->subnet, "hostPorts", ports,
-        "gateway", gateway, "images", images, "timeout",
-        (json_int_t) p->timeout, "uid", (json_int_t) uid, "group",
+        "folder", podman_folder(i), "subnet", i->subnet, "hostPorts",
+        podman_host_ports(c), "gateway", podman_gateway(c), "images", images,
+        "timeout", (json_int_t) p->timeout, "uid", (json_int_t) uid, "group",
         (json_int_t) group, "cores", (json_int_t) (i->cores > 0 ? i->cores : 1),
         "memory",
         (json_int_t) (i->memory_mb > 0 ? i->memory_mb : PODMAN_MEMORY), "gpus",
         (json_int_t) i->gpus, "pids", (json_int_t) p->pids);
+}
+
+
+int
+amld_podman_spec_of(const amld_config_t *c, amld_podman_spec_t *s)
+{
+    char key[AMLD_PODMAN_KEY + 1];
+
+    memset(s, 0, sizeof(*s));
+    podman_key(c, key);
+
+    s->json = json_pack("{s:s, s:o, s:o}", "key", key, "hostPorts",
+                        podman_host_ports(c), "gateway", podman_gateway(c));
+    if (s->json == NULL) {
+        return -1;
+    }
+
+    s->key = json_string_value(json_object_get(s->json, "key"));
+    s->host_ports = json_object_get(s->json, "hostPorts");
+    s->gateway = json_object_get(s->json, "gateway");
+    s->podman = c->podman->program;
+    s->state = c->state;
+    s->subnet = "";
+    s->timeout = c->podman->timeout;
+
+    return 0;
+}
+
+
+static void
+podman_key(const amld_config_t *c, char key[AMLD_PODMAN_KEY + 1])
+{
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    size_t k;
+
+    SHA256((const unsigned char *) c->state, strlen(c->state), hash);
+    for (k = 0; k < AMLD_PODMAN_KEY / 2; k++) {
+        snprintf(key + 2 * k, 3, "%02x", hash[k]);
+    }
+}
+
+
+static json_t *
+podman_host_ports(const amld_config_t *c)
+{
+    size_t k;
+    json_t *ports;
+
+    ports = json_array();
+    for (k = 0; k < c->podman->host_port_count; k++) {
+        json_array_append_new(ports, json_integer(c->podman->host_ports[k]));
+    }
+
+    return ports;
+}
+
+
+static json_t *
+podman_gateway(const amld_config_t *c)
+{
+    size_t k;
+    json_t *gateway;
+
+    gateway = json_array();
+    for (k = 0; k < c->gateway_uid_count; k++) {
+        json_array_append_new(gateway,
+                              json_integer((json_int_t) c->gateway_uids[k]));
+    }
+
+    return gateway;
 }
 
 

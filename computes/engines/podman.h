@@ -46,6 +46,9 @@
 #define AMLD_PODMAN_RANGE 65536 /* uids of a person */
 #define AMLD_PODMAN_KEY 8       /* characters */
 
+#define AMLD_PODMAN_NETWORKS 1024
+#define AMLD_PODMAN_RULES (65536 + AMLD_PODMAN_NETWORKS * 192) /* bytes */
+
 /* FILE; strings are of `json`. */
 typedef struct {
     json_t *json;
@@ -93,9 +96,24 @@ void amld_podman_network_doubt(const amld_podman_spec_t *s);
 void amld_podman_network_drop(const amld_podman_spec_t *s);
 
 /* In the default network instances don't reach each other either: to be called
- * after one has started.  0, or -1. */
-int
-amld_podman_network_apart(const amld_podman_spec_t *s, char *err, size_t size);
+ * after one has started, and when a port may be new.  0, and how many ports
+ * were not apart, or -1. */
+int amld_podman_network_apart(const amld_podman_spec_t *s, size_t *closed,
+                              char *err, size_t size);
+
+/* Known, with a bridge. */
+int amld_podman_network_exists(const amld_podman_spec_t *s);
+
+/* An instance is being started, or a network made or removed. */
+int amld_podman_network_busy(const amld_podman_spec_t *s);
+
+/*
+ * The rules of all networks: where something is missing of them, or with
+ * `anew`, they are made again.  0, and whether something was missing in
+ * *mended; 1 when networks are being made or removed just now; or -1.
+ */
+int amld_podman_network_tend(const amld_podman_spec_t *s, int anew, int *mended,
+                             char *err, size_t size);
 
 /* The rules for `count` bridges, for nft's standard input; 0, or -1 when there
  * is no room. */

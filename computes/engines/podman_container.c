@@ -268,6 +268,7 @@ container_start(const amld_podman_spec_t *s, amld_podman_container_t *c,
                 char *err, size_t size)
 {
     int lock, rc;
+    size_t closed;
     amld_podman_args_t a;
 
     if (amld_podman_network(s, &lock, err, size) != 0) {
@@ -285,7 +286,7 @@ container_start(const amld_podman_spec_t *s, amld_podman_container_t *c,
         rc = 0;
     }
     if (rc == 0) {
-        rc = amld_podman_network_apart(s, err, size);
+        rc = amld_podman_network_apart(s, &closed, err, size);
     }
     if (rc == 0) {
         amld_podman_args(&a, s->podman);
@@ -537,8 +538,10 @@ static int
 container_settle(const amld_podman_spec_t *s, amld_podman_container_t *c,
                  char *err, size_t size)
 {
+    size_t closed;
+
     return container_verify(s, c, err, size) == 0 &&
-                   amld_podman_network_apart(s, err, size) == 0 &&
+                   amld_podman_network_apart(s, &closed, err, size) == 0 &&
                    container_note(s, c, err, size) == 0
                ? 0
                : -1;

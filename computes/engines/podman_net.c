@@ -25,14 +25,12 @@
 #include "computes/engines/podman_run.h"
 #include "computes/files/files.h"
 
-#define NET_BRIDGES 1024
-#define NET_BRIDGE 16 /* of an interface's name */
-#define NET_RULES 65536
+#define NET_BRIDGE 16   /* of an interface's name */
 #define NET_SUBNET 2048 /* bytes of an id */
 #define NET_DEFAULT "default"
 
 typedef struct {
-    char name[NET_BRIDGES][NET_BRIDGE];
+    char name[AMLD_PODMAN_NETWORKS][NET_BRIDGE];
     size_t count;
 } net_bridges_t;
 
@@ -45,10 +43,16 @@ static int net_remember(const amld_podman_spec_t *s, const char *network,
 static int net_ready(const amld_podman_spec_t *s, const char *network);
 static int net_make(const amld_podman_spec_t *s, const char *network, char *err,
                     size_t size);
+static int net_room(const amld_podman_spec_t *s, const char *network, char *err,
+                    size_t size);
 static int net_bridge_of(const amld_podman_spec_t *s, const char *network,
                          char bridge[NET_BRIDGE], char *err, size_t size);
 static int net_apply(const amld_podman_spec_t *s, char *err, size_t size);
-static void net_gather(const amld_podman_spec_t *s, net_bridges_t *b);
+static int net_gather(const amld_podman_spec_t *s, net_bridges_t *b, char *err,
+                      size_t size);
+static int net_in_force(const amld_podman_spec_t *s, char *err, size_t size);
+static int net_is_there(const char *bridge);
+static int net_isolate(const char *path);
 static int net_is_bridge(const char *name);
 
 
@@ -124,13 +128,15 @@ amld_podman_network(const amld_podman_spec_t *s, int *lock, char *err,
  * protocol, and whatever address one gives oneself.  A new one is closed before
  * anything but `sleep` runs behind it. */
 int
-amld_podman_network_apart(const amld_podman_spec_t *s, char *err, size_t size)
+amld_podman_network_apart(const amld_podman_spec_t *s, size_t *closed,
+                          char *err, size_t size)
 {
     char ports[PATH_MAX], path[PATH_MAX], network[64], bridge[NET_BRIDGE];
     DIR *dir;
-    int fd, rc;
+    int one, rc;
     struct dirent *entry;
 
+    *closed = 0;
     if (*s->subnet != '\0') {
         return 0;
     }
@@ -155,20 +161,78 @@ amld_podman_network_apart(const amld_podman_spec_t *s, char *err, size_t size)
         }
         snprintf(path, sizeof(path), "/sys/class/net/%s/brif/%s/isolated",
                  bridge, entry->d_name);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        /* An instance that ends meanwhile takes its port with it. */
-        if (fd == -1 ? errno != ENOENT : write(fd, "1", 1) != 1) {
+        one = net_isolate(path);
+        if (one == -1) {
             snprintf(err, size,
                      "instances of network %s can't be kept apart: %s: %s",
                      network, path, strerror(errno));
             rc = -1;
-        }
-        if (fd != -1) {
-            close(fd);
+        } else {
+            *closed += (size_t) one;
         }
     }
 
     closedir(dir);
+
+    return rc;
+}
+
+
+int
+amld_podman_network_exists(const amld_podman_spec_t *s)
+{
+    char network[64], bridge[NET_BRIDGE];
+
+    amld_podman_network_name(s, network, sizeof(network));
+
+    return net_known(s, network, bridge) == 0 && net_is_there(bridge);
+}
+
+
+int
+amld_podman_network_busy(const amld_podman_spec_t *s)
+{
+    int fd;
+
+    fd = net_lock(s, LOCK_EX | LOCK_NB);
+    if (fd == -1) {
+        return 1;
+    }
+    close(fd);
+
+    return 0;
+}
+
+
+/* Looked at without the lock: whoever has it makes or removes networks, and
+ * what is wrong then is not wrong. */
+int
+amld_podman_network_tend(const amld_podman_spec_t *s, int anew, int *mended,
+                         char *err, size_t size)
+{
+    int fd, rc;
+
+    *mended = 0;
+
+    rc = net_in_force(s, err, size);
+    if (rc == -1 || (rc == 1 && !anew)) {
+        return rc == 1 ? 0 : -1;
+    }
+
+    fd = net_lock(s, LOCK_EX | LOCK_NB);
+    if (fd == -1) {
+        return 1;
+    }
+
+    rc = net_in_force(s, err, size);
+    if (rc == 0 || (rc == 1 && anew)) {
+        *mended = rc == 0;
+        rc = net_apply(s, err, size);
+    } else {
+        rc = rc == 1 ? 0 : -1;
+    }
+
+    close(fd);
 
     return rc;
 }
@@ -421,7 +485,7 @@ net_ready(const amld_podman_spec_t *s, const char *network)
         return 0;
     }
 
-    rules = malloc(NET_RULES);
+    rules = malloc(AMLD_PODMAN_RULES);
     if (rules == NULL) {
         return 0;
     }
@@ -434,7 +498,7 @@ net_ready(const amld_podman_spec_t *s, const char *network)
     amld_podman_arg(&a, "bridges");
 
     snprintf(quoted, sizeof(quoted), "\"%s\"", bridge);
-    rc = amld_podman_run(&a, NULL, s->timeout, rules, NET_RULES, err,
+    rc = amld_podman_run(&a, NULL, s->timeout, rules, AMLD_PODMAN_RULES, err,
                          sizeof(err)) == 0 &&
          strstr(rules, quoted) != NULL;
     free(rules);
@@ -449,6 +513,10 @@ net_make(const amld_podman_spec_t *s, const char *network, char *err,
 {
     char bridge[NET_BRIDGE], ignored[512];
     amld_podman_args_t a;
+
+    if (net_room(s, network, err, size) != 0) {
+        return -1;
+    }
 
     if (net_bridge_of(s, network, bridge, ignored, sizeof(ignored)) != 0) {
         amld_podman_args(&a, s->podman);
@@ -509,12 +577,12 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
     int rc;
     size_t i;
     char *text;
-    const char *names[NET_BRIDGES] = {NULL};
+    const char *names[AMLD_PODMAN_NETWORKS] = {NULL};
     amld_podman_args_t a;
     net_bridges_t *b;
 
     b = calloc(1, sizeof(*b));
-    text = malloc(NET_RULES * 2);
+    text = malloc(AMLD_PODMAN_RULES);
     if (b == NULL || text == NULL) {
         snprintf(err, size, "no memory");
         free(b);
@@ -522,7 +590,7 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
         return -1;
     }
 
-    net_gather(s, b);
+    rc = net_gather(s, b, err, size);
     for (i = 0; i < b->count; i++) {
         names[i] = b->name[i];
     }
@@ -531,11 +599,14 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
     amld_podman_arg(&a, "-f");
     amld_podman_arg(&a, "-");
 
-    rc = amld_podman_rules(s, names, b->count, text, NET_RULES * 2);
-    if (rc != 0) {
-        snprintf(err, size, "there are too many networks: %zu", b->count);
-    } else {
-        rc = amld_podman_run(&a, text, s->timeout, NULL, 0, err, size);
+    if (rc == 0) {
+        rc = amld_podman_rules(s, names, b->count, text, AMLD_PODMAN_RULES);
+        if (rc != 0) {
+            snprintf(err, size, "no room for the rules of %zu networks",
+                     b->count);
+        } else {
+            rc = amld_podman_run(&a, text, s->timeout, NULL, 0, err, size);
+        }
     }
 
     free(text);
@@ -545,34 +616,179 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
 }
 
 
-static void
-net_gather(const amld_podman_spec_t *s, net_bridges_t *b)
+/* All or none: one that is left out has no rules. */
+static int
+net_gather(const amld_podman_spec_t *s, net_bridges_t *b, char *err,
+           size_t size)
 {
-    char path[PATH_MAX], prefix[32];
+    char path[PATH_MAX], prefix[32], bridge[NET_BRIDGE];
     DIR *dir;
+    int rc;
     size_t n;
     struct dirent *entry;
 
-    if (net_directory(s, path, sizeof(path)) != 0) {
-        return;
-    }
+    b->count = 0;
 
-    dir = opendir(path);
-    if (dir == NULL) {
-        return;
+    if (net_directory(s, path, sizeof(path)) != 0 ||
+        (dir = opendir(path)) == NULL) {
+        snprintf(err, size, "%s/podman: %s", s->state, strerror(errno));
+        return -1;
     }
 
     n = (size_t) snprintf(prefix, sizeof(prefix), "aml-%s-", s->key);
 
-    while (b->count < NET_BRIDGES && (entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, prefix, n) == 0 &&
-            strchr(entry->d_name, '.') == NULL &&
-            net_known(s, entry->d_name, b->name[b->count]) == 0) {
-            b->count++;
+    rc = 0;
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, prefix, n) != 0 ||
+            strchr(entry->d_name, '.') != NULL ||
+            net_known(s, entry->d_name, bridge) != 0) {
+            continue;
+        }
+        if (b->count == AMLD_PODMAN_NETWORKS) {
+            snprintf(err, size, "there are more than %d networks",
+                     AMLD_PODMAN_NETWORKS);
+            rc = -1;
+        } else {
+            memcpy(b->name[b->count++], bridge, NET_BRIDGE);
         }
     }
 
     closedir(dir);
+
+    return rc;
+}
+
+
+/* Is there room for the rules of one more, unless it has some already? */
+static int
+net_room(const amld_podman_spec_t *s, const char *network, char *err,
+         size_t size)
+{
+    int rc;
+    char bridge[NET_BRIDGE];
+    net_bridges_t *b;
+
+    if (net_known(s, network, bridge) == 0) {
+        return 0;
+    }
+
+    b = calloc(1, sizeof(*b));
+    if (b == NULL) {
+        snprintf(err, size, "no memory");
+        return -1;
+    }
+
+    rc = net_gather(s, b, err, size);
+    if (rc == 0 && b->count == AMLD_PODMAN_NETWORKS) {
+        snprintf(err, size,
+                 "there are %d networks, and no more can be: one of another "
+                 "subnet has to go first",
+                 AMLD_PODMAN_NETWORKS);
+        rc = -1;
+    }
+    free(b);
+
+    return rc;
+}
+
+
+/* The rules of all networks that have a bridge: 1, 0 when something is missing,
+ * or -1 when that can't be told. */
+static int
+net_in_force(const amld_podman_spec_t *s, char *err, size_t size)
+{
+    int rc;
+    size_t i, k, n;
+    char *text, quoted[NET_BRIDGE + 2];
+    amld_podman_args_t a;
+    net_bridges_t *b;
+
+    static const char *const parts[] = {"hook input", "hook forward",
+                                        "hook output", "169.254.0.0/16"};
+
+    b = calloc(1, sizeof(*b));
+    text = malloc(AMLD_PODMAN_RULES);
+    if (b == NULL || text == NULL) {
+        snprintf(err, size, "no memory");
+        free(b);
+        free(text);
+        return -1;
+    }
+
+    rc = net_gather(s, b, err, size);
+
+    /* After a boot there are notes and no bridges yet. */
+    for (n = 0, i = 0; i < b->count; i++) {
+        if (net_is_there(b->name[i])) {
+            memmove(b->name[n++], b->name[i], NET_BRIDGE);
+        }
+    }
+
+    if (rc == 0 && n == 0) {
+        rc = 1;
+
+    } else if (rc == 0) {
+        amld_podman_args(&a, "nft");
+        amld_podman_arg(&a, "list");
+        amld_podman_arg(&a, "table");
+        amld_podman_arg(&a, "inet");
+        amld_podman_arg(&a, "aml_%s", s->key);
+
+        rc = amld_podman_run(&a, NULL, s->timeout, text, AMLD_PODMAN_RULES, err,
+                             size);
+        if (rc == 0 || rc == 1) {
+            rc = rc == 0;
+        } else {
+            rc = -1;
+        }
+
+        for (i = 0; rc == 1 && i < n; i++) {
+            snprintf(quoted, sizeof(quoted), "\"%s\"", b->name[i]);
+            rc = strstr(text, quoted) != NULL;
+        }
+        for (k = 0; rc == 1 && k < sizeof(parts) / sizeof(*parts); k++) {
+            rc = strstr(text, parts[k]) != NULL;
+        }
+    }
+
+    free(text);
+    free(b);
+
+    return rc;
+}
+
+
+static int
+net_is_there(const char *bridge)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/sys/class/net/%s", bridge);
+
+    return access(path, F_OK) == 0;
+}
+
+
+/* 1 when it was not, and is now; -1. */
+static int
+net_isolate(const char *path)
+{
+    char was;
+    int fd, rc;
+
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd == -1) {
+        /* An instance that ends meanwhile takes its port with it. */
+        return errno == ENOENT ? 0 : -1;
+    }
+
+    rc = 0;
+    if (pread(fd, &was, 1, 0) != 1 || was != '1') {
+        rc = write(fd, "1", 1) == 1 ? 1 : -1;
+    }
+    close(fd);
+
+    return rc;
 }
 
 

@@ -27,6 +27,12 @@ typedef struct {
     size_t said;
 } run_t;
 
+/* Nobody else's has a say in how these work. */
+static char *run_environment[] = {
+    (char *) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:"
+             "/bin",
+    (char *) "HOME=/root", NULL};
+
 static int run_spawn(run_t *r, const char *const *argv);
 static int run_talk(run_t *r, int64_t until);
 static void run_write(run_t *r);
@@ -37,6 +43,8 @@ static void run_explain(run_t *r, const amld_podman_args_t *a, int late,
                         unsigned seconds, int status, char *err, size_t size);
 static const char *run_complaint(run_t *r);
 static int64_t run_now(void);
+
+extern char **environ;
 
 
 void
@@ -176,6 +184,7 @@ run_spawn(run_t *r, const char *const *argv)
         if (dup2(in[0], 0) != -1 && dup2(out[1], 1) != -1 &&
             dup2(err[1], 2) != -1) {
             signal(SIGPIPE, SIG_DFL);
+            environ = run_environment;
             execvp(argv[0], (char *const *) argv);
         }
         fault = errno;

@@ -1,6 +1,7 @@
 /*
  * Running a program to its end: podman, the OCI runtime, nft.  For amld's
- * steps, which may block; never called by the daemon itself.
+ * steps, which may block, and the thread that looks after networks; never
+ * called by another of the daemon.
  */
 
 #ifndef AMLD_PODMAN_RUN_H

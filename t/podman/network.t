@@ -222,6 +222,42 @@ subtest 'rules and networks that are lost' => sub {
         'and an instance that started again is apart';
 };
 
+# Nobody starts anything: amld itself sees to it.
+subtest 'ports and rules that somebody else has made anew' => sub {
+    my $key = $gw->key;
+    my $ask = 'podman network inspect --format {{.NetworkInterface}}';
+    my ($bridge) = `$ask aml-$key-default` =~ /(\S+)/;
+    my $flags = sub {
+        return join '', map { eval { path($_)->slurp } =~ s/\s//gr }
+            glob "/sys/class/net/$bridge/brif/*/isolated";
+    };
+    my $said = sub ($what) { scalar(() = $gw->log_text('amld.err') =~ /$what/g) };
+    ok wait_for(sub { $flags->() eq '11' }), 'two ports, isolated';
+
+    my $ports = $said->('were not kept apart at');
+    for my $name (qw(one two)) {
+        sh 'podman network reload ' . $gw->spec($name)->{container} . ' >/dev/null';
+    }
+    ok wait_for(sub { $flags->() eq '11' }), 'isolated again after a reload';
+    is $gw->reaches('two', $gw->address('two'), 9000), 'two', 'it listens still';
+    like $gw->reaches('one', $gw->address('two'), 9000), qr/^no:/,
+        'a neighbour does not get there';
+    ok wait_for(sub { $said->('were not kept apart at') > $ports }),
+        'the log says so';
+
+    for my $how ("delete table inet aml_$key", "flush table inet aml_$key") {
+        my $gone = $said->('rules of instances\' networks were gone');
+        sh "nft $how";
+        ok wait_for(sub { `nft list table inet aml_$key 2>&1` =~ /169\.254/ }),
+            "rules are there again after $how";
+        like $gw->reaches($_, gateway_of($_), $closed), qr/^no:/, "for $_"
+            for qw(one three);
+        ok wait_for(sub {
+            $said->('rules of instances\' networks were gone') > $gone;
+        }), 'and the log says so';
+    }
+};
+
 subtest 'removed with the last' => sub {
     my $networks = sub {
         return scalar split /\n/,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -218,6 +219,90 @@ rules(void **state)
 }
 
 
+/* One more than there is room for is refused: it does not push out another's
+ * rules.  No program is needed for that. */
+static void
+networks_without_number(void **state)
+{
+    char directory[] = "/tmp/aml-unit-XXXXXX", podman[64], path[128], err[512];
+    FILE *f;
+    int i, lock, mended;
+    amld_podman_spec_t s = {.key = "0011aabb",
+                            .state = directory,
+                            .podman = "/bin/false",
+                            .subnet = "/subscriptions/1/subnets/one-more",
+                            .timeout = 5};
+
+    (void) state;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(podman, sizeof(podman), "%s/podman", directory);
+    assert_int_equal(mkdir(podman, 0700), 0);
+
+    for (i = 0; i < 1025; i++) {
+        snprintf(path, sizeof(path), "%s/aml-0011aabb-%012x", podman, i);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fprintf(f, "amlunit%d\n", i);
+        assert_int_equal(fclose(f), 0);
+
+        if (i == 1022) {
+            assert_int_equal(amld_podman_network(&s, &lock, err, sizeof(err)),
+                             -1);
+            assert_non_null(strstr(err, "/bin/false"));
+        } else if (i == 1023) {
+            assert_int_equal(amld_podman_network(&s, &lock, err, sizeof(err)),
+                             -1);
+            assert_non_null(strstr(err, "there are 1024 networks"));
+        }
+    }
+
+    /* and where there are more already, none is left out in silence */
+    assert_int_equal(amld_podman_network_tend(&s, 1, &mended, err, sizeof(err)),
+                     -1);
+    assert_non_null(strstr(err, "more than 1024"));
+
+    for (i = 0; i < 1025; i++) {
+        snprintf(path, sizeof(path), "%s/aml-0011aabb-%012x", podman, i);
+        assert_int_equal(unlink(path), 0);
+    }
+    snprintf(path, sizeof(path), "%s/lock", podman);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(podman), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+
+/* There is room for the rules of as many as are let in. */
+static void
+many_rules(void **state)
+{
+    char name[1024][16], *text;
+    const char *bridges[1024];
+    size_t i;
+    amld_podman_spec_t s = {.key = "0011aabb"};
+
+    (void) state;
+
+    for (i = 0; i < 1024; i++) {
+        snprintf(name[i], sizeof(name[i]), "long-name-%05zu", i);
+        bridges[i] = name[i];
+    }
+    text = malloc(AMLD_PODMAN_RULES);
+    assert_non_null(text);
+    s.host_ports = json_array();
+    s.gateway = json_array();
+
+    assert_int_equal(
+        amld_podman_rules(&s, bridges, 1024, text, AMLD_PODMAN_RULES), 0);
+    assert_non_null(strstr(text, "\"long-name-01023\" reject"));
+
+    json_decref((json_t *) s.host_ports);
+    json_decref((json_t *) s.gateway);
+    free(text);
+}
+
+
 static void
 note(const char *directory, const char *id, long long pid, uint64_t started,
      const char *boot)
@@ -285,6 +370,8 @@ main(void)
         cmocka_unit_test(long_command_lines),
         cmocka_unit_test(networks),
         cmocka_unit_test(rules),
+        cmocka_unit_test(networks_without_number),
+        cmocka_unit_test(many_rules),
         cmocka_unit_test(containers_that_run),
     };
 
