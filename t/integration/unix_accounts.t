@@ -221,7 +221,8 @@ subtest 'services, and a colleague who takes their ports' => sub {
     }
     like $is->('late', 'Failed')->{message}, qr/port $port .* is in use/,
         'what comes late says so';
-    is $at->($port)->code, 404, 'and leads nobody there';
+    is $at->($port)->headers->header('X-AML-Reason'), 'service_failed',
+        'and leads nobody there';
     ok !-e $stolen, 'nothing has come to whoever was first';
     $gw->api(POST => "$path/customServices", $ann, json => []);
     my ($under) = path("/proc/$thief/task/$thief/children")->slurp =~ /(\d+)/;
