@@ -48,6 +48,7 @@
 #include "computes/instances/operations.h"
 #include "computes/instances/progress.h"
 #include "computes/instances/supervisor.h"
+#include "computes/jobs/job.h"
 #include "computes/services/relay.h"
 
 #define AMLD_CONFIG_FILE "/etc/aml/amld.conf"
@@ -211,6 +212,7 @@ amld_run(const char *file, int argc, char **argv)
 
     if (d.registry != NULL) {
         amld_operations_tend(d.registry);
+        amld_job_counts_tend(d.registry);
         run_strays(&d);
     }
 

@@ -5,7 +5,11 @@
 #include "ngx_http_aml_module.h"
 
 
+#define NGX_HTTP_AML_STATUS_TEXT 4096
+
+
 static ngx_int_t ngx_http_aml_init_zone(ngx_shm_zone_t *zone, void *data);
+static void ngx_http_aml_status_counts(ngx_buf_t *b, aml_registry_txn_t *txn);
 
 
 ngx_int_t
@@ -86,7 +90,7 @@ ngx_http_aml_status_handler(ngx_http_request_t *r)
     counters = amcf->counters;
     worker = amcf->worker;
 
-    size = 1024 + AML_REASON_COUNT * 128;
+    size = NGX_HTTP_AML_STATUS_TEXT + AML_REASON_COUNT * 128;
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
@@ -128,6 +132,7 @@ ngx_http_aml_status_handler(ngx_http_request_t *r)
                                "# TYPE aml_registry_version counter\n"
                                "aml_registry_version %uL\n",
                                aml_registry_version(txn));
+        ngx_http_aml_status_counts(b, txn);
         aml_registry_end(txn);
 
     } else {
@@ -154,4 +159,70 @@ ngx_http_aml_status_handler(ngx_http_request_t *r)
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+/* What amld counts; a record that this release can't read is left out. */
+
+static void
+ngx_http_aml_status_counts(ngx_buf_t *b, aml_registry_txn_t *txn)
+{
+    uint64_t n;
+    aml_str_t value;
+    ngx_uint_t i;
+    aml_counts_t c;
+    aml_registry_rc_t rc;
+
+    ngx_memzero(&c, sizeof(aml_counts_t));
+
+    rc = aml_registry_get(txn, AML_COUNTS_KEY, sizeof(AML_COUNTS_KEY) - 1,
+                          &value);
+
+    if (rc == AML_REGISTRY_OK ? aml_counts_decode(value, &c) != AML_RECORD_OK
+                              : rc != AML_REGISTRY_NOTFOUND) {
+        return;
+    }
+
+    b->last = ngx_slprintf(b->last, b->end,
+                           "# TYPE aml_jobs_submitted_total counter\n"
+                           "aml_jobs_submitted_total %uL\n"
+                           "# TYPE aml_jobs_ended_total counter\n"
+                           "aml_jobs_ended_total{status=\"completed\"} %uL\n"
+                           "aml_jobs_ended_total{status=\"failed\"} %uL\n"
+                           "aml_jobs_ended_total{status=\"canceled\"} %uL\n"
+                           "# TYPE aml_jobs_queued gauge\n"
+                           "aml_jobs_queued %uL\n"
+                           "# TYPE aml_jobs_running gauge\n"
+                           "aml_jobs_running %uL\n"
+                           "# TYPE aml_job_wait_seconds histogram\n",
+                           c.jobs_submitted, c.jobs_completed, c.jobs_failed,
+                           c.jobs_canceled, c.jobs_queued, c.jobs_running);
+
+    for (i = 0, n = 0; i < AML_COUNTS_WAITS; i++) {
+        n += c.job_waits[i];
+
+        if (aml_counts_bound(i) == 0) {
+            b->last = ngx_slprintf(
+                b->last, b->end,
+                "aml_job_wait_seconds_bucket{le=\"+Inf\"} %uL\n", n);
+            continue;
+        }
+
+        b->last = ngx_slprintf(b->last, b->end,
+                               "aml_job_wait_seconds_bucket{le=\"%ui\"} %uL\n",
+                               (ngx_uint_t) aml_counts_bound(i), n);
+    }
+
+    b->last =
+        ngx_slprintf(b->last, b->end,
+                     "aml_job_wait_seconds_sum %uL.%03uL\n"
+                     "aml_job_wait_seconds_count %uL\n"
+                     "# TYPE aml_service_starts_total counter\n"
+                     "aml_service_starts_total %uL\n"
+                     "# TYPE aml_service_restarts_total counter\n"
+                     "aml_service_restarts_total %uL\n"
+                     "# TYPE aml_service_failures_total counter\n"
+                     "aml_service_failures_total %uL\n",
+                     c.job_waited / 1000, c.job_waited % 1000, n,
+                     c.service_starts, c.service_restarts, c.service_failures);
 }

@@ -393,6 +393,38 @@ issuer_value(const entry_t *e)
 }
 
 
+static json_t *
+counts_value(const entry_t *e)
+{
+    unsigned i;
+    json_t *waits;
+    aml_counts_t c;
+    aml_record_rc_t rc;
+
+    rc = aml_counts_decode(e->value, &c);
+    if (rc != AML_RECORD_OK) {
+        return unreadable(rc);
+    }
+
+    waits = json_array();
+    for (i = 0; i < AML_COUNTS_WAITS; i++) {
+        (void) json_array_append_new(waits,
+                                     json_integer((json_int_t) c.job_waits[i]));
+    }
+
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I}",
+        "jobsSubmitted", (json_int_t) c.jobs_submitted, "jobsCompleted",
+        (json_int_t) c.jobs_completed, "jobsFailed", (json_int_t) c.jobs_failed,
+        "jobsCanceled", (json_int_t) c.jobs_canceled, "jobsQueued",
+        (json_int_t) c.jobs_queued, "jobsRunning", (json_int_t) c.jobs_running,
+        "jobWaits", waits, "jobWaitedMilliseconds", (json_int_t) c.job_waited,
+        "serviceStarts", (json_int_t) c.service_starts, "serviceRestarts",
+        (json_int_t) c.service_restarts, "serviceFailures",
+        (json_int_t) c.service_failures);
+}
+
+
 /* ---- documents ---- */
 
 static json_t *
@@ -465,6 +497,7 @@ static const family_t families[] = {{"account", 0, document_value},
                                     {"assignment-of", 0, document_value},
                                     {"code", 1, guarded_value},
                                     {"compute", 0, document_value},
+                                    {"counts", 0, counts_value},
                                     {"folder", 0, document_value},
                                     {"grant", 0, grant_value},
                                     {"issuer", 0, issuer_value},

@@ -1,7 +1,7 @@
 /*
  * The records that a request needs, flat and versioned: what is in the
  * registry under session/, principal/, grant/, token/, route/, key/ and
- * issuer/.
+ * issuer/; and the counts that the gateway tells of jobs and services.
  *
  * Encoding: little-endian fixed fields first (version, a 16-bit number, is
  * the first of every record), then strings, each as 16-bit length and bytes.
@@ -251,5 +251,31 @@ typedef struct {
 
 size_t aml_issuer_encode(const aml_issuer_t *i, void *buf, size_t size);
 aml_record_rc_t aml_issuer_decode(aml_str_t value, aml_issuer_t *i);
+
+
+/* ---- counts: of jobs and services, since the registry was made ---- */
+
+#define AML_COUNTS_KEY "counts"
+#define AML_COUNTS_WAITS 6
+
+typedef struct {
+    uint64_t jobs_submitted;
+    uint64_t jobs_completed;
+    uint64_t jobs_failed;
+    uint64_t jobs_canceled;
+    uint64_t jobs_queued;                 /* now */
+    uint64_t jobs_running;                /* now */
+    uint64_t job_waits[AML_COUNTS_WAITS]; /* starts, by aml_counts_bound() */
+    uint64_t job_waited;                  /* ms, before all of these */
+    uint64_t service_starts;
+    uint64_t service_restarts; /* of these, after it had ended by itself */
+    uint64_t service_failures;
+} aml_counts_t;
+
+size_t aml_counts_encode(const aml_counts_t *c, void *buf, size_t size);
+aml_record_rc_t aml_counts_decode(aml_str_t value, aml_counts_t *c);
+/* job_waits[i] has those that waited this many seconds at most, and longer than
+ * the one before says; 0 for the last, which has the rest. */
+unsigned aml_counts_bound(unsigned i);
 
 #endif /* AML_RECORDS_H */

@@ -13,6 +13,7 @@
 #include "computes/amld.h"
 #include "computes/engines/engine.h"
 #include "computes/instances/computes.h"
+#include "computes/instances/counts.h"
 #include "computes/instances/probe.h"
 #include "computes/instances/progress.h"
 #include "upstreams/host.h"
@@ -31,6 +32,7 @@ typedef struct {
     amld_probes_t *probes;
     struct amld_instance *first;
     size_t jobs_first; /* whose jobs are looked at first; see job_run.h */
+    amld_service_counts_t counts; /* that are not written down yet */
 } amld_supervisor_t;
 
 typedef struct {

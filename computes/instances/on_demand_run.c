@@ -16,6 +16,7 @@
 
 static const char *demand_name(const amld_app_t *app);
 static int demand_is_new(const amld_instance_t *i, const json_t *doc);
+static int demand_counts(const amld_app_t *app);
 static void demand_exec(amld_app_t *app, int64_t now);
 static void demand_ended(amld_app_t *app, int64_t now);
 static void demand_again(amld_app_t *app, int64_t now);
@@ -174,13 +175,25 @@ amld_on_demand_start(amld_app_t *app, int64_t now)
 }
 
 
+/* Is what happens to it counted?  A person's services are. */
+static int
+demand_counts(const amld_app_t *app)
+{
+    return amld_service_is(app) && !amld_service_is_ports(app);
+}
+
+
 static void
 demand_exec(amld_app_t *app, int64_t now)
 {
+    int again;
     char err[1024];
     amld_instance_t *i;
+    amld_service_counts_t *counts;
 
     i = app->instance;
+    counts = &i->supervisor->counts;
+    again = app->crashes > 0;
     app->again_at = AMLD_NEVER;
     app->up_since = now;
     app->adopted = 0;
@@ -195,9 +208,18 @@ demand_exec(amld_app_t *app, int64_t now)
 
     /* Written down before it runs: see engine.h. */
     app->demand.dirty = 1;
+    if (demand_counts(app)) {
+        counts->starts++;
+        counts->restarts += (unsigned) again;
+    }
     if (amld_on_demand_write(i, now) == AMLD_RECORD_OK) {
         amld_instance_release_app(app);
         return;
+    }
+
+    if (demand_counts(app)) {
+        counts->starts--;
+        counts->restarts -= (unsigned) again;
     }
 
     /* It is asked for as long as the document says so: see the look after
@@ -288,6 +310,7 @@ demand_fail(amld_app_t *app, int with_log, const char *format, ...)
 
     amld_log(AMLD_LOG_WARN, "%s: %s", app->instance->name, text);
 
+    app->instance->supervisor->counts.failures += demand_counts(app);
     free(app->demand.failure);
     app->demand.failure = strdup(text);
     app->demand.told = 0;
@@ -307,6 +330,9 @@ amld_on_demand_write(amld_instance_t *i, int64_t now)
     size_t k;
 
     rc = amld_record_write(i, change_demand);
+    if (rc == AMLD_RECORD_OK) {
+        memset(&i->supervisor->counts, 0, sizeof(i->supervisor->counts));
+    }
 
     for (k = 0; rc != AMLD_RECORD_FAILED && k < i->app_count; k++) {
         if (rc == AMLD_RECORD_OK && i->apps[k].demand.dirty &&
@@ -332,8 +358,6 @@ change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
     size_t k;
     amld_demand_t state;
     const amld_app_t *app;
-
-    (void) txn;
 
     if (amld_compute_state(doc) != AMLD_STATE_RUNNING) {
         return AMLD_RECORD_CHANGED;
@@ -366,7 +390,9 @@ change_demand(amld_instance_t *i, aml_registry_txn_t *txn, json_t *doc)
         }
     }
 
-    return AMLD_RECORD_OK;
+    return amld_counts_services(txn, &i->supervisor->counts) == AML_REGISTRY_OK
+               ? AMLD_RECORD_OK
+               : AMLD_RECORD_FAILED;
 }
 
 

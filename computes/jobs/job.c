@@ -31,7 +31,7 @@ job_index(aml_registry_txn_t *txn, const amld_key_t *key, const json_t *doc,
           int there);
 static aml_registry_rc_t
 job_entry(aml_registry_txn_t *txn, const amld_key_t *entry, const char *value,
-          size_t n, int there);
+          size_t n, int there, int *was);
 static int job_each(void *data, aml_str_t key, aml_str_t value);
 static int job_count(void *data, uint64_t seq, const amld_key_t *job);
 
@@ -418,7 +418,7 @@ static aml_registry_rc_t
 job_index(aml_registry_txn_t *txn, const amld_key_t *key, const json_t *doc,
           int there)
 {
-    int archived, wanted[5];
+    int archived, wanted[5], was[5];
     size_t i, ws;
     uint64_t seq;
     const char *id, *end;
@@ -453,26 +453,31 @@ job_index(aml_registry_txn_t *txn, const amld_key_t *key, const json_t *doc,
             return AML_REGISTRY_TOOLONG;
         }
 
-        rc = i < 3 ? job_entry(txn, &entry[i], id, strlen(id), wanted[i])
-                   : job_entry(txn, &entry[i], key->p, key->n, wanted[i]);
+        rc =
+            i < 3
+                ? job_entry(txn, &entry[i], id, strlen(id), wanted[i], &was[i])
+                : job_entry(txn, &entry[i], key->p, key->n, wanted[i], &was[i]);
         if (rc != AML_REGISTRY_OK) {
             return rc;
         }
     }
 
-    return AML_REGISTRY_OK;
+    return amld_job_count(
+        txn, doc, amld_job_stage(was[AMLD_JOBS_ALL], was[3], was[4]),
+        amld_job_stage(wanted[AMLD_JOBS_ALL], wanted[3], wanted[4]));
 }
 
 
 /* Writes nothing where it is so already. */
 static aml_registry_rc_t
 job_entry(aml_registry_txn_t *txn, const amld_key_t *entry, const char *value,
-          size_t n, int there)
+          size_t n, int there, int *was)
 {
     aml_str_t have;
     aml_registry_rc_t rc;
 
     rc = aml_registry_get(txn, entry->p, entry->n, &have);
+    *was = rc == AML_REGISTRY_OK;
 
     if (rc == AML_REGISTRY_OK && !there) {
         return aml_registry_del(txn, entry->p, entry->n);

@@ -163,6 +163,27 @@ amld_job_use_change(aml_registry_txn_t *txn, const amld_key_t *key,
                     const json_t *doc, int64_t before, int64_t n);
 
 
+/* ---- job_count.c ---- */
+
+/* Where a job is, as its indexes have it. */
+typedef enum {
+    AMLD_JOB_STAGE_NONE = 0,
+    AMLD_JOB_STAGE_QUEUED,
+    AMLD_JOB_STAGE_RUNS,
+    AMLD_JOB_STAGE_ENDED
+} amld_job_stage_t;
+
+amld_job_stage_t amld_job_stage(int there, int in_queue, int runs);
+
+/* For amld_job_store() and amld_job_remove(): it was there, and is here now. */
+aml_registry_rc_t amld_job_count(aml_registry_txn_t *txn, const json_t *doc,
+                                 amld_job_stage_t was, amld_job_stage_t is);
+
+/* When amld starts: where nothing was counted yet, those that have not ended
+ * are.  Without room for that it is tried again at the next start. */
+void amld_job_counts_tend(aml_registry_t *registry);
+
+
 /* ---- job_log.c ---- */
 
 /*

@@ -133,11 +133,20 @@ token(aml_str_t value)
 }
 
 
+static void
+counts(aml_str_t value)
+{
+    aml_counts_t c;
+
+    (void) aml_counts_decode(value, &c);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static void (*const targets[])(aml_str_t) = {session, principal, route, key,
-                                                 issuer,  grant,     token};
+    static void (*const targets[])(aml_str_t) = {
+        session, principal, route, key, issuer, grant, token, counts};
 
     if (n == 0) {
         return 0;
@@ -147,7 +156,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     memcpy(copy, data, n);
-    targets[data[0] % 7]((aml_str_t){copy + 1, n - 1});
+    targets[data[0] % (sizeof(targets) / sizeof(targets[0]))](
+        (aml_str_t){copy + 1, n - 1});
     free(copy);
     return 0;
 }

@@ -59,10 +59,10 @@ subtest 'variables' => sub {
 };
 
 subtest 'metrics' => sub {
-    my @code = $module =~ /# TYPE (\w+) (?:counter|gauge)/g;
+    my @code = $module =~ /# TYPE (\w+) (?:counter|gauge|histogram)/g;
     same \@code, [$directives =~ /^\| `(aml_\w+)(?:\{\w+\})?` \|/mg],
         'metrics';
-    for my $pair ($module =~ /# TYPE (\w+ (?:counter|gauge))/g) {
+    for my $pair ($module =~ /# TYPE (\w+ (?:counter|gauge|histogram))/g) {
         my ($name, $type) = split / /, $pair;
         like $directives, qr/^\| `$name(?:\{\w+\})?` \| $type \|/m,
             "$name is a $type";

@@ -368,6 +368,10 @@ subtest 'one that ends at once' => sub {
     like $shown->{message}, qr/^crashes ended again and again: it was restarted 5 /,
         'it is given up';
     like $shown->{message}, qr/the reason of it/, 'with its last lines';
+    my %counted = $gw->program->get($gw->studio_url('/.aml/status'))->res->body
+        =~ /^aml_service_(\w+)_total (\d+)$/mg;
+    cmp_ok $counted{restarts}, '>=', 5, 'restarts are counted';
+    cmp_ok $counted{failures}, '>=', 1, 'and that it was given up';
     is show('crashes', 'first-lab', 'colleague')->{message}, undef,
         'which are the creator\'s';
     like $gw->api(GET => $gw->compute('first-lab') . '/logs/service-crashes',

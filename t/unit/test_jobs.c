@@ -4,6 +4,7 @@
 
 #include "t/unit/scratch.h"
 
+#include "computes/instances/counts.h"
 #include "computes/jobs/job.h"
 
 #define CREATOR "4482d47f-0b4b-81ab-a8e0-f0be3a5a6306"
@@ -403,6 +404,146 @@ use_follows_documents(void **state)
 }
 
 
+static void
+counted(scratch_t *s, uint64_t submitted, uint64_t queued, uint64_t running,
+        uint64_t over)
+{
+    aml_counts_t c;
+    aml_registry_txn_t *txn = begin(s, 0);
+
+    (void) amld_counts_load(txn, &c);
+    aml_registry_end(txn);
+    assert_int_equal(c.jobs_submitted, submitted);
+    assert_int_equal(c.jobs_queued, queued);
+    assert_int_equal(c.jobs_running, running);
+    assert_int_equal(c.jobs_completed + c.jobs_failed + c.jobs_canceled, over);
+}
+
+
+static void
+becomes(scratch_t *s, json_t *doc, amld_job_status_t status, int64_t started)
+{
+    amld_job_set_status(doc, status);
+    (void) json_object_del(json_object_get(doc, "times"), "started");
+    if (started != 0) {
+        amld_job_set_time(doc, "started", started);
+    }
+    store(s, doc);
+}
+
+
+static void
+take_away(scratch_t *s, const json_t *doc)
+{
+    amld_key_t key;
+    aml_registry_txn_t *txn = begin(s, 1);
+
+    assert_int_equal(
+        amld_job_key(&key, &workspaces[0], amld_compute_str(doc, "name")), 0);
+    assert_int_equal(amld_job_remove(txn, &key, doc), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+}
+
+
+/* Each change of status once, whatever else is stored. */
+static void
+counts_follow_documents(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d"};
+    static const uint64_t waits[AML_COUNTS_WAITS] = {1, 2, 0, 0, 0, 1};
+    scratch_t *s = *state;
+    unsigned i;
+    json_t *doc[4];
+    aml_counts_t c;
+    aml_registry_txn_t *txn;
+
+    counted(s, 0, 0, 0, 0);
+    for (i = 0; i < 4; i++) {
+        doc[i] = document(names[i], "lab", i + 1);
+        store(s, doc[i]);
+        store(s, doc[i]);
+    }
+    counted(s, 4, 4, 0, 0);
+
+    /* submitted at 1 */
+    becomes(s, doc[0], AMLD_JOB_RUNNING, 1001);
+    becomes(s, doc[1], AMLD_JOB_RUNNING, 1002);
+    becomes(s, doc[2], AMLD_JOB_RUNNING, 3600002);
+    counted(s, 4, 1, 3, 0);
+    becomes(s, doc[1], AMLD_JOB_QUEUED, 0);
+    counted(s, 4, 2, 2, 0);
+    becomes(s, doc[1], AMLD_JOB_RUNNING, 10001);
+    becomes(s, doc[0], AMLD_JOB_CANCEL_REQUESTED, 1001);
+    counted(s, 4, 1, 3, 0);
+
+    becomes(s, doc[0], AMLD_JOB_CANCELED, 1001);
+    becomes(s, doc[1], AMLD_JOB_COMPLETED, 10001);
+    becomes(s, doc[2], AMLD_JOB_FAILED, 3600002);
+    counted(s, 4, 1, 0, 3);
+    take_away(s, doc[3]);
+    counted(s, 4, 0, 0, 4);
+    for (i = 0; i < 4; i++) {
+        take_away(s, doc[i]);
+        json_decref(doc[i]);
+    }
+    counted(s, 4, 0, 0, 4);
+
+    txn = begin(s, 0);
+    assert_int_equal(amld_counts_load(txn, &c), AML_REGISTRY_OK);
+    aml_registry_end(txn);
+    assert_int_equal(c.jobs_completed, 1);
+    assert_int_equal(c.jobs_failed, 1);
+    assert_int_equal(c.jobs_canceled, 2);
+    assert_memory_equal(c.job_waits, waits, sizeof(waits));
+    assert_int_equal(c.job_waited, 1000 + 1001 + 3600001 + 10000);
+}
+
+
+/* A registry of a release that did not count, or a damaged record. */
+static void
+counts_are_begun(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    scratch_t *s = *state;
+    unsigned i;
+    json_t *doc;
+    aml_registry_txn_t *txn;
+
+    for (i = 0; i < 3; i++) {
+        doc = document(names[i], "lab", i + 1);
+        becomes(s, doc, i == 0 ? AMLD_JOB_RUNNING : AMLD_JOB_QUEUED, 0);
+        json_decref(doc);
+    }
+    put(s, "d", "lab", 4);
+    doc = document("d", "lab", 4);
+    becomes(s, doc, AMLD_JOB_COMPLETED, 1);
+    json_decref(doc);
+
+    for (i = 0; i < 2; i++) {
+        counted(s, 4, 2, 1, 1);
+        amld_job_counts_tend(s->registry);
+        counted(s, 4, 2, 1, 1);
+
+        txn = begin(s, 1);
+        assert_int_equal(i == 0 ? aml_registry_del(txn, AML_COUNTS_KEY,
+                                                   sizeof(AML_COUNTS_KEY) - 1)
+                                : aml_registry_put(txn, AML_COUNTS_KEY,
+                                                   sizeof(AML_COUNTS_KEY) - 1,
+                                                   "\1", 1),
+                         AML_REGISTRY_OK);
+        assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+        counted(s, 0, 0, 0, 0);
+        amld_job_counts_tend(s->registry);
+        counted(s, 3, 2, 1, 0);
+
+        put(s, i == 0 ? "e" : "f", "lab", 5 + i);
+        doc = document(i == 0 ? "e" : "f", "lab", 5 + i);
+        becomes(s, doc, AMLD_JOB_FAILED, 1);
+        json_decref(doc);
+    }
+}
+
+
 /* Bytes of the pages that are in use, by the newest head of the file. */
 static uint64_t
 pages(scratch_t *s)
@@ -496,6 +637,10 @@ main(void)
         cmocka_unit_test_setup_teardown(removed_with_all_that_follows,
                                         scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(use_follows_documents, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(counts_follow_documents, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(counts_are_begun, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(taken, scratch_setup, scratch_teardown),
     };

@@ -1,5 +1,5 @@
 /*
- * Records of grants and personal access tokens.
+ * Records of grants, personal access tokens, and counts.
  */
 
 #include <setjmp.h>
@@ -43,6 +43,34 @@ token(void *buf, size_t size)
     };
 
     return aml_personal_token_encode(&t, buf, size);
+}
+
+
+static size_t
+counts(void *buf, size_t size)
+{
+    aml_counts_t c = {.jobs_submitted = 1,
+                      .jobs_completed = 2,
+                      .jobs_failed = 3,
+                      .jobs_canceled = 4,
+                      .jobs_queued = 5,
+                      .jobs_running = 6,
+                      .job_waits = {7, 8, 9, 10, 11, 12},
+                      .job_waited = 13,
+                      .service_starts = 14,
+                      .service_restarts = 15,
+                      .service_failures = 1ull << 63};
+
+    return aml_counts_encode(&c, buf, size);
+}
+
+
+static aml_record_rc_t
+decode_counts(aml_str_t v)
+{
+    aml_counts_t c;
+
+    return aml_counts_decode(v, &c);
 }
 
 
@@ -152,19 +180,51 @@ test_token(void **state)
 
 
 static void
+test_counts(void **state)
+{
+    char buf[512];
+    unsigned i;
+    aml_counts_t c;
+    size_t n = counts(buf, sizeof(buf));
+
+    (void) state;
+
+    assert_int_equal(aml_counts_decode((aml_str_t){buf, n}, &c), AML_RECORD_OK);
+    assert_int_equal(c.jobs_submitted, 1);
+    assert_int_equal(c.jobs_completed, 2);
+    assert_int_equal(c.jobs_failed, 3);
+    assert_int_equal(c.jobs_canceled, 4);
+    assert_int_equal(c.jobs_queued, 5);
+    assert_int_equal(c.jobs_running, 6);
+    for (i = 0; i < AML_COUNTS_WAITS; i++) {
+        assert_int_equal(c.job_waits[i], 7 + i);
+        assert_true(aml_counts_bound(i) >
+                        (i > 0 ? aml_counts_bound(i - 1) : 0) ||
+                    i == AML_COUNTS_WAITS - 1);
+    }
+    assert_int_equal(aml_counts_bound(AML_COUNTS_WAITS - 1), 0);
+    assert_int_equal(c.job_waited, 13);
+    assert_int_equal(c.service_starts, 14);
+    assert_int_equal(c.service_restarts, 15);
+    assert_true(c.service_failures == 1ull << 63);
+}
+
+
+static void
 test_every_byte(void **state)
 {
     static const struct {
         size_t (*make)(void *buf, size_t size);
         aml_record_rc_t (*decode)(aml_str_t);
-    } records[] = {{grant, decode_grant}, {token, decode_token}};
+    } records[] = {
+        {grant, decode_grant}, {token, decode_token}, {counts, decode_counts}};
     char buf[512], old;
     size_t i, n, at;
     int c;
 
     (void) state;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
         n = records[i].make(buf, sizeof(buf));
         assert_int_equal(copied(records[i].decode, buf, n), AML_RECORD_OK);
         assert_int_equal(copied(records[i].decode, buf, n + 1),
@@ -210,9 +270,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grant),
-        cmocka_unit_test(test_token),
-        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_grant),  cmocka_unit_test(test_token),
+        cmocka_unit_test(test_counts), cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_keys),
     };
 

@@ -54,7 +54,7 @@ sub started ($pid) {
 }
 
 # Jobs: what runs is written down as running, and has not ended; what waits or
-# runs is in the queue, and nothing else.
+# runs is in the queue, and nothing else, and is counted.
 sub job_lies ($r, $docs, $runs) {
     my (@lies, %there);
     for my $key (grep {m{^job/}} sort keys %$r) {
@@ -78,6 +78,21 @@ sub job_lies ($r, $docs, $runs) {
         push @lies, "$key: its process is another"
             if $command && !$ended
             && started($command->{pid}) != $command->{started};
+    }
+    my $running = grep {m{^jobrun/}} keys %there;
+    my $queued  = grep {m{^jobqueue/}} keys %there;
+    my $counts  = $r->{counts} // {};
+    my $over    = 0;
+    $over += $counts->{"jobs$_"} // 0 for qw(Completed Failed Canceled);
+    for (
+        [Running   => $running],
+        [Queued    => $queued - $running],
+        [Submitted => $queued + $over]
+        )
+    {
+        my ($name, $is) = @$_;
+        my $said = $counts->{"jobs$name"} // 0;
+        push @lies, "$said jobs are counted as $name, not $is" if $said != $is;
     }
     for my $key (grep {m{^job(?:queue|run)/}} sort keys %$r) {
         push @lies, "$key is wrong" unless delete $there{$key};
