@@ -1,5 +1,6 @@
-# Instances that nobody uses stop; a page that is open is no use, a kernel that
-# computes is, though nobody looks.  With real Jupyter Servers.
+# Instances that nobody uses stop; a page or a session of SSH that is open is no
+# use, a kernel that computes and a job are, though nobody looks.  With real
+# Jupyter Servers, and OpenSSH through the gateway.
 #
 # amld and nginx run with a clock that is many times as fast (libfaketime), so
 # that the least idle time of 15 minutes can be waited for.  amld's monotonic
@@ -13,6 +14,9 @@ use Mojo::JSON qw(decode_json);
 use POSIX qw(strftime);
 use Test::More;
 use Time::HiRes qw(time);
+use AML::Cli;
+use AML::Jobs;
+use AML::SSH;
 use AML::Test;
 use AML::Wait qw(turn wait_for);
 
@@ -78,13 +82,13 @@ $gw->add_account('reader',   'Reader');
 $gw->add_account('stranger');
 fast(sub { $gw->start_nginx });
 
-create($_, idleTimeBeforeShutdown => 'PT15M') for qw(open-tab busy-one worked-on);
+my $ssh = AML::SSH->new(gw => $gw, name => 'open-tab',
+    user => scalar getpwuid $<);
+create('open-tab', $ssh->settings, idleTimeBeforeShutdown => 'PT15M');
+create($_, idleTimeBeforeShutdown => 'PT15M') for qw(busy-one worked-on has-job);
 create('no-limit');
-my %ran;
-for my $name (qw(open-tab busy-one worked-on no-limit)) {
-    $gw->wait_state($name, 'Running');
-    $ran{$name} = minutes();
-}
+$gw->wait_state($_, 'Running')
+    for qw(open-tab busy-one worked-on has-job no-limit);
 
 subtest 'what is said of it' => sub {
     my $answer = idle('open-tab')->json;
@@ -100,6 +104,26 @@ subtest 'what is said of it' => sub {
     like idle('no-limit')->json('/reasons/0'), qr/does not stop by itself/,
         'one that has no time';
 };
+
+my $jobs = AML::Jobs->new(gw => $gw, compute => 'has-job');
+$jobs->submit('train', $jobs->waits);
+$jobs->up('train');
+
+sub job_keeps {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $answer = idle('has-job')->json;
+    is_deeply $answer->{keeps}, ['A job runs or waits.'], 'a job keeps it';
+    is $answer->{stopsAt}, undef, 'so that it does not stop';
+    is $jobs->status('train'), 'Running', 'as it runs';
+}
+job_keeps();
+
+$ssh->proxy(AML::SSH::by_aml(
+    AML::Cli->new(gw => $gw, name => 'creator')->login, 'open-tab'));
+my $shell = $ssh->open(flags => ['-tt']);
+$shell->type("echo :\$((6*7)):\n");
+ok $shell->says(qr/:42:/), 'a session of SSH' or diag $shell->err;
+my $said = minutes();
 
 my $me = $gw->opened('creator', 'busy-one');
 
@@ -156,7 +180,7 @@ ok wait_for(
         $me->fetch(GET => $gw->app_url('open-tab', "/api/$_"))
             for qw(kernels sessions terminals contents?content=1);
         $me->fetch(GET => $gw->app_url('worked-on', '/files/none'));
-        for my $name (qw(open-tab busy-one worked-on)) {
+        for my $name (qw(open-tab busy-one worked-on has-job)) {
             $stopped{$name} //= minutes()
                 if $gw->state_of($name) =~ /^Stop/;
         }
@@ -165,10 +189,13 @@ ok wait_for(
     },
     60
 ), 'the one with an open page stops';
-cmp_ok $stopped{'open-tab'} - $ran{'open-tab'}, '>=', 15, 'after its time';
+cmp_ok $stopped{'open-tab'} - $said, '>=', 15, 'after its time';
+ok $shell->wait, 'and with it the session in which nothing happened';
 is $stopped{'busy-one'}, undef, 'the one that computes does not'
     if time < $begun + $computes;
 is $stopped{'worked-on'}, undef, 'nor the one that is used';
+is $stopped{'has-job'}, undef, 'nor the one with a job';
+job_keeps();
 is $gw->state_of('no-limit'), 'Running', 'nor the one that has no time';
 
 $gw->wait_state('open-tab', 'Stopped');
@@ -188,17 +215,28 @@ subtest 'amld starts anew' => sub {
     start_amld();
     my $answer = idle('no-limit');
     is $answer->code, 200, 'it is there';
+    job_keeps();
+    my $let = minutes();
+    $jobs->go('train');
+    $jobs->ends('train', 'Completed');
+    is_deeply idle('has-job')->json('/keeps'), [], 'a job that is over does not';
     ok wait_for(
         sub {
-            $stopped{'worked-on'} //= minutes()
-                if $gw->state_of('worked-on') =~ /^Stop/;
+            for my $name (qw(worked-on has-job)) {
+                $stopped{$name} //= minutes()
+                    if $gw->state_of($name) =~ /^Stop/;
+            }
             turn(0.2);
-            return $stopped{'worked-on'};
+            return $stopped{'worked-on'} && $stopped{'has-job'};
         },
         60
-    ), 'one that is used no more stops';
+    ), 'one that is used no more stops, and one without a job';
     cmp_ok $stopped{'worked-on'} - $from, '>=', 15,
         'but not for what was before';
+    cmp_ok $stopped{'has-job'} - $let, '>=', 15, 'nor right after the job';
+    like $gw->log_text('amld.err'),
+        qr/has-job: Stop by IdleShutdown: It was idle for 1\d minutes/,
+        'as the log has it';
 };
 
 ok wait_for(sub { turn(0.2); $gw->state_of('busy-one') =~ /^Stop/ }, 90),

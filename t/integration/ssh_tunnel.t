@@ -30,13 +30,7 @@ my $cli  = AML::Cli->new(gw => $gw, name => 'creator')->login;
 my $user = getpwuid $<;
 my $ssh  = AML::SSH->new(gw => $gw, name => 'first-lab', user => $user);
 
-# As a person's ssh would run it, with the environment of an account's aml.
-sub by ($who, $name = 'first-lab') {
-    my %env = %{$who->environment};
-    return join ' ', 'env', '-i',
-        map({ AML::SSH::quote("$_=$env{$_}") } sort keys %env), $AML::Cli::AML,
-        'tunnel', $name;
-}
+sub by ($who, $name = 'first-lab') { AML::SSH::by_aml($who, $name) }
 
 $gw->api(PUT => $gw->compute('first-lab'), 'creator',
     json => $gw->compute_body($ssh->settings))->res->code == 201

@@ -48,6 +48,15 @@ sub to_socket ($self, $socket) {
     return $self->proxy("socat - UNIX-CONNECT:$socket");
 }
 
+# A ProxyCommand: `aml tunnel` as a person's ssh would run it, with the
+# environment of an account's aml (AML::Cli).
+sub by_aml ($cli, $name) {
+    my %env = %{$cli->environment};
+    return join ' ', 'env', '-i',
+        map({ quote("$_=$env{$_}") } sort keys %env), $AML::Cli::AML,
+        'tunnel', $name;
+}
+
 # What ssh, scp and sftp have in common; `more` is "Option=value".
 sub options ($self, @more) {
     my %default = (
