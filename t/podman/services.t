@@ -1,12 +1,13 @@
 # Custom services and ports of instances that are containers: the examples of
-# docs/services.md with the image's own scikit-learn, and any port that a
-# person opens, for that person alone.
+# docs/services.md with the image's own scikit-learn and TensorBoard, and any port
+# that a person opens, for that person alone.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Test::More;
+use AML::Jobs;
 use AML::Podman;
 use AML::RawWebSocket;
 use AML::Tunnel;
@@ -20,7 +21,7 @@ my $gw = AML::Podman->start(
     instances => {'first-lab' => 'creator', 'other-lab' => 'colleague'});
 my $folder = $gw->share('Users', 'creator');
 $examples->child($_)->copy_to($folder->child($_))->chmod(0644)
-    for qw(model.py live.py);
+    for qw(model.py live.py train.py);
 my $log = $folder->child('train.log');
 $log->spurt("epoch 1\n");
 
@@ -86,6 +87,49 @@ subtest 'the examples' => sub {
     reached(8085, 'a port by another name');
     for my $port (5001, 6006, 8085) {
         $gw->refused(ask($port, $_), 403, 'not_creator', "$_ is kept out")
+            for qw(colleague reader);
+    }
+};
+
+subtest 'TensorBoard' => sub {
+    my $jobs  = AML::Jobs->new(gw => $gw, compute => 'first-lab', seconds => 60);
+    my $train = sub ($run) {
+        $jobs->submit($run, "python train.py $run",
+            properties => {workingDirectory => '.'});
+        $jobs->ends($run, 'Completed') or diag $jobs->log($run);
+    };
+    $train->('first');
+    give([
+        (map { {name => $_} } qw(model live published)),
+        {name => 'board', command => 'exec tensorboard --logdir runs '
+                . '--port $AML_PORT --reload_interval 1',
+            endpoints => [{target => 6007}]}
+    ]);
+    becomes('board', 'Running');
+
+    my $me   = $gw->opened('creator', 'first-lab', 6007);
+    my $url  = sub ($path) { $gw->app_url('first-lab', $path, 6007) };
+    my $page = $me->navigate($url->('/'))->res;
+    is $page->code, 200, 'its page';
+    my ($script) = $page->body =~ /<script src="(index\.js[^"]*)"/;
+    ok $script, 'names its script' or return;
+    my $res = $me->fetch(GET => $url->("/$script"))->res;
+    is $res->code, 200, 'which comes';
+    like $res->headers->content_type, qr/javascript/, 'as one';
+    cmp_ok length $res->body, '>', 1_000_000, 'all of it';
+
+    my $runs = sub { $me->fetch(GET => $url->('/data/runs'))->res->json };
+    ok wait_for(sub { "@{$runs->()}" eq 'first' }), 'the run is there';
+    $res = $me->fetch(POST => $url->('/data/plugin/timeseries/timeSeries'),
+        form => {requests => '[{"plugin": "scalars", "tag": "loss"}]'})->res;
+    my $points = $res->json('/0/runToSeries/first') // [];
+    is scalar @$points, 20, 'with what was written' or diag $res->body;
+    cmp_ok $points->[-1]{value}, '<', $points->[0]{value}, 'it has learnt';
+    $train->('second');
+    ok wait_for(sub { "@{$runs->()}" eq 'first second' }), 'and a later one';
+
+    for my $path ('/', "/$script", '/data/runs') {
+        $gw->refused(ask(6007, $_, $path), 403, 'not_creator', "not $path to $_")
             for qw(colleague reader);
     }
 };
