@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@
 #include "computes/files/reserve.h"
 #include "computes/files/room.h"
 #include "computes/files/share.h"
+#include "computes/files/share_mark.h"
 #include "computes/http/http.h"
 #include "computes/instances/compute_index.h"
 #include "computes/instances/operations.h"
@@ -68,6 +70,7 @@ static const char amld_usage[] =
     "                      enable, revoke\n"
     "  compute …           instances: list, show\n"
     "  job …               jobs: list, remove\n"
+    "  share …             workspaces' shares: list, accept\n"
     "  session …           who is signed in: list, end\n"
     "  token …             personal access tokens: list, revoke\n"
     "  key …               signing keys: list, rotate\n"
@@ -99,6 +102,27 @@ run_signals(void)
     }
 
     return pthread_sigmask(SIG_BLOCK, &set, NULL) == 0 ? 0 : -1;
+}
+
+
+/* What is new is given its file before anybody has a folder in it. */
+static void
+run_shares(const amld_t *d)
+{
+    char said[PATH_MAX + 512];
+    size_t i;
+    const amld_workspace_t *w;
+
+    (void) amld_share_check(d->config);
+
+    for (i = 0; i < d->config->workspace_count; i++) {
+        w = &d->config->workspaces[i];
+        if (amld_share_look(d->registry, w, said, sizeof(said)) !=
+                AMLD_SHARE_MISSING &&
+            said[0] != '\0') {
+            amld_log(AMLD_LOG_WARN, "workspace %s: %s", w->name, said);
+        }
+    }
 }
 
 
@@ -137,7 +161,7 @@ run_serve(amld_t *d)
 
     if (http != NULL) {
         amld_reserve_keep(d->registry);
-        (void) amld_share_check(d->config);
+        run_shares(d);
         amld_log(AMLD_LOG_INFO, "amld %s serves %s", AMLD_VERSION,
                  d->config->listen);
         rc = amld_supervisor_run(d);
@@ -278,6 +302,7 @@ main(int argc, char **argv)
         {"principal", amld_cli_principal},
         {"compute", amld_cli_compute},
         {"job", amld_cli_job},
+        {"share", amld_cli_share},
         {"session", amld_cli_session},
         {"token", amld_cli_token},
         {"key", amld_cli_key},

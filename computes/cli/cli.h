@@ -1,6 +1,6 @@
 /*
- * amld's sub-commands for people: accounts, roles, principals, jobs, keys, the
- * registry.  They work while the daemon runs; the registry takes one writer
+ * amld's sub-commands for people: accounts, roles, principals, jobs, shares,
+ * keys, the registry.  They work while the daemon runs; the registry takes one writer
  * after the other.
  *
  * Each takes the configuration file and its own arguments, argv[0] being the
@@ -24,6 +24,7 @@ int amld_cli_role(const char *file, int argc, char **argv);
 int amld_cli_principal(const char *file, int argc, char **argv);
 int amld_cli_compute(const char *file, int argc, char **argv);
 int amld_cli_job(const char *file, int argc, char **argv);
+int amld_cli_share(const char *file, int argc, char **argv);
 int amld_cli_session(const char *file, int argc, char **argv);
 int amld_cli_token(const char *file, int argc, char **argv);
 int amld_cli_key(const char *file, int argc, char **argv);

@@ -149,7 +149,7 @@ accounts_start(const amld_config_t *c, const amld_engine_instance_t *i,
     /* Readable for everyone in the workspace: it is one share. */
     snprintf(path, sizeof(path), "%s", i->directory);
     *strrchr(path, '/') = '\0';
-    if (amld_files_mkdir(path, 0755) != 0) {
+    if (amld_files_mkdir_below(i->share, path, 0755) != 0) {
         snprintf(err, size, "cannot make %s: %s", path, strerror(errno));
         return -1;
     }

@@ -12,11 +12,35 @@
 
 #include "computes/files/tree.h"
 
+static int files_mkdir(const char *path, size_t from, mode_t mode);
 static int files_mode(const char *path, mode_t mode);
 
 
 int
 amld_files_mkdir(const char *path, mode_t mode)
+{
+    return files_mkdir(path, 0, mode);
+}
+
+
+int
+amld_files_mkdir_below(const char *root, const char *path, mode_t mode)
+{
+    size_t n;
+
+    n = strlen(root);
+    if (strncmp(path, root, n) != 0 || path[n] != '/') {
+        errno = EINVAL;
+        return -1;
+    }
+
+    return files_mkdir(path, n, mode);
+}
+
+
+/* What is in the first `from` bytes has to be there. */
+static int
+files_mkdir(const char *path, size_t from, mode_t mode)
 {
     char buf[PATH_MAX], *p;
     struct stat st;
@@ -26,7 +50,7 @@ amld_files_mkdir(const char *path, mode_t mode)
         return -1;
     }
 
-    for (p = buf + 1; *p != '\0'; p++) {
+    for (p = buf + from + 1; *p != '\0'; p++) {
         if (*p != '/') {
             continue;
         }

@@ -13,6 +13,10 @@
  * when something else is there). */
 int amld_files_mkdir(const char *path, mode_t mode);
 
+/* The same of what is missing below `root`, which `path` begins with: that is
+ * not made (ENOENT), as it may be something that is not mounted now. */
+int amld_files_mkdir_below(const char *root, const char *path, mode_t mode);
+
 /*
  * Makes directory `name` in directory `above` and gives it to `uid` and `gid`,
  * also where `above` is theirs and they change it meanwhile: no link is

@@ -1,7 +1,9 @@
 #include "computes/files/share.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +23,15 @@ amld_share_check(const amld_config_t *c)
 
     for (i = 0; i < c->workspace_count; i++) {
         w = &c->workspaces[i];
+        if (access(w->share, F_OK) != 0) {
+            amld_log(
+                AMLD_LOG_WARN,
+                "workspace %s: its share %s is not there: %s: until it is, "
+                "nothing starts",
+                w->name, w->share, strerror(errno));
+            n++;
+            continue;
+        }
         n += share_look(w->name, w->share);
         if ((size_t) snprintf(users, sizeof(users), "%s/Users", w->share) <
             sizeof(users)) {

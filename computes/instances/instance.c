@@ -16,6 +16,7 @@
 #include "computes/files/logfile.h"
 #include "computes/files/private_files.h"
 #include "computes/files/samples.h"
+#include "computes/files/share_mark.h"
 #include "computes/instances/gone.h"
 #include "computes/instances/step.h"
 #include "computes/jobs/job_run.h"
@@ -253,6 +254,14 @@ amld_instance_begin(amld_instance_t *i)
     i->created = 0;
     i->app_count = 0;
 
+    /* Before anything is made there: what is not mounted now must not be made
+     * in its mount point. */
+    if (amld_share_look(i->supervisor->d->registry, i->workspace, err,
+                        sizeof(err)) != AMLD_SHARE_GOOD) {
+        instance_failure(i, err);
+        return -1;
+    }
+
     if (i->supervisor->engine->ranges && i->range == 0 &&
         amld_range_assign(i->supervisor->d->registry, i->creator, &i->range,
                           err, sizeof(err)) != 0) {
@@ -269,16 +278,8 @@ amld_instance_begin(amld_instance_t *i)
         return -1;
     }
 
-    /* One that is not mounted now must not be made in its mount point. */
-    if (access(i->share, F_OK) != 0) {
-        snprintf(err, sizeof(err), "The workspace's share %s is not there: %s.",
-                 i->share, strerror(errno));
-        instance_failure(i, err);
-        return -1;
-    }
-
     /* Readable for everyone in the workspace: it is one share. */
-    if (amld_files_mkdir(i->directory, 0755) != 0) {
+    if (amld_files_mkdir_below(i->share, i->directory, 0755) != 0) {
         snprintf(err, sizeof(err), "cannot make %s: %s", i->directory,
                  strerror(errno));
         instance_failure(i, err);
@@ -686,6 +687,7 @@ instance_strings(amld_instance_t *i, const json_t *doc,
     size = json_object_get(doc, "size");
     subnet = json_object_get(json_object_get(doc, "requested"), "subnet");
 
+    i->workspace = workspace;
     i->share = workspace->share;
     i->cores = (unsigned) json_integer_value(json_object_get(size, "cores"));
     i->memory_mb =

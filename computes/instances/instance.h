@@ -90,6 +90,7 @@ typedef struct amld_instance {
     char name[AML_INSTANCE_NAME_MAX + 1];  /* as it was given */
     char lower[AML_INSTANCE_NAME_MAX + 1]; /* for the engine */
     char *runtime;
+    const amld_workspace_t *workspace;
     const char *share; /* the workspace's */
     char *directory;   /* the creator's folder in the share */
     char *creator;     /* principal */

@@ -349,6 +349,35 @@ subtest 'whoever has no account' => sub {
         'and it can be deleted';
 };
 
+subtest 'a share that is gone, or is another' => sub {
+    my $share = $gw->share;
+    my $verb  = sub ($verb) {
+        is $gw->api(POST => $gw->compute('bob-lab') . "/$verb", $bob)
+            ->res->code, 202, $verb;
+    };
+    my $starts = sub ($state) {
+        $verb->('start');
+        my $is;
+        wait_for(sub {
+            $is = $gw->state_of('bob-lab', $bob);
+            $is =~ /^(?:Running|Stopped)$/;
+        });
+        is $is, $state, "is $state";
+    };
+
+    $verb->('stop');
+    wait_for(sub { $gw->state_of('bob-lab', $bob) eq 'Stopped' });
+    rename $share, "$share.away" or die "rename: $!";
+    $starts->('Stopped');
+    ok !-e $share, 'nothing was made in its place';
+    mkdir $share or die "mkdir: $!";
+    $starts->('Stopped');
+    is_deeply [$share->list({dir => 1, hidden => 1})->each], [], 'nor in it';
+    rmdir $share;
+    rename "$share.away", $share or die "rename: $!";
+    $starts->('Running');
+};
+
 for my $pair (['ann-lab', $ann], ['bob-lab', $bob]) {
     my ($name, $who) = @$pair;
     $gw->api(DELETE => $gw->compute($name), $who,
