@@ -24,6 +24,7 @@
 #include "computes/config/config_pam.h"
 #include "computes/config/config_podman.h"
 #include "computes/config/config_read.h"
+#include "computes/config/config_shares.h"
 #include "computes/config/config_text.h"
 #include "computes/config/config_value.h"
 #include "computes/engines/engine.h"
@@ -370,6 +371,7 @@ config_sections(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     for (i = 0; i < workspaces; i++) {
         config_workspace(r, cfg_getnsec(cfg, "workspace", i), c);
     }
+    amld_config_shares(r, cfg, c);
 
     for (i = 0; i < applications; i++) {
         config_application(r, cfg_getnsec(cfg, "application", i), c);

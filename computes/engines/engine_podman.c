@@ -53,7 +53,11 @@ static int podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
                        const char *path, char *err, size_t size);
 static json_t *
 podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
-                 int64_t uid, int64_t group);
+                 int64_t uid, int64_t group, json_t *before);
+static json_t *
+podman_before(const amld_config_t *c, const amld_engine_instance_t *i,
+              char *err, size_t size);
+static int64_t podman_first_uid(unsigned base, unsigned range);
 static void podman_key(const amld_config_t *c, char key[AMLD_PODMAN_KEY + 1]);
 static json_t *podman_host_ports(const amld_config_t *c);
 static json_t *podman_gateway(const amld_config_t *c);
@@ -270,7 +274,7 @@ podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
 {
     char next[PATH_MAX];
     int64_t uid, group;
-    json_t *doc;
+    json_t *doc, *before;
     int rc;
     const struct group *gr;
 
@@ -285,9 +289,8 @@ podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
         group = gr->gr_gid;
     }
 
-    uid = (int64_t) c->podman->uid_base +
-          (int64_t) (i->range - 1) * AMLD_PODMAN_RANGE;
-    if (i->range == 0 || uid + AMLD_PODMAN_RANGE > UINT32_MAX) {
+    uid = podman_first_uid(c->podman->uid_base, i->range);
+    if (uid == -1) {
         snprintf(err, size,
                  "there are no more uids for another person: uid_base %u is "
                  "too high for number %u",
@@ -295,7 +298,12 @@ podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
         return -1;
     }
 
-    doc = podman_spec_json(c, i, uid, group);
+    before = podman_before(c, i, err, size);
+    if (before == NULL) {
+        return -1;
+    }
+
+    doc = podman_spec_json(c, i, uid, group, before);
     rc = -1;
     if (doc != NULL &&
         (size_t) snprintf(next, sizeof(next), "%s.new", path) < sizeof(next)) {
@@ -316,7 +324,7 @@ podman_spec(const amld_config_t *c, const amld_engine_instance_t *i,
 
 static json_t *
 podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
-                 int64_t uid, int64_t group)
+                 int64_t uid, int64_t group, json_t *before)
 {
     char key[AMLD_PODMAN_KEY + 1], container[NAME_MAX];
     size_t k;
@@ -334,17 +342,89 @@ podman_spec_json(const amld_config_t *c, const amld_engine_instance_t *i,
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o,"
-        " s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        " s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
         "podman", p->program, "ociRuntime", p->runtime, "image", p->image,
         "gpu", p->gpu, "state", c->state, "key", key, "name", i->name,
         "container", container, "directory", i->runtime, "share", i->share,
         "folder", podman_folder(i), "subnet", i->subnet, "hostPorts",
         podman_host_ports(c), "gateway", podman_gateway(c), "images", images,
-        "timeout", (json_int_t) p->timeout, "uid", (json_int_t) uid, "group",
+        "before", before, "account", i->account != NULL ? i->account : "",
+        "accountLeast", (json_int_t) c->unix_accounts_least, "timeout",
+        (json_int_t) p->timeout, "uid", (json_int_t) uid, "group",
         (json_int_t) group, "cores", (json_int_t) (i->cores > 0 ? i->cores : 1),
         "memory",
         (json_int_t) (i->memory_mb > 0 ? i->memory_mb : PODMAN_MEMORY), "gpus",
         (json_int_t) i->gpus, "pids", (json_int_t) p->pids);
+}
+
+
+/* Of the creator's uids those that were so under another uid_base: the first of
+ * each range.  Bases are noted as they are used. */
+static json_t *
+podman_before(const amld_config_t *c, const amld_engine_instance_t *i,
+              char *err, size_t size)
+{
+    char path[PATH_MAX], line[32];
+    unsigned base;
+    int known;
+    int64_t uid;
+    FILE *f;
+    json_t *before;
+
+    before = NULL;
+    if ((size_t) snprintf(path, sizeof(path), "%s/podman", c->state) >=
+            sizeof(path) - sizeof("/uid_base") ||
+        amld_files_mkdir(path, 0700) != 0) {
+        goto failed;
+    }
+    strcat(path, "/uid_base");
+
+    f = fopen(path, "a+e");
+    before = json_array();
+    if (f == NULL || before == NULL) {
+        if (f != NULL) {
+            fclose(f);
+        }
+        goto failed;
+    }
+
+    known = 0;
+    rewind(f);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        base = (unsigned) strtoul(line, NULL, 10);
+        uid = podman_first_uid(base, i->range);
+        if (base == c->podman->uid_base) {
+            known = 1;
+        } else if (base != 0 && uid != -1) {
+            json_array_append_new(before, json_integer(uid));
+        }
+    }
+
+    if (!known) {
+        fprintf(f, "%u\n", c->podman->uid_base);
+    }
+    if (fclose(f) == 0) {
+        return before;
+    }
+
+failed:
+
+    snprintf(err, size, "%s: %s", path, strerror(errno));
+    json_decref(before);
+
+    return NULL;
+}
+
+
+/* -1 when there are none for that number. */
+static int64_t
+podman_first_uid(unsigned base, unsigned range)
+{
+    int64_t uid;
+
+    uid = (int64_t) base + ((int64_t) range - 1) * AMLD_PODMAN_RANGE;
+
+    return range == 0 || uid + AMLD_PODMAN_RANGE > UINT32_MAX ? -1 : uid;
 }
 
 

@@ -67,6 +67,9 @@ typedef struct {
     const json_t *host_ports;
     const json_t *gateway; /* uids */
     const json_t *images;  /* patterns of those that may be run beside it */
+    const json_t *before;  /* first uids of earlier ranges of the creator's */
+    const char *account;   /* theirs on this machine, or "" */
+    int64_t account_least; /* the lowest uid of such */
     int64_t uid;           /* of root inside */
     int64_t group;         /* of the gateway, or -1 */
     int64_t cores, memory, gpus, pids;

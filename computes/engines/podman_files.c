@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,8 @@ static int files_private(const amld_podman_spec_t *s, char *err, size_t size);
 static int
 files_run(const amld_podman_spec_t *s, int dir, char *err, size_t size);
 static int files_folder(const amld_podman_spec_t *s, char *err, size_t size);
+static int files_were_theirs(const amld_podman_spec_t *s, uid_t uid);
+static int files_of_account(const amld_podman_spec_t *s, uid_t uid);
 
 
 int
@@ -288,8 +291,8 @@ files_run(const amld_podman_spec_t *s, int dir, char *err, size_t size)
 }
 
 
-/* The creator's folder is theirs: root's inside.  What is in it may be from
- * another engine, or was put there by amld. */
+/* The creator's folder is theirs: root's inside.  It has their name, which does
+ * not make it theirs when it is somebody else's. */
 static int
 files_folder(const amld_podman_spec_t *s, char *err, size_t size)
 {
@@ -315,6 +318,16 @@ files_folder(const amld_podman_spec_t *s, char *err, size_t size)
         return 0;
     }
 
+    if (st.st_uid != 0 && !files_were_theirs(s, st.st_uid) &&
+        !files_of_account(s, st.st_uid)) {
+        snprintf(err, size,
+                 "%s belongs to another account (uid %lu) and not to this "
+                 "instance's creator (uid %lld). Whoever runs this machine can "
+                 "give it to them, or move it out of the way.",
+                 path, (unsigned long) st.st_uid, (long long) s->uid);
+        return -1;
+    }
+
     if (amld_tree_give(path, st.st_uid, (uid_t) s->uid) != 0) {
         snprintf(err, size, "the files below %s can't be given to uid %lld: %s",
                  path, (long long) s->uid, strerror(errno));
@@ -322,4 +335,49 @@ files_folder(const amld_podman_spec_t *s, char *err, size_t size)
     }
 
     return 0;
+}
+
+
+/* Under another uid_base. */
+static int
+files_were_theirs(const amld_podman_spec_t *s, uid_t uid)
+{
+    size_t k;
+    json_t *value;
+    json_int_t first;
+
+    json_array_foreach((json_t *) s->before, k, value)
+    {
+        first = json_integer_value(value);
+        if (first > 0 && uid >= first && uid < first + AMLD_PODMAN_RANGE) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Of the engine with accounts. */
+static int
+files_of_account(const amld_podman_spec_t *s, uid_t uid)
+{
+    size_t k;
+    json_t *value;
+    const struct passwd *pw;
+
+    if (*s->account == '\0' || uid == 0 || uid < s->account_least) {
+        return 0;
+    }
+
+    json_array_foreach((json_t *) s->gateway, k, value)
+    {
+        if (json_integer_value(value) == uid) {
+            return 0;
+        }
+    }
+
+    pw = getpwnam(s->account);
+
+    return pw != NULL && pw->pw_uid == uid;
 }

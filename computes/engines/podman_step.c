@@ -117,9 +117,11 @@ amld_podman_spec_read(amld_podman_spec_t *s, const char *file, char *err,
                       size_t size)
 {
     json_error_t fault;
-    json_int_t timeout, uid, group, cores, memory, gpus, pids;
+    json_int_t timeout, uid, group, cores, memory, gpus, pids, least;
 
     memset(s, 0, sizeof(*s));
+    s->account = "";
+    least = 0;
 
     s->json = json_load_file(file, JSON_REJECT_DUPLICATES, &fault);
     if (s->json == NULL) {
@@ -130,14 +132,15 @@ amld_podman_spec_read(amld_podman_spec_t *s, const char *file, char *err,
     if (json_unpack_ex(
             s->json, &fault, 0,
             "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
-            " s:o, s:o, s?o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+            " s:o, s:o, s?o, s?o, s?s, s?I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
             "podman", &s->podman, "ociRuntime", &s->wish, "image", &s->image,
             "gpu", &s->gpu, "state", &s->state, "key", &s->key, "name",
             &s->name, "container", &s->container, "directory", &s->directory,
             "share", &s->share, "folder", &s->folder, "subnet", &s->subnet,
             "hostPorts", &s->host_ports, "gateway", &s->gateway, "images",
-            &s->images, "timeout", &timeout, "uid", &uid, "group", &group,
-            "cores", &cores, "memory", &memory, "gpus", &gpus, "pids",
+            &s->images, "before", &s->before, "account", &s->account,
+            "accountLeast", &least, "timeout", &timeout, "uid", &uid, "group",
+            &group, "cores", &cores, "memory", &memory, "gpus", &gpus, "pids",
             &pids) != 0) {
         snprintf(err, size, "%s: %s", file, fault.text);
         amld_podman_spec_free(s);
@@ -145,6 +148,7 @@ amld_podman_spec_read(amld_podman_spec_t *s, const char *file, char *err,
     }
 
     s->timeout = (unsigned) timeout;
+    s->account_least = least;
     s->uid = uid;
     s->group = group;
     s->cores = cores;

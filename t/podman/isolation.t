@@ -143,6 +143,41 @@ subtest 'a folder that is given to its creator' => sub {
         'the folder is his';
 };
 
+# Its name is a label, and does not make it theirs.
+subtest 'a folder that is somebody else\'s' => sub {
+    my $folder = $gw->share('Users', 'colleague');
+    my $file   = $folder->child('private')->spurt("theirs\n")->chmod(0600);
+    my $mine   = $gw->spec('bert-lab')->{uid};
+    my $bases  = path($gw->dir, 'state', 'podman', 'uid_base');
+    chomp(my $base = $bases->slurp);
+    my $number = ($mine - $base) / 65536;
+    my $before = 0x60000000;
+    $bases->spurt("$before\n$base\n");
+    my $give = sub ($uid) { chown $uid, $uid, $file, $folder };
+
+    for my $uid (54321, $gw->spec('anna-lab')->{uid},
+        $before + ($number + 1) * 65536, $before - 1)
+    {
+        $give->($uid);
+        $gw->api(POST => $gw->compute('bert-lab')
+                . ($uid == 54321 ? '/restart' : '/start'), 'colleague');
+        ok wait_for(sub {
+            ($gw->api(GET => $gw->compute('bert-lab'), 'colleague')
+                    ->res->json('/properties/properties/errors/0/error/message')
+                    // '') =~ /belongs to another account \(uid $uid\)/;
+        }), "uid $uid: a start fails and says whose it is";
+        $gw->wait_state('bert-lab', 'Stopped');
+        is join(' ', map { sprintf '%d %o', (stat)[4], (stat _)[2] & 0777 } $file),
+            "$uid 600", 'and nothing is given away';
+    }
+
+    $give->($before + $number * 65536 + 7);
+    $gw->order(start => 'bert-lab', 'Running', 'colleague');
+    is join(' ', map { (stat)[4] } $folder, $file), "$mine $mine",
+        'what was his under another uid_base is';
+    is $gw->inside('bert-lab', 'cat private'), 'theirs', 'and he reads it';
+};
+
 subtest 'sockets' => sub {
     my $private = $gw->private('anna-lab');
     my $socket  = "$private/s/jupyter.sock";

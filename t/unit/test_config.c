@@ -4,6 +4,13 @@
 
 #include "t/unit/config_fixture.h"
 
+#define SHARE_OF(path)                                                         \
+    "workspace \"other\" {\n"                                                  \
+    "  subscription = \"11111111-2222-3333-4444-555555555555\"\n"              \
+    "  resource_group = \"rg\"\n"                                              \
+    "  share = \"" path "\"\n"                                                 \
+    "}\n"
+
 
 static void
 defaults(void **state)
@@ -179,6 +186,13 @@ faults(void **state)
               "4444-555555555555\"\n resource_group = \"a/b\"\n"
               " share = \"/s\"\n}\n",
          ":12: workspace \"other\": resource_group: "},
+        {GOOD SHARE_OF("/srv/share"),
+         ":13: workspace \"other\": share: /srv/share and /srv/share, of "
+         "workspace \"demo\", are one"},
+        {GOOD SHARE_OF("/srv//x/../share/./"), "workspace \"other\": share: "},
+        {GOOD SHARE_OF("/srv/share/Users/ann"), "workspace \"other\": share: "},
+        {GOOD SHARE_OF("/srv"), "workspace \"other\": share: "},
+        {GOOD SHARE_OF("/"), "workspace \"other\": share: "},
         {GOOD "application \"frob\" { program = \"/bin/sh\" }\n",
          "application \"frob\": name: there is no such application"},
         {GOOD "application \"jupyter\" { }\n",
