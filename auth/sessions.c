@@ -5,6 +5,7 @@
 #include "auth/sessions.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -18,6 +19,8 @@
 #include "auth/principals.h"
 
 #define SWEEP_BATCH 512 /* deletions a transaction: others write too */
+
+#define SESSION_FAMILY "session/"
 
 
 /* ---- secrets ---- */
@@ -114,11 +117,12 @@ session_keys_add(session_keys_t *keys, aml_str_t key)
 
 static aml_registry_rc_t
 session_keys_collect(aml_registry_txn_t *txn, const char *prefix,
-                     aml_registry_each_pt each, session_keys_t *keys)
+                     const char *from, aml_registry_each_pt each,
+                     session_keys_t *keys)
 {
     aml_registry_rc_t rc;
 
-    rc = aml_registry_each(txn, aml_str_of(prefix), (aml_str_t){NULL, 0}, each,
+    rc = aml_registry_each(txn, aml_str_of(prefix), aml_str_of(from), each,
                            keys);
     if (keys->failed) {
         errno = ENOMEM;
@@ -136,20 +140,187 @@ session_gone(aml_registry_rc_t rc)
 }
 
 
-/* ---- sessions ---- */
+/* ---- the index of a sign-in's sessions ---- */
+
+#define ENTRY_HEX 64
+#define ENTRY_SIZE (ENTRY_HEX + 8)
+#define ENTRY_FIRST 1
+
+/* In order of making.  The first of a sign-in is the studio's, from which all
+ * others come: it stays. */
+typedef struct {
+    char hex[AMLD_HASH_HEX_SIZE]; /* of the session */
+    uint32_t order;
+} session_entry_t;
+
 
 static size_t
 session_index_key(char key[AML_REGISTRY_KEY_MAX + 1],
-                  const aml_principal_id_t *sign_in, const char *hex)
+                  const aml_principal_id_t *sign_in, aml_str_t name)
 {
     char uuid[AML_UUID_TEXT + 1];
 
     aml_uuid_format(sign_in, uuid);
 
-    return (size_t) snprintf(key, AML_REGISTRY_KEY_MAX + 1, "sign-in/%s/%s",
-                             uuid, hex);
+    return (size_t) snprintf(key, AML_REGISTRY_KEY_MAX + 1, "sign-in/%s/%.*s",
+                             uuid, (int) name.n, name.p);
 }
 
+
+static void
+session_entry_format(const session_entry_t *entry, char text[ENTRY_SIZE + 1])
+{
+    (void) snprintf(text, ENTRY_SIZE + 1, "%s%08" PRIx32, entry->hex,
+                    entry->order);
+}
+
+
+/*
+ * Earlier releases had the hash for a name, and no value: there was no bound
+ * then, and such entries are gone when their sessions are.  0, or -1 where it
+ * is one of these.
+ */
+static int
+session_entry_parse(aml_str_t value, session_entry_t *entry)
+{
+    char order[ENTRY_SIZE - ENTRY_HEX + 1];
+
+    if (value.n != ENTRY_SIZE) {
+        return -1;
+    }
+
+    memcpy(entry->hex, value.p, ENTRY_HEX);
+    entry->hex[ENTRY_HEX] = '\0';
+    memcpy(order, value.p + ENTRY_HEX, ENTRY_SIZE - ENTRY_HEX);
+    order[ENTRY_SIZE - ENTRY_HEX] = '\0';
+    entry->order = (uint32_t) strtoul(order, NULL, 16);
+
+    return 0;
+}
+
+
+typedef struct {
+    aml_str_t host; /* the one that is asked for */
+    size_t prefix;  /* bytes of a key before the host */
+    size_t count;
+    uint32_t last;
+    session_entry_t there;              /* at that host; order 0: none */
+    session_entry_t oldest;             /* of others, but the first; likewise */
+    char key[AML_REGISTRY_KEY_MAX + 1]; /* of the oldest */
+} session_hosts_t;
+
+
+static int
+session_hosts_each(void *data, aml_str_t key, aml_str_t value)
+{
+    session_hosts_t *h = data;
+    session_entry_t entry;
+    aml_str_t host;
+
+    if (session_entry_parse(value, &entry) != 0) {
+        return 0;
+    }
+
+    host = (aml_str_t){key.p + h->prefix, key.n - h->prefix};
+    h->count++;
+    h->last = entry.order > h->last ? entry.order : h->last;
+
+    if (aml_str_eq(host, h->host)) {
+        h->there = entry;
+
+    } else if (entry.order != ENTRY_FIRST &&
+               (h->oldest.order == 0 || entry.order < h->oldest.order)) {
+        h->oldest = entry;
+        memcpy(h->key, key.p, key.n);
+        h->key[key.n] = '\0';
+    }
+
+    return 0;
+}
+
+
+static aml_registry_rc_t
+session_del(aml_registry_txn_t *txn, const char *hex)
+{
+    char key[sizeof(SESSION_FAMILY) + ENTRY_HEX];
+    int n = snprintf(key, sizeof(key), SESSION_FAMILY "%s", hex);
+
+    return session_gone(aml_registry_del(txn, key, (size_t) n));
+}
+
+
+/*
+ * Enters a session for `host`.  The one that was there ends, and where there
+ * are more than AMLD_SESSIONS_MOST, the one that was made longest ago.
+ */
+static aml_registry_rc_t
+session_enter(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in,
+              const char *host, const char *hex)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1], text[ENTRY_SIZE + 1];
+    session_hosts_t h = {.host = aml_str_of(host)};
+    session_entry_t entry;
+    aml_registry_rc_t rc;
+
+    h.prefix = session_index_key(key, sign_in, aml_str(""));
+
+    rc = aml_registry_each(txn, (aml_str_t){key, h.prefix},
+                           (aml_str_t){NULL, 0}, session_hosts_each, &h);
+    if (rc == AML_REGISTRY_OK && h.there.order != 0) {
+        rc = session_del(txn, h.there.hex);
+    }
+
+    if (rc == AML_REGISTRY_OK && h.there.order == 0 &&
+        h.count >= AMLD_SESSIONS_MOST && h.oldest.order != 0) {
+        rc = session_del(txn, h.oldest.hex);
+        if (rc == AML_REGISTRY_OK) {
+            rc = session_gone(aml_registry_del(txn, h.key, strlen(h.key)));
+        }
+    }
+
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    memcpy(entry.hex, hex, sizeof(entry.hex));
+    entry.order = h.there.order == ENTRY_FIRST ? ENTRY_FIRST
+                  : h.last < UINT32_MAX        ? h.last + 1
+                                               : h.last;
+    session_entry_format(&entry, text);
+
+    return aml_registry_put(txn, key, session_index_key(key, sign_in, h.host),
+                            text, ENTRY_SIZE);
+}
+
+
+/* Takes a session that ends out of the index, where it stands there. */
+static aml_registry_rc_t
+session_leave(aml_registry_txn_t *txn, const aml_session_t *session,
+              const char *hex)
+{
+    char key[AML_REGISTRY_KEY_MAX + 1];
+    session_entry_t entry;
+    aml_registry_rc_t rc;
+    aml_str_t value;
+    size_t n;
+
+    n = session_index_key(key, &session->sign_in, session->host);
+    rc = aml_registry_get(txn, key, n, &value);
+    if (rc != AML_REGISTRY_OK && rc != AML_REGISTRY_NOTFOUND) {
+        return rc;
+    }
+
+    if (rc == AML_REGISTRY_NOTFOUND ||
+        session_entry_parse(value, &entry) != 0 ||
+        strcmp(entry.hex, hex) != 0) {
+        n = session_index_key(key, &session->sign_in, aml_str_of(hex));
+    }
+
+    return session_gone(aml_registry_del(txn, key, n));
+}
+
+
+/* ---- sessions ---- */
 
 aml_registry_rc_t
 amld_session_create(aml_registry_txn_t *txn,
@@ -192,8 +363,7 @@ amld_session_create(aml_registry_txn_t *txn,
 
     amld_hash_format(hash, hex);
 
-    return aml_registry_put(txn, key, session_index_key(key, sign_in, hex), "",
-                            0);
+    return session_enter(txn, sign_in, host, hex);
 }
 
 
@@ -229,16 +399,12 @@ amld_session_get(aml_registry_txn_t *txn, const uint8_t hash[32],
 static aml_registry_rc_t
 session_end_key(aml_registry_txn_t *txn, const char *key)
 {
-    char index[AML_REGISTRY_KEY_MAX + 1];
     aml_session_t session;
     aml_registry_rc_t rc;
-    size_t n;
 
     rc = session_get_key(txn, key, &session);
-
     if (rc == AML_REGISTRY_OK) {
-        n = session_index_key(index, &session.sign_in, strchr(key, '/') + 1);
-        rc = session_gone(aml_registry_del(txn, index, n));
+        rc = session_leave(txn, &session, strchr(key, '/') + 1);
         if (rc != AML_REGISTRY_OK) {
             return rc;
         }
@@ -262,36 +428,45 @@ amld_session_end(aml_registry_txn_t *txn, const uint8_t hash[32])
 }
 
 
+/* The entry, and the session that it is of. */
 static int
 sign_in_each(void *data, aml_str_t key, aml_str_t value)
 {
-    (void) value;
-    return session_keys_add(data, key);
+    char session[sizeof(SESSION_FAMILY) + ENTRY_HEX];
+    session_entry_t entry;
+    const char *hex;
+    int n;
+
+    if (session_entry_parse(value, &entry) == 0) {
+        hex = entry.hex;
+    } else if (key.n > ENTRY_HEX) {
+        hex = key.p + key.n - ENTRY_HEX;
+    } else {
+        return session_keys_add(data, key);
+    }
+
+    n = snprintf(session, sizeof(session), SESSION_FAMILY "%.*s", ENTRY_HEX,
+                 hex);
+
+    return session_keys_add(data, (aml_str_t){session, (size_t) n}) ||
+           session_keys_add(data, key);
 }
 
 
 aml_registry_rc_t
 amld_sessions_end_in(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
 {
-    char prefix[AML_REGISTRY_KEY_MAX + 1], key[AML_REGISTRY_KEY_MAX + 1];
+    char prefix[AML_REGISTRY_KEY_MAX + 1];
     session_keys_t keys = {0};
     aml_registry_rc_t rc;
-    uint8_t hash[32];
-    size_t i, n;
+    size_t i;
 
-    n = session_index_key(prefix, sign_in, "");
-
-    rc = session_keys_collect(txn, prefix, sign_in_each, &keys);
+    session_index_key(prefix, sign_in, aml_str(""));
+    rc = session_keys_collect(txn, prefix, "", sign_in_each, &keys);
 
     for (i = 0; i < keys.n && rc == AML_REGISTRY_OK; i++) {
         rc = session_gone(
             aml_registry_del(txn, keys.key[i], strlen(keys.key[i])));
-
-        if (rc == AML_REGISTRY_OK &&
-            amld_hash_parse(keys.key[i] + n, hash) == 0) {
-            aml_key_session(key, hash);
-            rc = session_gone(aml_registry_del(txn, key, strlen(key)));
-        }
     }
 
     free(keys.key);
@@ -371,8 +546,8 @@ sign_in_alive(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
     aml_registry_rc_t rc;
     size_t n;
 
-    session_index_key(prefix, sign_in, "");
-    rc = session_keys_collect(txn, prefix, sign_in_each, &keys);
+    session_index_key(prefix, sign_in, aml_str(""));
+    rc = session_keys_collect(txn, prefix, "", sign_in_each, &keys);
     n = keys.n;
     free(keys.key);
 
@@ -380,10 +555,25 @@ sign_in_alive(aml_registry_txn_t *txn, const aml_principal_id_t *sign_in)
 }
 
 
+/* 1 when the browser has a session already that it could be given. */
+static int
+session_serves(aml_registry_txn_t *txn, const uint8_t *has, const char *host,
+               const aml_principal_id_t *principal,
+               const aml_principal_id_t *sign_in, int64_t now)
+{
+    aml_session_t s;
+
+    return has != NULL && amld_session_get(txn, has, &s) == AML_REGISTRY_OK &&
+           s.expires > now && aml_str_eq(s.host, aml_str_of(host)) &&
+           aml_principal_eq(&s.principal, principal) &&
+           aml_principal_eq(&s.sign_in, sign_in);
+}
+
+
 static aml_registry_rc_t
 code_to_session(aml_registry_txn_t *txn, json_t *code, const char *host,
                 const char *session_host, const uint8_t browser[32],
-                int64_t now, char session[AMLD_SECRET_SIZE])
+                const uint8_t *has, int64_t now, char session[AMLD_SECRET_SIZE])
 {
     const char *for_host, *for_browser, *principal_text, *sign_in_text;
     aml_principal_id_t principal, sign_in;
@@ -408,6 +598,11 @@ code_to_session(aml_registry_txn_t *txn, json_t *code, const char *host,
         return AML_REGISTRY_NOTFOUND;
     }
 
+    if (session_serves(txn, has, session_host, &principal, &sign_in, now)) {
+        session[0] = '\0';
+        return AML_REGISTRY_OK;
+    }
+
     rc = amld_session_create(txn, &principal, &sign_in, session_host, now,
                              session_expires, session);
 
@@ -418,7 +613,8 @@ code_to_session(aml_registry_txn_t *txn, json_t *code, const char *host,
 aml_registry_rc_t
 amld_code_redeem(aml_registry_t *registry, const char *secret, const char *host,
                  const char *session_host, const uint8_t browser[32],
-                 int64_t now, char session[AMLD_SECRET_SIZE])
+                 const uint8_t *has, int64_t now,
+                 char session[AMLD_SECRET_SIZE])
 {
     char key[AML_REGISTRY_KEY_MAX + 1];
     aml_registry_rc_t rc, committed;
@@ -450,7 +646,8 @@ amld_code_redeem(aml_registry_t *registry, const char *secret, const char *host,
         return rc;
     }
 
-    rc = code_to_session(txn, code, host, session_host, browser, now, session);
+    rc = code_to_session(txn, code, host, session_host, browser, has, now,
+                         session);
     json_decref(code);
 
     committed = aml_registry_commit(txn);
@@ -492,7 +689,8 @@ sweep_code(void *data, aml_str_t key, aml_str_t value)
 
 
 static aml_registry_rc_t
-sweep_collect(aml_registry_t *registry, session_keys_t *keys)
+sweep_collect(aml_registry_t *registry, const char *family, const char *from,
+              aml_registry_each_pt each, session_keys_t *keys)
 {
     aml_registry_txn_t *txn;
     aml_registry_rc_t rc;
@@ -502,11 +700,7 @@ sweep_collect(aml_registry_t *registry, session_keys_t *keys)
         return rc;
     }
 
-    rc = session_keys_collect(txn, "code/", sweep_code, keys);
-    if (rc == AML_REGISTRY_OK && keys->n < keys->most) {
-        rc = session_keys_collect(txn, "session/", sweep_session, keys);
-    }
-
+    rc = session_keys_collect(txn, family, from, each, keys);
     aml_registry_end(txn);
 
     return rc;
@@ -528,7 +722,7 @@ sweep_delete(aml_registry_t *registry, const session_keys_t *keys)
 
     for (i = 0; i < keys->n && rc == AML_REGISTRY_OK; i++) {
         key = keys->key[i];
-        rc = strncmp(key, "session/", 8) == 0
+        rc = strncmp(key, SESSION_FAMILY, sizeof(SESSION_FAMILY) - 1) == 0
                  ? session_end_key(txn, key)
                  : session_gone(aml_registry_del(txn, key, strlen(key)));
     }
@@ -542,28 +736,47 @@ sweep_delete(aml_registry_t *registry, const session_keys_t *keys)
 }
 
 
-aml_registry_rc_t
-amld_sessions_sweep(aml_registry_t *registry, int64_t now, size_t *removed)
+/* Each batch goes on where the one before has ended. */
+static aml_registry_rc_t
+sweep_family(aml_registry_t *registry, const char *family,
+             aml_registry_each_pt each, int64_t now, size_t *removed)
 {
+    char from[AML_REGISTRY_KEY_MAX + 1] = "";
     session_keys_t keys;
     aml_registry_rc_t rc;
-    size_t total = 0, n;
+    size_t n;
 
     do {
         memset(&keys, 0, sizeof(keys));
         keys.now = now;
         keys.most = SWEEP_BATCH;
 
-        rc = sweep_collect(registry, &keys);
-        if (rc == AML_REGISTRY_OK && keys.n > 0) {
+        rc = sweep_collect(registry, family, from, each, &keys);
+        n = keys.n;
+        if (rc == AML_REGISTRY_OK && n > 0) {
+            memcpy(from, keys.key[n - 1], sizeof(from));
             rc = sweep_delete(registry, &keys);
         }
 
-        n = keys.n;
-        total += rc == AML_REGISTRY_OK ? n : 0;
+        *removed += rc == AML_REGISTRY_OK ? n : 0;
         free(keys.key);
 
     } while (rc == AML_REGISTRY_OK && n == SWEEP_BATCH);
+
+    return rc;
+}
+
+
+aml_registry_rc_t
+amld_sessions_sweep(aml_registry_t *registry, int64_t now, size_t *removed)
+{
+    aml_registry_rc_t rc;
+    size_t total = 0;
+
+    rc = sweep_family(registry, "code/", sweep_code, now, &total);
+    if (rc == AML_REGISTRY_OK) {
+        rc = sweep_family(registry, SESSION_FAMILY, sweep_session, now, &total);
+    }
 
     if (removed != NULL) {
         *removed = total;

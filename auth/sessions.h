@@ -2,9 +2,9 @@
  * Sessions and single-use codes, as amld makes and ends them.
  *
  * A session is a secret that only its cookie holds; the registry has its hash,
- * under session/<hash>, and an index sign-in/<uuid>/<hash> of all that one
- * sign-in has led to: the studio's and one for each instance.  They end
- * together and none lives longer than the first.
+ * under session/<hash>, and an index sign-in/<uuid>/<host> of all that one
+ * sign-in has led to: the studio's and one for each origin.  They end together
+ * and none lives longer than the first.
  *
  * A code takes a sign-in from the studio's origin to an instance's: bound to
  * that host and to the browser that asked, good once and for a minute.
@@ -23,6 +23,10 @@
 #define AMLD_CODE_LIFETIME 60 /* seconds */
 #define AMLD_HOST_MAX 255
 
+/* Of one sign-in at once: one more ends the one that was made longest ago, but
+ * never the first, which is the studio's. */
+#define AMLD_SESSIONS_MOST 2048
+
 /* 256 random bits as base64url, and their SHA-256 over the text; 0, or -1. */
 int amld_secret_new(char secret[AMLD_SECRET_SIZE], uint8_t hash[32]);
 /* 0, or -1 when it is not 43 characters of base64url. */
@@ -33,8 +37,9 @@ int amld_hash_parse(const char *hex, uint8_t hash[32]);
 
 
 /*
- * A new session for `host` (lower case, without port) within the transaction.
- * NOTFOUND or DENIED when the principal has no record or is disabled.
+ * A new session for `host` (lower case, without port) within the transaction,
+ * in place of the one that the sign-in had there.  NOTFOUND or DENIED when the
+ * principal has no record or is disabled.
  */
 aml_registry_rc_t
 amld_session_create(aml_registry_txn_t *txn,
@@ -70,14 +75,17 @@ amld_code_create(aml_registry_t *registry, const amld_code_t *code, int64_t now,
 /*
  * Takes the code, which is gone then whatever comes of it, and where all is
  * well makes a session of it, in the same transaction.  `host` as for the
- * code, `session_host` as for the session.  NOTFOUND when there is no such
- * code, or it is over, or for another host or browser, or its sign-in has
- * ended meanwhile.
+ * code, `session_host` as for the session.  `has`, unless NULL, is the hash of
+ * the session that the browser has: where that is of this host and sign-in it
+ * stays, so that another tab keeps its connections, and `session` is "".
+ * NOTFOUND when there is no such code, or it is over, or for another host or
+ * browser, or its sign-in has ended meanwhile.
  */
 aml_registry_rc_t
 amld_code_redeem(aml_registry_t *registry, const char *secret, const char *host,
                  const char *session_host, const uint8_t browser[32],
-                 int64_t now, char session[AMLD_SECRET_SIZE]);
+                 const uint8_t *has, int64_t now,
+                 char session[AMLD_SECRET_SIZE]);
 
 
 /* Deletes what has expired; `removed`, unless NULL, is how much. */

@@ -434,14 +434,19 @@ sign_in_session(amld_t *d, const amld_request_t *request,
      * is for nobody */
     if (bound || amld_secret_new(cookie, browser) == 0) {
         rc = amld_code_redeem(d->registry, code, at.authority, at.host, browser,
+                              request->identified && request->by_session
+                                  ? request->session
+                                  : NULL,
                               (int64_t) time(NULL), secret);
     }
 
     if (rc == AML_REGISTRY_OK) {
         amld_response_redirect(response, to);
         amld_response_status(response, 303);
-        amld_response_header(response, "Set-Cookie", "%s=%s; %s",
-                             AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
+        if (*secret != '\0') {
+            amld_response_header(response, "Set-Cookie", "%s=%s; %s",
+                                 AML_COOKIE_SESSION, secret, AMLD_COOKIE_FLAGS);
+        }
         OPENSSL_cleanse(secret, sizeof(secret));
         return;
     }

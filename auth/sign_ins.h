@@ -5,7 +5,7 @@
  *   sign-in-of/<principal>/<sign-in>  the document, JSON, amld's alone
  *   grant/<sign-in>                   what workers read: groups, the end
  *   grant/<principal>                 the groups of the person's last sign-in
- *   sign-in/<sign-in>/<hash>          its sessions, see sessions.h
+ *   sign-in/<sign-in>/<host>          its sessions, see sessions.h
  *   sid/<issuer>/<sid>/<sign-in>      by the provider's session, for logout
  *   sign-in-secret/<sign-in>          the provider's tokens, sign_in_secrets.h
  *

@@ -22,7 +22,8 @@ typedef json_t *(*dump_value_pt)(const entry_t *e);
 
 typedef struct {
     const char *name;
-    int hash_last; /* the key's last part is a hash that is a credential */
+    int hash_last; /* the key's last part is a hash that is a credential; 2: or
+                    * a host, which has a dot */
     dump_value_pt value;
 } family_t;
 
@@ -525,7 +526,7 @@ static const family_t families[] = {{"account", 0, document_value},
                                     {"route", 0, route_value},
                                     {"session", 1, session_value},
                                     {"share", 0, document_value},
-                                    {"sign-in", 1, document_value},
+                                    {"sign-in", 2, document_value},
                                     {"signing-key", 0, guarded_value},
                                     {"token", 1, token_value},
                                     {"token-of", 0, document_value},
@@ -648,7 +649,8 @@ shown_key(const entry_t *e, const family_t *f)
     }
 
     n = e->key.n;
-    if (n - at <= DUMP_HASH_SHOWN) {
+    if (n - at <= DUMP_HASH_SHOWN ||
+        (f->hash_last == 2 && memchr(e->key.p + at, '.', n - at) != NULL)) {
         return string_of(e->key);
     }
 

@@ -183,6 +183,34 @@ subtest 'a colleague' => sub {
     is scalar @{$you->trail}, 5, 'and goes round no second time';
 };
 
+subtest 'one session a host' => sub {
+    my $sessions = sub {
+        return scalar(() = $gw->amld_ok(qw(registry dump))
+                =~ /^ +host: \Q$host\E$/mg);
+    };
+    my $before = $sessions->();
+    my $me     = $gw->opened('creator', 'first-lab');
+    is $sessions->(), $before + 1, 'one';
+    my $jar = $me->ua->cookie_jar;
+    my @old;
+    for (1 .. 20) {
+        push @old, $me->cookie('__Host-aml', $host);
+        my @others = grep { $_->name ne '__Host-aml' || $_->domain ne $host }
+            @{$jar->all};
+        $jar->empty;
+        $jar->add(@others);
+        $me->navigate($gw->app_url('first-lab', '/lab'));
+    }
+    is $sessions->(), $before + 1, 'twenty hand-overs leave one';
+    my $ask = sub ($cookie) {
+        $gw->program->get($gw->app_url('first-lab', '/api/status'),
+            headers => {Cookie => "__Host-aml=$cookie"});
+    };
+    is $ask->($me->cookie('__Host-aml', $host))->res->code, 200, 'the last';
+    $gw->refused($ask->($_), 401, 'session_unknown', 'one before')
+        for @old[0, -1];
+};
+
 subtest 'state cookies do not pile up' => sub {
     my $me = $gw->signed_in('creator');
     $me->navigate($gw->app_url('first-lab', "/$_"), follow => 0) for 1 .. 5;
@@ -196,7 +224,12 @@ subtest 'two tabs at once' => sub {
     my ($one, $two) = (code_url($me, 'first-lab', '/a'),
         code_url($me, 'first-lab', '/b'));
     is $me->navigate($one)->res->json('/url'), '/a', 'one';
+    my $cookie = $me->cookie('__Host-aml', $host);
+    my $ws     = $me->websocket($gw->app_url('first-lab', '/ws/echo'));
+    ok $ws->echoes('x'), 'with a websocket';
     is $me->navigate($two)->res->json('/url'), '/b', 'and the other';
+    is $me->cookie('__Host-aml', $host), $cookie, 'by the same session';
+    ok $ws->echoes('y'), 'and the websocket goes on';
 };
 
 $gw->done;

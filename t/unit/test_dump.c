@@ -174,7 +174,8 @@ fill_secrets(scratch_t *s)
              "{\"host\":\"first-lab.apps\",\"browser\":\"" HASH
              "\",\"principal\":\"" UUID "\",\"expires\":1790000060,"
              "\"code\":\"" TOKEN "\"}");
-    put_text(s, "sign-in/" UUID "/" HASH, "");
+    put_text(s, "sign-in/" UUID "/" HASH, ""); /* of earlier releases */
+    put_text(s, "sign-in/" UUID "/lab-one.apps.example", HASH "00000001");
     put_text(s, "signing-key/local/kid1",
              "{\"kid\":\"kid1\",\"private\":\"-----BEGIN PRIVATE KEY-----\\n"
              "MIIBVQIBADANBgkqhkiG\",\"created\":1790000000,\"d\":\"MIIBVQ\"}");
@@ -233,6 +234,7 @@ test_secrets(void **state)
         assert_non_null(strstr(text, "session/0123456789ab..."));
         assert_non_null(strstr(text, "code/0123456789ab..."));
         assert_non_null(strstr(text, "sign-in/" UUID "/0123456789ab..."));
+        assert_non_null(strstr(text, "sign-in/" UUID "/lab-one.apps.example"));
         assert_non_null(strstr(text, "novelty/0123456789ab..."));
         assert_non_null(strstr(text, "account/creator"));
         assert_non_null(strstr(text, "signing-key/local/kid2"));
