@@ -280,6 +280,14 @@ aml_jwt_times(const json_t *claims, int64_t now, aml_jwt_use_t use,
         return AML_REASON_TOKEN_CLAIMS;
     }
 
+    /* their clock may be ahead: what they gave out before something here was
+     * revoked must not look as if it had come after.  Ours is not */
+    if (use == AML_JWT_ACCESS && issuer->identity != AML_IDENTITY_PRINCIPAL) {
+        identity->issued = identity->issued > issuer->leeway
+                               ? identity->issued - issuer->leeway
+                               : 0;
+    }
+
     return AML_REASON_OK;
 }
 

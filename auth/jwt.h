@@ -31,7 +31,7 @@
  */
 typedef struct {
     aml_principal_id_t principal;
-    int64_t issued;  /* iat, or nbf, or 0 */
+    int64_t issued;  /* iat, or nbf, or 0; see aml_jwt_verify() */
     int64_t expires; /* exp: first second at which it is not valid */
     int in_sign_in;  /* it ends with the sign-in: one of our own tokens */
     aml_principal_id_t sign_in;
@@ -94,7 +94,9 @@ typedef struct {
  * claims.  No claim but `iss` is looked at before the signature holds.  Entra
  * identity (issuer->identity) wants `tid` and `oid`, and a `tid` that is
  * issuer->space where that is not empty; others want `sub`.  The issuer's
- * leeway is for nbf and iat: exp is the end.
+ * leeway is for nbf and iat: exp is the end.  Unless the token is one of our
+ * own, `issued` is earlier by the leeway: by our clock it was not issued
+ * before.
  */
 aml_reason_t
 aml_jwt_verify(aml_str_t token, int64_t now, const aml_jwt_source_t *source,

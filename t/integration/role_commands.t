@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Mojo::JSON qw(encode_json);
 use Test::More;
+use AML::JWT;
 use AML::Test;
 
 my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
@@ -253,6 +254,40 @@ subtest 'disable, enable, revoke' => sub {
     $gw->amld_ok(qw(principal disable), $other);
     like $gw->amld_ok(qw(principal list)), qr/^$other  disabled/m,
         'can be disabled before it is seen';
+};
+
+# A provider's clock may be ahead: what it gave out before does not pass for
+# later.
+subtest 'revoke what a provider has issued' => sub {
+    use constant PROVIDER => 'https://issuer.test';
+    my $key = AML::JWT::new_key($gw->dir, 'RS256');
+    $gw->edit(
+        {
+            op        => 'issuer', iss => PROVIDER, algs => ['RS256'],
+            audiences => ['api://aml'], leeway => 60
+        },
+        {op => 'key', iss => PROVIDER, kid => 'one', pem => $key}
+    );
+    my $reason = sub ($ahead) {
+        my $token = AML::JWT::make(
+            'RS256', $key,
+            {alg => 'RS256', kid => 'one'},
+            {
+                iss => PROVIDER, aud => 'api://aml', sub => 'alice',
+                iat => time + $ahead, exp => time + 600
+            }
+        );
+        return sub {
+            $gw->program->get(
+                $gw->studio_url("$W/computes?api-version=2022-10-01"),
+                headers => {Authorization => "Bearer $token"}
+            )->res->headers->header('X-AML-Reason');
+        };
+    };
+    my ($ahead, $plain) = map { $reason->($_) } 50, -5;
+    is $_->(), 'action_denied', 'known, without a role' for $ahead, $plain;
+    $gw->amld_ok(qw(principal revoke --subject alice --space), PROVIDER);
+    is $_->(), 'principal_revoked', 'revoked' for $plain, $ahead;
 };
 
 subtest 'arguments' => sub {

@@ -305,10 +305,13 @@ token_with(EVP_PKEY *pkey, const char *more)
 }
 
 
+#define LEEWAY 60
+
 static void
 put_issuer_of(env_t *e, aml_identity_kind_t kind)
 {
     aml_issuer_t i = {.algs = 1u << AML_ALG_ES256,
+                      .leeway = LEEWAY,
                       .identity = kind,
                       .groups_claim = aml_str("groups"),
                       .audience_count = 1,
@@ -507,6 +510,65 @@ test_key_of_a_token(void **state)
 }
 
 
+/* A provider's clock may be ahead by the leeway: what it has issued before our
+ * not-before must not pass for later.  Ours is the same clock. */
+static void
+test_revoked_ahead(void **state)
+{
+    static const struct {
+        aml_identity_kind_t kind;
+        int issued; /* after not-before */
+        aml_reason_t want;
+    } cases[] = {
+        {AML_IDENTITY_SUB, -1, AML_REASON_PRINCIPAL_REVOKED},
+        {AML_IDENTITY_SUB, 0, AML_REASON_PRINCIPAL_REVOKED},
+        {AML_IDENTITY_SUB, LEEWAY - 1, AML_REASON_PRINCIPAL_REVOKED},
+        {AML_IDENTITY_SUB, LEEWAY, AML_REASON_OK},
+        {AML_IDENTITY_SUB, LEEWAY + 1, AML_REASON_OK},
+        {AML_IDENTITY_PRINCIPAL, -1, AML_REASON_PRINCIPAL_REVOKED},
+        {AML_IDENTITY_PRINCIPAL, 0, AML_REASON_OK},
+    };
+    env_t *e = *state;
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    aml_principal_id_t id;
+    aml_identity_t who;
+    char claims[128], *text;
+    size_t i;
+    int round;
+
+    put_key(e, ISS, "k", pkey, 0);
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        put_issuer_of(e, cases[i].kind);
+        snprintf(claims, sizeof(claims),
+                 ",\"sub\":\"01000000-0000-0000-0000-000000000000\","
+                 "\"iat\":%d",
+                 NOW + cases[i].issued);
+        text = token_with(pkey, claims);
+
+        assert_int_equal(ask(e, text, NOW + 1, &who), AML_REASON_OK);
+        id = who.principal;
+        put_principal(e, &id, NOW, 0);
+        assert_int_equal(holds(e, &who, NOW + 1), cases[i].want);
+        for (round = 0; round < 2; round++) {
+            assert_int_equal(ask(e, text, NOW + 1, &who), cases[i].want);
+        }
+        put_principal(e, &id, 0, 0);
+        free(text);
+    }
+
+    /* without a time, as without anything that was revoked */
+    put_issuer_of(e, AML_IDENTITY_SUB);
+    text = token_with(pkey, ",\"sub\":\"b\"");
+    assert_int_equal(ask(e, text, NOW, &who), AML_REASON_OK);
+    put_principal(e, &who.principal, 0, 0);
+    assert_int_equal(ask(e, text, NOW, &who), AML_REASON_OK);
+    free(text);
+
+    EVP_PKEY_free(pkey);
+}
+
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -519,6 +581,7 @@ main(void)
         TEST(test_groups_of_a_person),
         TEST(test_key_of_a_token),
         TEST(test_groups_of_a_token),
+        TEST(test_revoked_ahead),
         TEST(test_token_of_a_sign_in),
         TEST(test_open_by_a_sign_in),
     };
