@@ -158,6 +158,10 @@ grant_refresh(amld_t *d, const amld_request_t *request,
         amld_grant_error(response, "invalid_request", "Send refresh_token.");
         return;
     }
+    if (client == NULL) {
+        amld_grant_error(response, "invalid_request", "Send client_id.");
+        return;
+    }
 
     rc = amld_refresh_use(d->registry, token, client, (int64_t) time(NULL),
                           &use);

@@ -133,9 +133,8 @@ refresh_find(aml_registry_txn_t *txn, const uint8_t family[32],
         return AML_REGISTRY_CORRUPT;
     }
 
-    return expires <= now || (client != NULL && strcmp(client, whose) != 0)
-               ? AML_REGISTRY_NOTFOUND
-               : AML_REGISTRY_OK;
+    return expires <= now || strcmp(client, whose) != 0 ? AML_REGISTRY_NOTFOUND
+                                                        : AML_REGISTRY_OK;
 }
 
 

@@ -40,7 +40,7 @@ typedef struct {
 } amld_refresh_use_t;
 
 /*
- * Takes one and makes the next, for `client`, which NULL leaves open.  NOTFOUND
+ * Takes one and makes the next, for `client` (RFC 6749 section 6).  NOTFOUND
  * when there is none such, it is another client's, or its sign-in has ended;
  * DENIED when it was used before and is not good once more: then `sign_in` has
  * ended with that.  `use` is to be cleansed in any case.

@@ -169,7 +169,7 @@ subtest 'devices' => sub {
     );
     is_deeply said('sign-in', qw(principal method decision)),
         ["$id device allow"], 'signed in';
-    $token->(grant_type => 'refresh_token',
+    $token->(grant_type => 'refresh_token', client_id => 'aml',
         refresh_token => $t->{refresh_token}) for 1 .. 3;
     is_deeply said('session-end', qw(reason method)),
         ['refresh_token_reused device'], 'a refresh token came too often';

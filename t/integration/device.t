@@ -46,7 +46,8 @@ sub redeem ($device) {
 }
 
 sub refresh ($token, %more) {
-    return token(grant_type => 'refresh_token', refresh_token => $token, %more);
+    return token(grant_type => 'refresh_token', refresh_token => $token,
+        client_id => 'aml on box', %more);
 }
 
 sub open_page ($who, $device) {
@@ -121,7 +122,11 @@ subtest 'refresh' => sub {
     my $t = redeem($d);
     is refresh($t->{refresh_token}, client_id => 'another')->{error},
         'invalid_grant', 'for the client that asked only';
-    my $next = refresh($t->{refresh_token}, client_id => 'aml on box');
+    is token(
+        grant_type    => 'refresh_token',
+        refresh_token => $t->{refresh_token}
+    )->{error}, 'invalid_request', 'which has to say who it is';
+    my $next = refresh($t->{refresh_token});
     is code($next), 200, 'a new token';
     isnt $next->{refresh_token}, $t->{refresh_token}, 'and the next of these';
     is code($t), 200, 'the token before is good still';

@@ -300,7 +300,8 @@ race_refresh(void *data)
     racer_t *r = data;
 
     pthread_barrier_wait(r->barrier);
-    r->rc = amld_refresh_use(r->scratch->registry, r->text, NULL, NOW, &use);
+    r->rc = amld_refresh_use(r->scratch->registry, r->text, "aml on box", NOW,
+                             &use);
 
     return NULL;
 }
@@ -425,9 +426,10 @@ lost_answers(void **state)
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         id = refreshable(s, first);
-        assert_int_equal(use(s, first, NULL, NOW + 9, second), AML_REGISTRY_OK);
+        assert_int_equal(use(s, first, "box", NOW + 9, second),
+                         AML_REGISTRY_OK);
         if (cases[i].second_first) {
-            assert_int_equal(use(s, second, NULL, NOW + 9, next),
+            assert_int_equal(use(s, second, "box", NOW + 9, next),
                              AML_REGISTRY_OK);
         }
         assert_int_equal(
@@ -458,20 +460,22 @@ lost_once(void **state)
 
     for (i = 0; i < 3; i++) {
         id = refreshable(s, first);
-        assert_int_equal(use(s, first, NULL, NOW, lost), AML_REGISTRY_OK);
-        assert_int_equal(use(s, first, NULL, NOW, second), AML_REGISTRY_OK);
+        assert_int_equal(use(s, first, "box", NOW, lost), AML_REGISTRY_OK);
+        assert_int_equal(use(s, first, "box", NOW, second), AML_REGISTRY_OK);
         assert_string_not_equal(lost, second);
 
         /* the first a third time, what was taken for lost, the first after
          * what it has brought has been used */
         if (i == 2) {
-            assert_int_equal(use(s, second, NULL, NOW, third), AML_REGISTRY_OK);
-            assert_int_equal(use(s, second, NULL, NOW, third), AML_REGISTRY_OK);
+            assert_int_equal(use(s, second, "box", NOW, third),
+                             AML_REGISTRY_OK);
+            assert_int_equal(use(s, second, "box", NOW, third),
+                             AML_REGISTRY_OK);
         }
-        assert_int_equal(use(s, stolen[i], NULL, NOW, next),
+        assert_int_equal(use(s, stolen[i], "box", NOW, next),
                          AML_REGISTRY_DENIED);
         assert_int_equal(there(s, &id, method, client), AML_REGISTRY_NOTFOUND);
-        assert_int_equal(use(s, i == 2 ? third : second, NULL, NOW, next),
+        assert_int_equal(use(s, i == 2 ? third : second, "box", NOW, next),
                          AML_REGISTRY_NOTFOUND);
     }
 }
@@ -500,23 +504,23 @@ refreshing(void **state)
                      AML_REGISTRY_NOTFOUND);
     assert_int_equal(use(s, first, "box", NOW + 100, second),
                      AML_REGISTRY_NOTFOUND);
-    assert_int_equal(use(s, "", NULL, NOW, second), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(use(s, "", "box", NOW, second), AML_REGISTRY_NOTFOUND);
 
     assert_int_equal(use(s, first, "box", NOW, second), AML_REGISTRY_OK);
     assert_string_not_equal(first, second);
-    assert_int_equal(use(s, second, NULL, NOW, third), AML_REGISTRY_OK);
+    assert_int_equal(use(s, second, "box", NOW, third), AML_REGISTRY_OK);
 
     /* who does not know the family ends nothing */
     memcpy(forged + 48, first + 48, AMLD_SECRET_CHARS);
     forged[10] = forged[10] == 'a' ? 'b' : 'a';
-    assert_int_equal(use(s, forged, NULL, NOW, second), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(use(s, forged, "box", NOW, second), AML_REGISTRY_NOTFOUND);
     assert_int_equal(there(s, &sign_in, method, client), AML_REGISTRY_OK);
     assert_int_equal(there(s, &other, method, client), AML_REGISTRY_OK);
 
     /* the first once more: it is in the wrong hands, or was */
-    assert_int_equal(use(s, first, NULL, NOW, forged), AML_REGISTRY_DENIED);
+    assert_int_equal(use(s, first, "box", NOW, forged), AML_REGISTRY_DENIED);
     assert_int_equal(there(s, &sign_in, method, client), AML_REGISTRY_NOTFOUND);
-    assert_int_equal(use(s, third, NULL, NOW, forged), AML_REGISTRY_NOTFOUND);
+    assert_int_equal(use(s, third, "box", NOW, forged), AML_REGISTRY_NOTFOUND);
     assert_int_equal(there(s, &other, method, client), AML_REGISTRY_OK);
 
     /* the sweep takes what has nothing to refresh */
