@@ -3,8 +3,8 @@
 #   make                     amld, the unit tests and the module
 #   make VARIANT=asan        the same under ASan and UBSan, and its own nginx
 #   make module NGINX_SRC=…  the module against other nginx headers
-#   make install             amld, aml, its manual page and completions, below
-#                            $(DESTDIR)$(PREFIX)
+#   make install             amld, the module, aml, and what belongs to them,
+#                            below $(DESTDIR)$(PREFIX)
 #
 # Everything is made under build/$(VARIANT)/.
 
@@ -161,11 +161,13 @@ $(MODULE): $(NGINX_OUT)/Makefile $(MODULE_SRC)
 	$(MAKE) -C $(NGINX_SRC) -f $(abspath $(NGINX_OUT))/Makefile \
 	    $(if $(filter asan,$(VARIANT)),binary) modules
 
-# Where the module is loaded from is nginx's configuration's to say.
+# amld finds share/aml beside the sbin that it lies in; in nginx.conf.in ROOT is
+# $(PREFIX)/share/aml.
 PREFIX ?= /usr/local
 INSTALL_TO := $(DESTDIR)$(PREFIX)
+INSTALL_SHARE := $(INSTALL_TO)/share/aml
 
-install: amld aml
+install: amld aml module
 	install -D -m 755 $(OUT)/amld $(INSTALL_TO)/sbin/amld
 	install -D -m 755 $(OUT)/aml $(INSTALL_TO)/bin/aml
 	install -D -m 644 cli/aml.1 $(INSTALL_TO)/share/man/man1/aml.1
@@ -175,6 +177,18 @@ install: amld aml
 	$(OUT)/aml completion zsh > $(OUT)/aml.zsh
 	install -D -m 644 $(OUT)/aml.zsh \
 	    $(INSTALL_TO)/share/zsh/site-functions/_aml
+	install -D -m 644 $(MODULE) \
+	    $(INSTALL_TO)/lib/nginx/modules/$(notdir $(MODULE))
+	install -D -m 644 -t $(INSTALL_SHARE) auth/builtin-roles.json
+	install -D -m 644 -t $(INSTALL_SHARE)/samples packaging/samples/*
+	install -D -m 644 -t $(INSTALL_SHARE)/tls tls/aml-tls.conf
+	install -D -m 644 -t $(INSTALL_SHARE)/packaging packaging/nginx.conf.in \
+	    packaging/aml-errors.conf packaging/aml-proxy.conf
+	install -D -m 755 -t $(INSTALL_SHARE)/packaging packaging/render.sh
+	install -D -m 644 -t $(INSTALL_TO)/share/doc/aml-gateway docs/*.md
+	sed 's,/usr/\(sbin\|share\)/,$(PREFIX)/\1/,g' \
+	    packaging/systemd/amld.service > $(OUT)/amld.service
+	install -D -m 644 -t $(INSTALL_TO)/lib/systemd/system $(OUT)/amld.service
 
 clean:
 	rm -rf $(OUT)

@@ -54,7 +54,7 @@ static cfg_opt_t config_options[] = {
     CFG_STR("activity", NULL, CFGF_NODEFAULT),
     CFG_STR_LIST("gateway_uids", "{www-data}", CFGF_NONE),
     CFG_STR("state", "/var/lib/aml/state", CFGF_NONE),
-    CFG_STR("roles", "/usr/share/aml/builtin-roles.json", CFGF_NONE),
+    CFG_STR("roles", NULL, CFGF_NODEFAULT),
     CFG_STR("engine", "process", CFGF_NONE),
     CFG_STR("samples", NULL, CFGF_NODEFAULT),
     CFG_STR("unix_accounts", NULL, CFGF_NODEFAULT),
@@ -412,7 +412,7 @@ config_top(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
     config_gateway(r, cfg, c);
 
     c->state = amld_config_path(r, cfg, "state");
-    c->roles = amld_config_path(r, cfg, "roles");
+    c->roles = amld_config_shared(r, cfg, "roles", "builtin-roles.json");
     if (c->roles != NULL && access(c->roles, R_OK) != 0) {
         amld_config_fault(r, cfg, "roles", "%s: %s", c->roles, strerror(errno));
     }

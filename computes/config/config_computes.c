@@ -17,7 +17,6 @@
 
 #define CONFIG_CORES 65536
 #define CONFIG_GPUS 64
-#define CONFIG_SAMPLES "/usr/share/aml/samples"
 #define MIB ((size_t) 1024 * 1024)
 
 cfg_opt_t amld_config_size_options[] = {CFG_STR("family", NULL, CFGF_NODEFAULT),
@@ -169,12 +168,9 @@ amld_config_samples(amld_config_reader_t *r, cfg_t *cfg, amld_config_t *c)
 
     value = cfg_getstr(cfg, "samples");
 
-    if (value == NULL) {
-        c->samples = amld_config_copy(r, CONFIG_SAMPLES);
-
-    } else if (*value != '\0') {
-        c->samples = amld_config_path(r, cfg, "samples");
-        if (c->samples != NULL &&
+    if (value == NULL || *value != '\0') {
+        c->samples = amld_config_shared(r, cfg, "samples", "samples");
+        if (value != NULL && c->samples != NULL &&
             (stat(c->samples, &st) != 0 || !S_ISDIR(st.st_mode))) {
             amld_config_fault(r, cfg, "samples", "%s: not a directory",
                               c->samples);

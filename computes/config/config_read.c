@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "computes/config/config_value.h"
 
@@ -206,6 +207,55 @@ amld_config_path(amld_config_reader_t *r, cfg_t *section, const char *name)
 
     if (path != NULL && strlen(path) >= PATH_MAX) {
         amld_config_fault(r, section, name, "the path is too long");
+    }
+
+    return path;
+}
+
+
+/* PREFIX of <prefix>/sbin/amld, as nobody says where it was installed. */
+static void
+config_prefix(char prefix[PATH_MAX])
+{
+    static const char *const below[] = {"/sbin", "/bin"};
+    char *end;
+    ssize_t n;
+    size_t i;
+
+    n = readlink("/proc/self/exe", prefix, PATH_MAX - 1);
+    prefix[n < 0 ? 0 : n] = '\0';
+
+    end = strrchr(prefix, '/');
+    if (end != NULL) {
+        *end = '\0';
+        end = strrchr(prefix, '/');
+    }
+
+    for (i = 0; end != NULL && i < sizeof(below) / sizeof(*below); i++) {
+        if (strcmp(end, below[i]) == 0) {
+            *end = '\0';
+            return;
+        }
+    }
+
+    strcpy(prefix, "/usr");
+}
+
+
+char *
+amld_config_shared(amld_config_reader_t *r, cfg_t *section, const char *name,
+                   const char *installed)
+{
+    char prefix[PATH_MAX], *path;
+
+    if (cfg_getstr(section, name) != NULL) {
+        return amld_config_path(r, section, name);
+    }
+
+    config_prefix(prefix);
+    if (asprintf(&path, "%s/share/aml/%s", prefix, installed) < 0) {
+        amld_config_fault(r, section, name, "no memory");
+        return NULL;
     }
 
     return path;

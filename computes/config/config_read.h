@@ -43,6 +43,11 @@ const char *
 amld_config_string(amld_config_reader_t *r, cfg_t *section, const char *name);
 char *
 amld_config_path(amld_config_reader_t *r, cfg_t *section, const char *name);
+/* As amld_config_path(); where the option is not given, `installed` in
+ * share/aml beside the bin or sbin that amld lies in, or of /usr where it lies
+ * elsewhere. */
+char *amld_config_shared(amld_config_reader_t *r, cfg_t *section,
+                         const char *name, const char *installed);
 unsigned amld_config_duration(amld_config_reader_t *r, cfg_t *section,
                               const char *name, unsigned least, unsigned most);
 unsigned amld_config_number(amld_config_reader_t *r, cfg_t *section,
