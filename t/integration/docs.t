@@ -243,7 +243,7 @@ subtest 'operations' => sub {
 
     # what the document promises of a restart rests on these
     my $unit = text('packaging/systemd/amld.service');
-    like $unit, qr/^$_$/m, $_ for 'KillMode=process', 'SendSIGKILL=no';
+    like $unit, qr/^$_$/m, $_ for 'KillMode=process', 'OOMPolicy=continue';
 
     my $said = text('registry/registry.c') =~ s/"\n\s*"//gr;
     for my $fault ($doc =~ /^\| amld: `([^`]+)`/mg) {

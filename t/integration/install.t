@@ -75,7 +75,8 @@ subtest 'what amld reads' => sub {
     is said('amld', '-t', '-c', $conf) =~ s/.*\n(?=.)//sr,
         "$conf: the configuration is good\n", 'the least configuration is good';
     unlink "$made/share/aml/builtin-roles.json";
-    isnt system("$made/sbin/amld", '-t', '-c', $conf), 0,
+    like qx($made/sbin/amld -t -c $conf 2>&1),
+        qr{: roles: \Q$made\E/share/aml/builtin-roles\.json: },
         'and it is its own roles that it reads';
 };
 
@@ -107,8 +108,17 @@ subtest 'the unit' => sub {
     my $unit = path("$made/lib/systemd/system/amld.service")->slurp;
     like $unit, qr{^$_$}m, $_
         for 'ExecStart=/opt/x/sbin/amld -c /etc/aml/amld.conf',
-        'ExecStartPre=/opt/x/sbin/amld -t -c /etc/aml/amld.conf';
+        'ExecStartPre=/opt/x/sbin/amld -t -c /etc/aml/amld.conf',
+        'StartLimitIntervalSec=0', 'Restart=always', 'KillMode=process',
+        'TimeoutStopSec=\d+', 'OOMPolicy=continue';
     unlike $unit, qr{/usr/}, 'all of it is below the prefix';
+    unlike $unit, qr{^SendSIGKILL=no}m, 'what hangs is killed';
+
+    my ($verify) = grep {-x} '/usr/bin/systemd-analyze' or return;
+    my $here = $dir->child('amld.service');
+    $here->spurt($unit =~ s{/opt/x/}{$made/}gr);
+    unlike qx($verify verify --man=no $here 2>&1), qr/amld/,
+        'systemd finds nothing wrong with it';
 };
 
 like said('bash', '-c', qq{. $made/share/bash-completion/completions/aml
