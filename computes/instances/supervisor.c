@@ -547,6 +547,9 @@ supervisor_wait(amld_supervisor_t *s, int signals, int64_t until)
         ends |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
         if (info.ssi_signo == SIGHUP) {
             amld_audit_reopen(s->d->audit);
+            amld_log(AMLD_LOG_INFO,
+                     "SIGHUP: the audit log is opened anew; the configuration "
+                     "is read at a start only");
         }
     }
 

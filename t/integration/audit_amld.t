@@ -230,6 +230,9 @@ subtest 'moved away' => sub {
     $seen = 0;
     $gw->signed_in('creator');
     is_deeply said('sign-in', 'name'), ['creator'], 'in which it goes on';
+    ok wait_for(sub { $gw->log_text('amld.err')
+                =~ / SIGHUP: the audit log is opened anew; the configuration is read at a start only$/m }),
+        'and the log says what it did, and did not';
 };
 
 subtest 'amld\'s log names the request' => sub {
