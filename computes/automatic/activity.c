@@ -156,6 +156,7 @@ hear_one(amld_activity_t *a, const aml_activity_t *record, int64_t now)
     static const uint8_t none[16];
     int64_t when = now - record->age;
     uint8_t key[32] = {0};
+    uint32_t asked;
 
     if (record->name.n != 0 && a->amld->usage != NULL &&
         (record->requests > record->polls || record->in != 0 ||
@@ -167,8 +168,13 @@ hear_one(amld_activity_t *a, const aml_activity_t *record, int64_t now)
         amld_usage_note(a->amld->usage, record->name, &use);
     }
 
-    /* what an application says by itself is no use of the credential */
-    if (record->requests == 0 && record->in == 0) {
+    /* what an application says by itself is no use of the credential; what its
+     * page asks by itself is none of a sign-in, which has a person */
+    asked = record->requests;
+    if (record->kind != AML_ACTIVITY_PERSONAL) {
+        asked -= record->polls < asked ? record->polls : asked;
+    }
+    if (asked == 0 && record->in == 0) {
         return;
     }
 

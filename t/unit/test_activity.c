@@ -326,6 +326,49 @@ test_uses(void **state)
 }
 
 
+/* What an open page asks by itself keeps nobody signed in. */
+static void
+test_page(void **state)
+{
+    place_t *p = *state;
+    amld_activity_t *activity = amld_activity_start(&p->amld);
+    uint8_t left[32], used[32], token[32], both[32] = {0};
+    amld_sign_in_t page = signed_in(p, left);
+    amld_sign_in_t person = signed_in(p, used);
+    amld_sign_in_t program = signed_in(p, both);
+    aml_activity_t list[4];
+    size_t i;
+
+    assert_non_null(activity);
+    memset(token, 0x71, sizeof(token));
+    memcpy(both, &alice, 16);
+    memcpy(both + 16, &program.id, 16);
+
+    list[0] = use_of(AML_ACTIVITY_SESSION, left, 32);
+    list[1] = use_of(AML_ACTIVITY_TOKEN, both, 32);
+    list[2] = use_of(AML_ACTIVITY_PERSONAL, token, 32);
+    list[3] = use_of(AML_ACTIVITY_SESSION, used, 32);
+    for (i = 0; i < 4; i++) {
+        list[i].requests = 6;
+        list[i].polls = 6;
+        list[i].out = 1;
+    }
+    list[3].polls = 5;
+
+    say(p, list, 4);
+    settle(p, activity);
+    assert_int_equal(amld_activity_seen(activity, NULL, left), 0);
+    assert_true(amld_activity_seen(activity, NULL, used) >= p->start);
+    /* who has a token that was stolen is to be seen, whatever it asks for */
+    assert_true(amld_activity_seen(activity, NULL, token) >= p->start);
+
+    amld_activity_stop(activity);
+    assert_int_equal(sign_in_seen(p, &page.id), 1000);
+    assert_int_equal(sign_in_seen(p, &program.id), 1000);
+    assert_true(sign_in_seen(p, &person.id) >= p->start);
+}
+
+
 /* A use of what has ended leaves nothing and harms nobody else's. */
 static void
 test_ended(void **state)
@@ -525,6 +568,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_uses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
