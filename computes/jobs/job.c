@@ -119,6 +119,8 @@ amld_job_cancel(json_t *doc, int64_t now)
         return amld_job_set_status(doc, AMLD_JOB_CANCEL_REQUESTED);
     }
 
+    (void) json_object_del(doc, "message"); /* what it has waited for */
+
     return amld_job_set_status(doc, AMLD_JOB_CANCELED) == 0 &&
                    amld_job_set_time(doc, "ended", now) == 0
                ? 0

@@ -21,6 +21,7 @@
 static int
 jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
               int *log, char *err, size_t size);
+static void jobs_waits(amld_job_run_t *run, const char *err);
 static void jobs_left_over(const amld_instance_t *i);
 static int jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key);
 
@@ -55,7 +56,8 @@ amld_jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq)
 }
 
 
-/* Held back; or with the reason why it has failed, or to be tried again. */
+/* Held back; or with the reason why it has failed or waits, or to be tried
+ * again. */
 void
 amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
 {
@@ -86,10 +88,14 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
 
     if (rc == 1) {
         run->fault = strdup(err);
-    } else if (rc == -1) {
-        amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
-                 err[0] != '\0' ? err : "no memory");
-        run->state = AMLD_JOB_RUN_OVER;
+    } else if (rc < 0) {
+        if (rc == -2) {
+            jobs_waits(run, err);
+        } else {
+            amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
+                     err[0] != '\0' ? err : "no memory");
+        }
+        run->state = run->waits != NULL ? AMLD_JOB_RUN_NEW : AMLD_JOB_RUN_OVER;
         if (run->seq < i->jobs_next) {
             i->jobs_next = run->seq;
         }
@@ -97,7 +103,7 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
         i->jobs_at = amld_now() + AMLD_RETRY_PAUSE;
     }
 
-    if (log != -1) {
+    if (log >= 0) {
         close(log);
     }
     if (job != NULL) {
@@ -107,7 +113,22 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
 }
 
 
-/* 0; 1 when it can't be run, -1 when it can't be run now: and why. */
+static void
+jobs_waits(amld_job_run_t *run, const char *err)
+{
+    static const char says[] = "It waits for room in the share. ";
+    size_t size;
+
+    size = sizeof(says) + strlen(err);
+    run->waits = malloc(size);
+    if (run->waits != NULL) {
+        snprintf(run->waits, size, "%s%s", says, err);
+    }
+}
+
+
+/* 0; 1 when it can't be run, -1 when it can't be run now, -2 when there is no
+ * room: and why. */
 static int
 jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
               int *log, char *err, size_t size)
@@ -148,8 +169,10 @@ jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
 
     *log = amld_job_files_make(i->share, amld_compute_str(doc, "folder"), err,
                                size);
-    if (*log == -1) {
-        return 1;
+    if (*log < 0) {
+        return *log == AMLD_JOB_FILES_FULL    ? -2
+               : *log == AMLD_JOB_FILES_LATER ? -1
+                                              : 1;
     }
     command.log = *log;
 

@@ -21,6 +21,7 @@ typedef struct {
 static int files_way(files_way_t *way, const char *folder);
 static int
 files_creator(const char *share, const files_way_t *way, struct stat *st);
+static int files_fault(int fault);
 static int files_enter(int above, const char *name);
 static int files_close(int fd);
 
@@ -29,23 +30,25 @@ int
 amld_job_files_make(const char *share, const char *folder, char *err,
                     size_t size)
 {
-    int above, dir, fd;
+    int above, dir, fault, fd;
     size_t k;
     files_way_t way;
     struct stat st;
 
     if (files_way(&way, folder) != 0) {
         snprintf(err, size, "The job has no directory: \"%s\".", folder);
-        return -1;
+        return AMLD_JOB_FILES_CANNOT;
     }
 
     dir = files_creator(share, &way, &st);
     if (dir == -1) {
+        fault = errno;
         snprintf(err, size,
                  "The creator's folder in the share cannot be "
                  "entered: %s.",
-                 strerror(errno));
-        return -1;
+                 strerror(fault));
+        /* What is above it is not theirs to take away. */
+        return fault == ENOENT ? AMLD_JOB_FILES_LATER : files_fault(fault);
     }
 
     for (k = way.count - 2; k < way.count; k++) {
@@ -53,13 +56,14 @@ amld_job_files_make(const char *share, const char *folder, char *err,
         dir = amld_files_make(above, way.parts[k],
                               k + 1 < way.count ? 0755 : 0700, st.st_uid,
                               st.st_gid);
-        (void) files_close(above);
+        fault = errno;
+        close(above);
         if (dir == -1) {
             snprintf(err, size,
                      "The job's directory %s cannot be made: %s: "
                      "%s.",
-                     folder, way.parts[k], strerror(errno));
-            return -1;
+                     folder, way.parts[k], strerror(fault));
+            return files_fault(fault);
         }
     }
 
@@ -74,15 +78,55 @@ amld_job_files_make(const char *share, const char *folder, char *err,
         fchown(fd, st.st_uid, st.st_gid) != 0) {
         fd = files_close(fd);
     }
+    fault = errno;
+    close(dir);
     if (fd == -1) {
         snprintf(err, size,
                  "The job's log %s/" AMLD_JOB_LOG " cannot be made: "
                  "%s.",
-                 folder, strerror(errno));
+                 folder, strerror(fault));
+        return files_fault(fault);
     }
-    (void) files_close(dir);
 
     return fd;
+}
+
+
+/* A directory of their own can be made into many things, not into these. */
+static int
+files_fault(int fault)
+{
+    switch (fault) {
+
+    case ENOSPC:
+    case EDQUOT:
+        return AMLD_JOB_FILES_FULL;
+
+    case EAGAIN:
+    case EBUSY:
+    case EINTR:
+    case EIO:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EROFS:
+    /* of a server that is away */
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENOTCONN:
+    case EREMOTEIO:
+    case ESHUTDOWN:
+    case ESTALE:
+    case ETIMEDOUT:
+        return AMLD_JOB_FILES_LATER;
+
+    default:
+        return AMLD_JOB_FILES_CANNOT;
+    }
 }
 
 

@@ -15,10 +15,14 @@
 
 #define AMLD_JOB_LOG "std_log.txt"
 
+#define AMLD_JOB_FILES_CANNOT (-1) /* by what its creator has made of it */
+#define AMLD_JOB_FILES_LATER (-2)  /* not at the moment */
+#define AMLD_JOB_FILES_FULL (-3)   /* not before the share has room */
+
 /*
  * Makes the directory, and an empty log in it in place of one that is there.
- * A descriptor that appends to it, which is the caller's to close; or -1 and
- * why, for people.
+ * A descriptor that appends to it, which is the caller's to close; or one of
+ * these and why, for people.
  */
 int amld_job_files_make(const char *share, const char *folder, char *err,
                         size_t size);

@@ -84,7 +84,8 @@ amld_jobs_record(amld_supervisor_t *s, amld_job_run_t **runs, size_t count)
     for (k = 0; k < count && rc == AML_REGISTRY_OK; k++) {
         if (records[k].says[0] != '\0') {
             record_use(runs[k]);
-            amld_log(AMLD_LOG_INFO, "%s: job %s %s", runs[k]->instance->name,
+            amld_log(runs[k]->waits != NULL ? AMLD_LOG_WARN : AMLD_LOG_INFO,
+                     "%s: job %s %s", runs[k]->instance->name,
                      strrchr(runs[k]->key.p, '/') + 1, records[k].says);
         }
         runs[k]->state = records[k].next;
@@ -186,12 +187,21 @@ record_start(aml_registry_txn_t *txn, record_t *r, json_t *doc)
         return record_over(r, doc, AMLD_JOB_FAILED, run->fault);
     }
 
+    if (run->waits != NULL) {
+        if (strcmp(amld_compute_str(doc, "message"), run->waits) == 0) {
+            return 0;
+        }
+        snprintf(r->says, sizeof(r->says), "is not begun. %.240s", run->waits);
+        return amld_compute_set_str(doc, "message", run->waits) == 0 ? 1 : -1;
+    }
+
     if (run->hold == -1) {
         return 0;
     }
 
     r->next = AMLD_JOB_RUN_GOES;
     snprintf(r->says, sizeof(r->says), "started");
+    (void) json_object_del(doc, "message");
 
     return amld_job_set_status(doc, AMLD_JOB_RUNNING) == 0 &&
                    amld_job_set_time(doc, "started", amld_jobs_wall()) == 0 &&

@@ -447,7 +447,8 @@ jobs_begin(amld_instance_t *i, int64_t until)
             }
 
             /* Those behind it wait, too. */
-            all = run != NULL && run->state != AMLD_JOB_RUN_OVER;
+            all = run != NULL && run->state != AMLD_JOB_RUN_OVER &&
+                  run->waits == NULL;
         }
         json_decref(found.found[k].doc);
     }
@@ -707,6 +708,7 @@ jobs_drop(amld_job_run_t *run)
         close(run->watch);
     }
     free(run->fault);
+    free(run->waits);
     free(run);
 }
 

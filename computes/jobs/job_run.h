@@ -23,7 +23,8 @@
 
 typedef enum {
     AMLD_JOB_RUN_READY, /* held back until there is room for it */
-    AMLD_JOB_RUN_NEW,   /* its turn has come; held back, or see `fault` */
+    AMLD_JOB_RUN_NEW,   /* its turn has come; held back, or see `fault` and
+                           `waits` */
     AMLD_JOB_RUN_GOES,  /* written down, and let run */
     AMLD_JOB_RUN_ENDED, /* that is not written down yet */
     AMLD_JOB_RUN_OVER   /* to be forgotten */
@@ -53,6 +54,7 @@ typedef struct amld_job_run {
     int watch;        /* pidfd, or -1 */
     int stirred;      /* and it has something to tell */
     char *fault;      /* why it can't be started; or NULL */
+    char *waits;      /* what for, that is no fault of its own; or NULL */
     int64_t timeout;  /* s; 0: none */
     int64_t by;       /* it must have ended then */
     int64_t kill_at;  /* the order to end is made stronger */
@@ -92,7 +94,8 @@ void amld_jobs_free(amld_instance_t *i);
 amld_job_run_t *
 amld_jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq);
 
-/* Held back from then on; or with a `fault`; or OVER, to be tried again. */
+/* Held back from then on; or with a `fault`; or to be tried again: OVER, or
+ * with what it `waits` for, which is to be written down. */
 void amld_jobs_exec(amld_job_run_t *run, const json_t *doc);
 
 /* Its status file. */

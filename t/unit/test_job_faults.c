@@ -12,6 +12,7 @@
 static char refuse[64]; /* while that is there, see memfd_create() */
 static int refuse_from;
 static char die[PATH_MAX]; /* of a shim */
+static char share[64];     /* while that is there, see mkdirat() */
 
 
 /* Of those that are begun while `refuse` is there the second is not. */
@@ -39,6 +40,66 @@ read(int fd, void *buf, size_t n)
     }
 
     return got;
+}
+
+
+/* For the reason that `share` names, in amld. */
+int
+mkdirat(int dir, const char *name, mode_t mode)
+{
+    int fault = 0;
+    FILE *f = share[0] != '\0' ? fopen(share, "r") : NULL;
+
+    if (f != NULL) {
+        if (fscanf(f, "%d", &fault) != 1) {
+            fault = 0;
+        }
+        fclose(f);
+    }
+    if (fault != 0) {
+        errno = fault;
+        return -1;
+    }
+
+    return (int) syscall(SYS_mkdirat, dir, name, mode);
+}
+
+
+static void
+share_refuses(int fault)
+{
+    char path[80];
+    FILE *f;
+
+    if (fault == 0) {
+        assert_int_equal(unlink(share), 0);
+        return;
+    }
+    snprintf(path, sizeof(path), "%s.new", share);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%d\n", fault);
+    fclose(f);
+    assert_int_equal(rename(path, share), 0);
+}
+
+
+static int
+setup_share(void **state)
+{
+    snprintf(share, sizeof(share), "/tmp/aml-job-share-%ld", (long) getpid());
+
+    return setup(state);
+}
+
+
+static int
+teardown_share(void **state)
+{
+    (void) unlink(share);
+    share[0] = '\0';
+
+    return teardown(state);
 }
 
 
@@ -86,6 +147,81 @@ refused(void **state)
     assert_int_equal(access(refuse, F_OK), -1);
     each_is(w, "j", 8, 11, "Queued");
     each_completes(w, "j", 0, 11);
+}
+
+
+static void
+message_is(world_t *w, const char *name, const char *part)
+{
+    int i, is;
+    json_t *doc;
+
+    for (i = 0, is = 0; i < PATIENCE && !is; i++) {
+        doc = job_load(w, name);
+        is = strstr(amld_compute_str(doc, "message"), part) != NULL;
+        json_decref(doc);
+        usleep(10000);
+    }
+    assert_true(is);
+}
+
+
+/* It is not the jobs' fault: they wait, for as long as it takes. */
+static void
+full_share(void **state)
+{
+    world_t *w = *state;
+
+    up(w);
+    share_refuses(ENOSPC);
+    submit(w, "first", "echo ran >> ../../ran", NULL);
+    submit(w, "second", "echo ran >> ../../ran", NULL);
+    submit(w, "third", "echo ran >> ../../ran", NULL);
+    message_is(w, "first", "It waits for room in the share. The job's directo");
+    message_is(w, "first", "No space left on device");
+    assert_string_equal(status(w, "first"), "Queued");
+    assert_string_equal(status(w, "second"), "Queued");
+
+    /* one that is cancelled waits for nothing any more */
+    cancel(w, "first");
+    job_ends(w, "first", "Canceled", 0, "");
+
+    share_refuses(EDQUOT);
+    message_is(w, "second", "quota exceeded");
+    (void) amld_end(w, SIGKILL);
+    amld_again(w);
+    assert_string_equal(status(w, "second"), "Queued");
+
+    share_refuses(0);
+    job_ends(w, "third", "Completed", 0, "");
+    job_ends(w, "second", "Completed", 0, "");
+    file_is(w, "ran", "ran\nran\n");
+}
+
+
+/* For a moment; unlike what is the creator's own. */
+static void
+share_away(void **state)
+{
+    static const int faults[] = {EIO, ESTALE, EMFILE};
+    world_t *w = *state;
+    char name[16];
+    size_t k;
+
+    up(w);
+    for (k = 0; k < sizeof(faults) / sizeof(*faults); k++) {
+        snprintf(name, sizeof(name), "a%zu", k);
+        share_refuses(faults[k]);
+        submit(w, name, "true", NULL);
+        usleep(300000);
+        assert_string_equal(status(w, name), "Queued");
+        share_refuses(0);
+        job_ends(w, name, "Completed", 0, "");
+    }
+
+    share_refuses(ELOOP);
+    submit(w, "own", "true", NULL);
+    job_ends(w, "own", "Failed", 0, "cannot be made");
 }
 
 
@@ -244,6 +380,10 @@ main(int argc, char **argv)
         T(corrupt),
         T(held),
         T(not_begun),
+        cmocka_unit_test_setup_teardown(full_share, setup_share,
+                                        teardown_share),
+        cmocka_unit_test_setup_teardown(share_away, setup_share,
+                                        teardown_share),
     };
     char *slash;
     int i;
