@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #define COMMAND_MARK "AML_COMMAND="
 #define COMMAND_SWEEP_TIME 500   /* ms */
 #define COMMAND_SWEEP_PAUSE 5000 /* us */
+#define COMMAND_STATUS 64        /* bytes that a shim writes, at most */
 
 typedef struct {
     char mark[PATH_MAX + 64];
@@ -42,6 +44,8 @@ static int command_fork(const command_line_t *l, const char *directory,
 static void command_child(const command_line_t *l, const char *directory,
                           int hold, int error) __attribute__((noreturn));
 static void command_kill_marked(const char *entry, int prefix);
+static int command_status(const char *runtime, const char *name,
+                          char text[COMMAND_STATUS]);
 
 
 int
@@ -192,28 +196,61 @@ amld_command_watch(const amld_command_id_t *id)
 int
 amld_command_result(const char *runtime, const char *name)
 {
-    int fd, status;
-    char path[PATH_MAX + 64], text[32];
+    int status;
+    char text[COMMAND_STATUS];
+
+    if (command_status(runtime, name, text) != 0) {
+        return errno == ENOENT ? AMLD_COMMAND_NOT_BEGUN
+                               : AMLD_COMMAND_NO_RESULT;
+    }
+
+    return sscanf(text, "exit %3d", &status) == 1 ? status
+                                                  : AMLD_COMMAND_NO_RESULT;
+}
+
+
+uint64_t
+amld_command_lost(const char *runtime, const char *name, int *fault)
+{
+    int status;
+    char text[COMMAND_STATUS];
+    uint64_t lost;
+
+    *fault = 0;
+
+    return command_status(runtime, name, text) == 0 &&
+                   sscanf(text, "exit %3d lost %" SCNu64 " %d", &status, &lost,
+                          fault) == 3
+               ? lost
+               : 0;
+}
+
+
+/* What a shim has written there; 0, or -1 (errno). */
+static int
+command_status(const char *runtime, const char *name, char text[COMMAND_STATUS])
+{
+    int fd, fault;
+    char path[PATH_MAX + 64];
     ssize_t n;
 
     snprintf(path, sizeof(path), "%s/%s.status", runtime, name);
 
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1) {
-        return errno == ENOENT ? AMLD_COMMAND_NOT_BEGUN
-                               : AMLD_COMMAND_NO_RESULT;
+        return -1;
     }
 
-    n = read(fd, text, sizeof(text) - 1);
+    n = read(fd, text, COMMAND_STATUS - 1);
+    fault = n == 0 ? EINVAL : errno;
     close(fd);
-
     if (n <= 0) {
-        return AMLD_COMMAND_NO_RESULT;
+        errno = fault;
+        return -1;
     }
     text[n] = '\0';
 
-    return sscanf(text, "exit %3d", &status) == 1 ? status
-                                                  : AMLD_COMMAND_NO_RESULT;
+    return 0;
 }
 
 

@@ -91,6 +91,10 @@ int amld_command_watch(const amld_command_id_t *id);
 #define AMLD_COMMAND_NOT_BEGUN (-2)
 int amld_command_result(const char *runtime, const char *name);
 
+/* How many bytes of what it has said could not be written to its log, and the
+ * errno of that; 0 where none are missing. */
+uint64_t amld_command_lost(const char *runtime, const char *name, int *fault);
+
 /* Ends what is left of one command; of all of an instance, where `name` is
  * NULL.  At most about half a second, also where somebody makes new ones as
  * fast as they are ended; what is left then is ended next time. */

@@ -143,7 +143,11 @@ amld_shim_main(int argc, char **argv)
 
     /* Before the status: whoever reads that finds all of the log. */
     shim_log_close(&s);
-    (void) shim_status(&s, "exit %03d\n", rc);
+    if (s.cut.lost == 0 ||
+        shim_status(&s, "exit %03d\nlost %llu %d\n", rc,
+                    (unsigned long long) s.cut.lost, s.cut.fault) != 0) {
+        (void) shim_status(&s, "exit %03d\n", rc);
+    }
 
     return rc;
 }
@@ -337,11 +341,11 @@ shim_user(shim_t *s, const char *text)
 }
 
 
-/* Nine bytes, over those that were there. */
+/* Nine bytes at least, over those that were there. */
 static int
 shim_status(shim_t *s, const char *format, ...)
 {
-    char text[32];
+    char text[64];
     va_list args;
 
     if (s->status_path == NULL) {

@@ -19,7 +19,9 @@
  * With --status FILE is written when the command is let run ("began"), and
  * written over in place when all has ended ("exit 003"): it takes no room then
  * that a full disk could refuse, and tells a command that was called off from
- * one whose shim was killed.  Where it can't be written nothing is run.
+ * one whose shim was killed.  Where it can't be written nothing is run.  With
+ * --log-fd a second line tells what its disk has refused of the log: how many
+ * bytes, and the last errno ("lost 8893 28").
  *
  * With --user the command, but not the shim, runs as that account with the
  * groups of NAME: it can neither end its shim nor write to its log.

@@ -8,6 +8,8 @@
 
 static void cutlog_hold(amld_cutlog_t *log, const char *data, size_t n);
 static void cutlog_put(amld_cutlog_t *log, const char *data, size_t n);
+static void cutlog_say(amld_cutlog_t *log);
+static size_t cutlog_send(amld_cutlog_t *log, const char *data, size_t n);
 
 
 void
@@ -64,6 +66,9 @@ amld_cutlog_close(amld_cutlog_t *log)
     log->tail = NULL;
     log->held = 0;
 
+    if (log->unsaid > 0) {
+        cutlog_say(log);
+    }
     if (log->fd != -1) {
         close(log->fd);
         log->fd = -1;
@@ -119,17 +124,63 @@ cutlog_hold(amld_cutlog_t *log, const char *data, size_t n)
 static void
 cutlog_put(amld_cutlog_t *log, const char *data, size_t n)
 {
-    ssize_t sent;
+    size_t sent;
 
-    while (log->fd != -1 && n > 0) {
-        sent = write(log->fd, data, n);
-        if (sent == -1) {
+    if (log->fd == -1) {
+        return;
+    }
+
+    if (log->unsaid > 0) {
+        cutlog_say(log);
+    }
+
+    /* Nothing is in the log behind a place that it does not tell of. */
+    sent = log->unsaid == 0 ? cutlog_send(log, data, n) : 0;
+    log->lost += n - sent;
+    log->unsaid += n - sent;
+}
+
+
+static void
+cutlog_say(amld_cutlog_t *log)
+{
+    int n;
+    char line[160];
+    size_t sent;
+
+    n = snprintf(line, sizeof(line),
+                 "\n[amld: %llu bytes could not be written: %.80s]\n",
+                 (unsigned long long) log->unsaid, strerror(log->fault));
+    sent = cutlog_send(log, line, (size_t) n);
+
+    /* It may be said many times: that is part of the bound, too. */
+    log->size += sent;
+    if (sent == (size_t) n) {
+        log->unsaid = 0;
+    }
+}
+
+
+/* How much of it was written; all, or there is a `fault`. */
+static size_t
+cutlog_send(amld_cutlog_t *log, const char *data, size_t n)
+{
+    size_t sent;
+    ssize_t got;
+
+    sent = 0;
+
+    while (sent < n) {
+        got = write(log->fd, data + sent, n - sent);
+        if (got == -1) {
             if (errno == EINTR) {
                 continue;
             }
-            return;
+            log->fault = errno;
+            break;
         }
-        data += sent;
-        n -= (size_t) sent;
+        sent += (size_t) got;
     }
+
+    return sent;
 }

@@ -345,7 +345,18 @@ static int
 record_over(record_t *r, json_t *doc, amld_job_status_t status,
             const char *message)
 {
+    char text[512];
     int64_t ended;
+
+    if (r->run->state == AMLD_JOB_RUN_ENDED && r->run->lost > 0) {
+        snprintf(text, sizeof(text),
+                 "%.256s%s%llu bytes of its output could not be written to its "
+                 "log: %.80s.",
+                 message != NULL ? message : "", message != NULL ? " " : "",
+                 (unsigned long long) r->run->lost,
+                 strerror(r->run->lost_fault));
+        message = text;
+    }
 
     ended =
         r->run->state == AMLD_JOB_RUN_ENDED ? r->run->ended : amld_jobs_wall();

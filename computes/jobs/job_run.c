@@ -271,6 +271,8 @@ jobs_seen(amld_job_run_t *run)
 
     run->state = AMLD_JOB_RUN_ENDED;
     run->result = amld_command_result(run->instance->runtime, run->command);
+    run->lost = amld_command_lost(run->instance->runtime, run->command,
+                                  &run->lost_fault);
     run->ended = amld_jobs_wall();
 
     /* Nobody may have looked since. */

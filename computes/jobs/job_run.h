@@ -59,8 +59,10 @@ typedef struct amld_job_run {
     int64_t by;       /* it must have ended then */
     int64_t kill_at;  /* the order to end is made stronger */
     unsigned kills;
-    int result;    /* of one that ENDED, see command.h */
-    int64_t ended; /* when; ms since 1970 */
+    int result;     /* of one that ENDED, see command.h */
+    uint64_t lost;  /* bytes that its log has not, as the disk refused them */
+    int lost_fault; /* errno of that */
+    int64_t ended;  /* when; ms since 1970 */
 } amld_job_run_t;
 
 /* After adoption of its applications: what another amld has started. */

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "computes/engines/command.h"
 #include "computes/engines/shim.h"
 #include "computes/files/cutlog.h"
 
@@ -141,9 +142,55 @@ full(void **state)
     assert_true(fd > 0);
     amld_cutlog_open(&log, fd, 100);
     amld_cutlog_write(&log, "x\n", 2);
+    assert_int_equal(log.lost, 2);
+    assert_int_equal(log.fault, ENOSPC);
+    amld_cutlog_write(&log, "yy\n", 3);
     amld_cutlog_close(&log);
     amld_cutlog_write(&log, "x\n", 2);
     assert_int_equal(log.fd, -1);
+    assert_int_equal(log.lost, 5);
+}
+
+
+/* For a while: it is said where that was, before what comes next. */
+static void
+full_for_a_while(void **state)
+{
+    int fds[2];
+    char buf[8192];
+    ssize_t n;
+    amld_cutlog_t log;
+
+    (void) state;
+
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    assert_true(fcntl(fds[1], F_SETPIPE_SZ, 4096) == 4096);
+    memset(buf, 'x', sizeof(buf));
+    amld_cutlog_open(&log, fds[1], 1 << 20);
+    amld_cutlog_write(&log, buf, 5000);
+    amld_cutlog_write(&log, buf, 100);
+    assert_int_equal(log.lost, 1004);
+
+    assert_int_equal(read(fds[0], buf, sizeof(buf)), 4096);
+    amld_cutlog_write(&log, "more\n", 5);
+    n = read(fds[0], buf, sizeof(buf) - 1);
+    assert_true(n > 0);
+    buf[n] = '\0';
+    assert_string_equal(buf, "\n[amld: 1004 bytes could not be written: "
+                             "Resource temporarily unavailable]\nmore\n");
+    assert_int_equal(log.unsaid, 0);
+
+    /* also where nothing comes */
+    memset(buf, 'x', sizeof(buf));
+    amld_cutlog_write(&log, buf, 4097);
+    assert_int_equal(log.lost, 1005);
+    assert_int_equal(read(fds[0], buf, sizeof(buf)), 4096);
+    amld_cutlog_close(&log);
+    n = read(fds[0], buf, sizeof(buf) - 1);
+    assert_true(n > 0);
+    buf[n] = '\0';
+    assert_non_null(strstr(buf, "[amld: 1 bytes could not be written: "));
+    close(fds[0]);
 }
 
 
@@ -234,6 +281,34 @@ nothing_but_the_command(void **state)
         137);
     says("log", "");
     says("status", "exit 137\n");
+}
+
+
+/* What the log could not have is told; how it ended, too. */
+static void
+nothing_is_written(void **state)
+{
+    int fault;
+    char text[64];
+
+    (void) state;
+
+    assert_int_equal(
+        end(start(open("/dev/full", O_WRONLY | O_APPEND), "1000",
+                  path("full.status"), NULL, "echo hello; exit 3")),
+        3);
+    snprintf(text, sizeof(text), "exit 003\nlost 6 %d\n", ENOSPC);
+    says("full.status", text);
+    assert_int_equal(amld_command_result(place, "full"), 3);
+    assert_int_equal(amld_command_lost(place, "full", &fault), 6);
+    assert_int_equal(fault, ENOSPC);
+
+    assert_int_equal(
+        end(start(appends("log"), "1000", path("full.status"), NULL, "echo x")),
+        0);
+    says("full.status", "exit 000\n");
+    assert_int_equal(amld_command_lost(place, "full", &fault), 0);
+    assert_int_equal(amld_command_lost(place, "none", &fault), 0);
 }
 
 
@@ -344,7 +419,9 @@ main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut),
         cmocka_unit_test(full),
+        cmocka_unit_test(full_for_a_while),
         cmocka_unit_test(nothing_but_the_command),
+        cmocka_unit_test(nothing_is_written),
         cmocka_unit_test(much),
         cmocka_unit_test(directory),
         cmocka_unit_test(no_status),
