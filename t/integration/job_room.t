@@ -100,6 +100,44 @@ subtest 'kept for so long' => sub {
     configure('job_keep = 0');
 };
 
+subtest 'a share that is full' => sub {
+    my $dir = $jobs->file('jobs');
+    system('mount -t tmpfs -o size=1m,nr_inodes=30,mode=0755 none '
+            . "$dir 2>/dev/null") == 0
+        or plan skip_all => 'nothing can be mounted here';
+    eval {
+        my $n = 0;
+        $n++ while open my $file, '>', "$dir/f$n";
+        $jobs->submit($_, 'true') for qw(w-1 w-2);
+        ok wait_for(
+            sub {
+                ($jobs->get('w-1')->{message} // '') =~
+                    /^It waits for room in the share\. .*No space left/;
+            }
+            ),
+            'it says what it waits for';
+        is $jobs->status($_), 'Queued', "$_ waits" for qw(w-1 w-2);
+        unlink glob "$dir/f*";
+        for my $name (qw(w-1 w-2)) {
+            is $jobs->ends($name, 'Completed')->{message}, undef,
+                'and that no more';
+        }
+
+        open my $junk, '>', "$dir/junk" or die "junk: $!";
+        1 while syswrite $junk, 'x' x 4096;
+        $jobs->submit('w-3', 'seq 1 20000; echo done');
+        $jobs->ends('w-3', 'Completed',
+            qr/^\d{6} bytes of its output could not be written to its log: No/
+        );
+        $jobs->submit('w-4', 'seq 1 20000; exit 3');
+        $jobs->ends('w-4', 'Failed',
+            qr/^The job ended with exit status 3\. \d+ bytes .* space left/);
+    };
+    my $died = $@;
+    system 'umount', '-l', $dir;
+    die $died if $died;
+};
+
 subtest 'all jobs have a half' => sub {
     configure("registry_size = 4m");
     my ($count, $res) = (0);
@@ -163,5 +201,5 @@ subtest 'a registry that is full of other things' => sub {
 };
 
 $gw->tolerate(qr/registry: (?:it is full|no room)/, qr/registry is full/,
-    qr/as large as it may get/);
+    qr/as large as it may get/, qr/is not begun\. It waits for room/);
 $gw->done;
