@@ -20,6 +20,7 @@
 #include "auth/sessions.h"
 #include "auth/sign_ins.h"
 #include "computes/automatic/activity.h"
+#include "computes/automatic/steady.h"
 #include "computes/files/reserve.h"
 #include "computes/instances/operations.h"
 #include "computes/jobs/job_remove.h"
@@ -35,6 +36,8 @@ struct amld_housekeeping {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
     int ends; /* under mutex */
+    amld_steady_t clock;
+    int clock_seen;
 
     /* where the next rounds begin */
     char sign_in_from[AML_REGISTRY_KEY_MAX + 1];
@@ -127,10 +130,30 @@ housekeeping_sweep(amld_t *d, const char *what, char *from, int64_t now,
 }
 
 
-static void
-housekeeping_jobs(amld_housekeeping_t *h, int64_t now)
+/* 1 when the wall's clock can be believed, which is `wall`. */
+static int
+housekeeping_clock(amld_housekeeping_t *h, int64_t *wall)
 {
-    if (h->amld->config->job_keep > 0) {
+    struct timespec boot;
+
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    *wall = (int64_t) time(NULL);
+
+    if (!h->clock_seen) {
+        amld_steady_begin(&h->clock, h->amld->registry, *wall, boot.tv_sec);
+        h->clock_seen = 1;
+    }
+
+    return amld_steady_look(&h->clock, h->amld->registry, *wall, boot.tv_sec);
+}
+
+
+static void
+housekeeping_jobs(amld_housekeeping_t *h)
+{
+    int64_t now;
+
+    if (h->amld->config->job_keep > 0 && housekeeping_clock(h, &now)) {
         housekeeping_sweep(h->amld, "jobs past job_keep", h->job_from, now,
                            sweep_jobs);
     }
@@ -159,7 +182,7 @@ housekeeping_once(amld_housekeeping_t *h)
     housekeeping_sweep(d, "refresh tokens", h->refresh_from, now,
                        sweep_refresh);
     housekeeping_sweep(d, "devices", all, now, sweep_devices);
-    housekeeping_jobs(h, now);
+    housekeeping_jobs(h);
 
     removed = amld_operations_sweep(d->registry, now);
     if (removed > 0) {
@@ -207,9 +230,10 @@ housekeeping_run(void *data)
     amld_housekeeping_t *h = data;
     struct timespec until;
     unsigned looks = 0;
+    int64_t wall;
     int rc;
 
-    housekeeping_jobs(h, (int64_t) time(NULL));
+    housekeeping_jobs(h);
 
     pthread_mutex_lock(&h->mutex);
 
@@ -225,6 +249,9 @@ housekeeping_run(void *data)
         if (!h->ends) {
             pthread_mutex_unlock(&h->mutex);
             housekeeping_look(h->amld);
+            if (h->amld->config->job_keep > 0) {
+                (void) housekeeping_clock(h, &wall);
+            }
             if (++looks * AMLD_HOUSEKEEPING_LOOK % AMLD_HOUSEKEEPING_SECONDS ==
                 0) {
                 housekeeping_once(h);

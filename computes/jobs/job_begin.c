@@ -230,8 +230,7 @@ amld_jobs_adopt(amld_instance_t *i)
             amld_job_command_free(job);
         }
         if (run->timeout > 0) {
-            left = run->timeout * 1000 -
-                   (amld_jobs_wall() - amld_job_time(doc, "started"));
+            left = run->timeout * 1000 - amld_jobs_ran(doc);
             run->by = amld_now() + (left > 0 ? left : 0);
         }
         json_decref(doc);

@@ -22,6 +22,7 @@ typedef struct {
     char says[256]; /* for the log */
 } record_t;
 
+static int64_t jobs_boot_clock(void);
 static aml_registry_rc_t
 record_write(amld_supervisor_t *s, record_t *records, size_t count, int starts);
 static aml_registry_rc_t record_one(aml_registry_txn_t *txn, record_t *r);
@@ -42,6 +43,35 @@ amld_jobs_wall(void)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
+
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+
+int64_t
+amld_jobs_ran(const json_t *doc)
+{
+    int64_t ran;
+    const json_t *began;
+
+    began = json_object_get(json_object_get(doc, "command"), "began");
+
+    /* Earlier releases wrote down none. */
+    ran = json_is_integer(began)
+              ? jobs_boot_clock() - json_integer_value(began)
+              : amld_jobs_wall() - amld_job_time(doc, "started");
+
+    return ran > 0 ? ran : 0;
+}
+
+
+/* Milliseconds since the machine was started, which nobody sets. */
+static int64_t
+jobs_boot_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
 
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -205,12 +235,13 @@ record_start(aml_registry_txn_t *txn, record_t *r, json_t *doc)
 
     return amld_job_set_status(doc, AMLD_JOB_RUNNING) == 0 &&
                    amld_job_set_time(doc, "started", amld_jobs_wall()) == 0 &&
-                   json_object_set_new(doc, "command",
-                                       json_pack("{s:I,s:I,s:s}", "pid",
-                                                 (json_int_t) run->id.pid,
-                                                 "started",
-                                                 (json_int_t) run->id.started,
-                                                 "boot", run->id.boot)) == 0
+                   json_object_set_new(
+                       doc, "command",
+                       json_pack("{s:I,s:I,s:s,s:I}", "pid",
+                                 (json_int_t) run->id.pid, "started",
+                                 (json_int_t) run->id.started, "boot",
+                                 run->id.boot, "began",
+                                 (json_int_t) jobs_boot_clock())) == 0
                ? 1
                : -1;
 }
@@ -299,6 +330,7 @@ record_end(aml_registry_txn_t *txn, record_t *r, json_t *doc)
 
     if (run->why == AMLD_JOB_WHY_LATE ||
         (run->adopted && run->result != 0 && run->timeout > 0 &&
+         amld_jobs_ran(doc) >= run->timeout * 1000 &&
          run->ended >= amld_job_time(doc, "started") + run->timeout * 1000)) {
         snprintf(text, sizeof(text),
                  "The job did not end within %lld second%s, its timeout.",

@@ -25,6 +25,7 @@ remove_write(aml_registry_t *registry, const amld_job_which_t *which,
 static aml_registry_rc_t
 remove_one(aml_registry_txn_t *txn, const amld_job_which_t *which,
            const amld_key_t *key, json_t **doc);
+static int64_t remove_time(const json_t *doc);
 static int remove_is(const amld_job_which_t *which, const json_t *doc);
 
 static const char remove_family[] = "job/";
@@ -220,9 +221,26 @@ remove_one(aml_registry_txn_t *txn, const amld_job_which_t *which,
 }
 
 
+/* When it has ended; one that a clock has ended before it began has ended
+ * later. */
+static int64_t
+remove_time(const json_t *doc)
+{
+    int64_t ended, started, submitted;
+
+    ended = amld_job_time(doc, "ended");
+    started = amld_job_time(doc, "started");
+    submitted = amld_job_time(doc, "submitted");
+
+    ended = started > ended ? started : ended;
+
+    return submitted > ended ? submitted : ended;
+}
+
+
 static int
 remove_is(const amld_job_which_t *which, const json_t *doc)
 {
     return amld_job_has_ended(doc) && amld_job_is_one(which, doc) &&
-           (which->before == 0 || amld_job_time(doc, "ended") < which->before);
+           (which->before == 0 || remove_time(doc) < which->before);
 }

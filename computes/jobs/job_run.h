@@ -109,6 +109,10 @@ void amld_jobs_status(const amld_job_run_t *run, char path[PATH_MAX + 64]);
 /* Milliseconds since 1970: it must mean something to another amld, too. */
 int64_t amld_jobs_wall(void);
 
+/* Milliseconds since a job was begun that runs, or has ended and is not written
+ * down: by a clock that goes on while the machine sleeps, and is never set. */
+int64_t amld_jobs_ran(const json_t *doc);
+
 /*
  * Writes down all that has come to pass, in one commit: `runs` are of any
  * instances.  Those that were NEW are to be released (GOES) or are OVER, those

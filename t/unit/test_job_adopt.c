@@ -54,6 +54,56 @@ adopted(void **state)
 }
 
 
+/* The wall's clock as it was when a job began, and the other. */
+static void
+began(world_t *w, const char *name, int64_t wall, int64_t boot)
+{
+    json_t *command, *doc = job_load(w, name);
+
+    command = json_object_get(doc, "command");
+    assert_int_equal(
+        amld_job_set_time(doc, "started", amld_job_time(doc, "started") + wall),
+        0);
+    json_object_set_new(
+        command, "began",
+        json_integer(json_integer_value(json_object_get(command, "began")) +
+                     boot));
+    job_store(w, name, doc);
+}
+
+
+/* How long one has run is no matter of a clock that can be set. */
+static void
+clock_is_set(void **state)
+{
+    const int64_t day = INT64_C(86400000);
+    world_t *w = *state;
+
+    static const char *const names[] = {"goes", "fails", "late"};
+    size_t k;
+
+    up(w);
+    for (k = 0; k < 3; k++) {
+        submit(w, names[k], WAITS "; exit 7",
+               json_pack("{s:{s:s}}", "limits", "timeout", "PT2H"));
+        wait_until_up(w, names[k]);
+    }
+    (void) amld_end(w, SIGKILL);
+    began(w, "goes", -40 * day, 0);
+    began(w, "fails", -40 * day, 0);
+    began(w, "late", 40 * day, -day);
+    let_go(w, "fails");
+    usleep(300000);
+    amld_again(w);
+
+    job_ends(w, "fails", "Failed", 7, "exit status 7.");
+    job_ends(w, "late", "Failed", 143, "within 7200 seconds");
+    assert_string_equal(status(w, "goes"), "Running");
+    let_go(w, "goes");
+    job_ends(w, "goes", "Failed", 7, "exit status 7.");
+}
+
+
 /* A cancellation that nobody was there for, and a stop. */
 static void
 asked_meanwhile(void **state)
@@ -271,8 +321,8 @@ main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(adopted),  T(asked_meanwhile), T(lost),
-        T(rebooted), T(killed_anywhere),
+        T(adopted), T(clock_is_set), T(asked_meanwhile),
+        T(lost),    T(rebooted),     T(killed_anywhere),
     };
 
     if (argc > 1 && strcmp(argv[1], "shim") == 0) {

@@ -141,6 +141,31 @@ which_ones(void **state)
 }
 
 
+/* By a clock that was far behind while it ran: it is as old as it is. */
+static void
+ended_before_it_began(void **state)
+{
+    scratch_t *s = *state;
+    json_t *doc;
+    amld_key_t key;
+    aml_registry_txn_t *txn;
+
+    put(s->registry, 0, "odd", ANN, AMLD_JOB_COMPLETED, 1 * DAY, 1);
+    assert_int_equal(amld_job_key(&key, &workspaces[0], "odd"), 0);
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_job_load(txn, &key, &doc), AML_REGISTRY_OK);
+    assert_int_equal(amld_job_set_time(doc, "submitted", 9 * DAY), 0);
+    assert_int_equal(amld_job_store(txn, &key, doc), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    json_decref(doc);
+
+    assert_string_equal(remove_jobs(s, &(amld_job_which_t){.before = 9 * DAY}),
+                        "");
+    assert_string_equal(
+        remove_jobs(s, &(amld_job_which_t){.before = 9 * DAY + 1}), "odd ");
+}
+
+
 /* From step to step, also over what is damaged. */
 static void
 in_steps(void **state)
@@ -216,6 +241,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(which_ones, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(ended_before_it_began, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(in_steps, scratch_setup,
                                         scratch_teardown),
