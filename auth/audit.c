@@ -433,6 +433,9 @@ amld_audit_request(amld_t *d, const amld_request_t *request,
     e.request = request->id;
 
     amld_audit(d->audit, &e);
+    if (e.refused) {
+        amld_request_audited(request);
+    }
 }
 
 

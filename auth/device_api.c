@@ -219,6 +219,7 @@ code_wrong(amld_t *d, const amld_request_t *request, amld_response_t *response,
         page_enter(d, request, response, 404,
                    "That code is not known, or it is over. Look at your device "
                    "again.");
+        amld_response_refuses(response, "wrong_code");
     } else {
         amld_site_failed(d, request, response, "device", rc);
     }

@@ -26,6 +26,12 @@ amld_grant_error(amld_response_t *response, const char *error, const char *text)
     amld_response_json(
         response, 400,
         json_pack("{s:s, s:s}", "error", error, "error_description", text));
+
+    /* a device that waits asks many times, and is told so; this is a code or
+     * a token that is not good */
+    if (strcmp(error, "invalid_grant") == 0) {
+        amld_response_refuses(response, error);
+    }
 }
 
 

@@ -53,6 +53,7 @@ callback_audit(amld_t *d, const amld_request_t *request,
 
     /* not as amld_audit_request(): who was signed in before is not who asks */
     amld_audit(d->audit, &e);
+    amld_request_audited(request);
 }
 
 
@@ -528,6 +529,7 @@ callback_elsewhere(amld_t *d, const amld_request_t *request,
             .target = flow->issuer,
             .client = request->client,
             .request = request->id});
+    amld_request_audited(request);
     amld_oidc_page(d, request, response, AML_REASON_SIGN_IN_ELSEWHERE, NULL,
                    NULL, "/auth/sign-in", "Sign in here");
 }

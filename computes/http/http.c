@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth/action.h"
+#include "auth/audit.h"
 #include "auth/origin.h"
 #include "auth/pages.h"
 #include "auth/reason.h"
@@ -56,11 +58,77 @@ http_free(amld_exchange_t *e)
 }
 
 
+/*
+ * Why somebody is refused, by reason or else by the error's code; NULL where
+ * nobody is.  What is merely not there, or not in a state for it, is no
+ * refusal.
+ */
+static const char *
+http_refusal(const amld_exchange_t *e)
+{
+    const amld_response_t *r = &e->response;
+    const char *reason = amld_http_response_header(r, "X-AML-Reason");
+
+    if (reason == NULL) {
+        reason = r->code;
+    }
+
+    if (r->refuses) {
+        return reason;
+    }
+
+    switch (r->status) {
+    case 401:
+    case 403:
+    case 429:
+        return reason;
+    case 404:
+        return aml_reason_find(aml_str_of(reason)) != AML_REASON_COUNT ? reason
+                                                                       : NULL;
+    default:
+        return NULL;
+    }
+}
+
+
+/* One line for each refusal that has none yet. */
+static void
+http_audit(amld_http_t *http, const amld_exchange_t *e)
+{
+    const amld_request_t *r = &e->request;
+    const char *reason = http_refusal(e);
+    char target[AMLD_PATH_MAX + 512], scope[AMLD_PATH_MAX] = "";
+    aml_action_t action;
+
+    if (reason == NULL || e->audited) {
+        return;
+    }
+
+    (void) snprintf(target, sizeof(target), "%s %.255s%s", r->method, r->host,
+                    r->path);
+    if (*r->action != '\0' &&
+        aml_action_of(aml_str_of(r->method), aml_str_of(r->path), &action) ==
+            0) {
+        (void) snprintf(scope, sizeof(scope), "%.*s", (int) action.scope.n,
+                        action.scope.p);
+    }
+
+    amld_audit_request(http->amld, r,
+                       &(amld_audit_event_t){.event = "refusal",
+                                             .refused = 1,
+                                             .reason = reason,
+                                             .target = target,
+                                             .action = r->action,
+                                             .scope = scope});
+}
+
+
 static enum MHD_Result
-http_answer(amld_exchange_t *e)
+http_answer(amld_http_t *http, amld_exchange_t *e)
 {
     enum MHD_Result rc;
 
+    http_audit(http, e);
     rc = amld_http_send(e);
     amld_log(AMLD_LOG_DEBUG, "http: %s %s %u %s", e->request.method,
              e->request.path, e->response.status, e->request.id);
@@ -79,8 +147,8 @@ http_malformed(amld_exchange_t *e)
 
 
 static enum MHD_Result
-http_refuse(amld_exchange_t *e, unsigned status, const char *code,
-            const char *message)
+http_refuse(amld_http_t *http, amld_exchange_t *e, unsigned status,
+            const char *code, const char *message)
 {
     amld_response_error(&e->response, status, code, NULL, "%s", message);
     amld_response_header(&e->response, "Connection", "close");
@@ -88,7 +156,7 @@ http_refuse(amld_exchange_t *e, unsigned status, const char *code,
         http_malformed(e);
     }
 
-    return http_answer(e);
+    return http_answer(http, e);
 }
 
 
@@ -285,7 +353,9 @@ http_begin(amld_http_t *http, amld_exchange_t *e, const char *method)
         strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 
     if (!http_peer_allowed(http, e->connection)) {
-        return http_refuse(e, 403, "Forbidden",
+        /* anybody here can ask, as often as they like; amld's log has it */
+        e->audited = 1;
+        return http_refuse(http, e, 403, "Forbidden",
                            "Only the gateway may ask here.");
     }
 
@@ -294,12 +364,12 @@ http_begin(amld_http_t *http, amld_exchange_t *e, const char *method)
         fault = amld_http_parse_headers(e);
     }
     if (fault != NULL) {
-        return http_refuse(e, 400, "BadRequest", fault);
+        return http_refuse(http, e, 400, "BadRequest", fault);
     }
 
     length = amld_request_header(&e->request, "Content-Length");
     if (length != NULL && strtoull(length, NULL, 10) > AMLD_BODY_MAX) {
-        return http_refuse(e, 413, "RequestTooLarge",
+        return http_refuse(http, e, 413, "RequestTooLarge",
                            "The request's body is too large.");
     }
 
@@ -356,16 +426,16 @@ http_finish(amld_http_t *http, amld_exchange_t *e)
     const char *fault;
 
     if (e->overlong) {
-        return http_refuse(e, 413, "RequestTooLarge",
+        return http_refuse(http, e, 413, "RequestTooLarge",
                            "The request's body is too large.");
     }
 
     fault = amld_http_parse_form(e);
     if (fault != NULL) {
-        return http_refuse(e, 400, "BadRequest", fault);
+        return http_refuse(http, e, 400, "BadRequest", fault);
     }
 
-    return http_dispatch(http, e) ? MHD_YES : http_answer(e);
+    return http_dispatch(http, e) ? MHD_YES : http_answer(http, e);
 }
 
 
@@ -394,7 +464,7 @@ http_handle(void *data, struct MHD_Connection *connection, const char *url,
         if (e->response.status == 0 && !e->response.failed) {
             http_busy(http, e); /* amld ends, and it has not run */
         }
-        return http_answer(e);
+        return http_answer(http, e);
     }
 
     if (*upload_size > 0) {

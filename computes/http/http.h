@@ -86,6 +86,10 @@ struct amld_request {
     void *internal;
 };
 
+/* The audit log has the refusal of this one already: else it gets a line when
+ * it is answered, see http_refusal() in http.c. */
+void amld_request_audited(const amld_request_t *request);
+
 const char *amld_request_param(const amld_request_t *request,
                                const char *name); /* of the pattern */
 const char *amld_request_query(const amld_request_t *request, const char *name);
@@ -143,6 +147,8 @@ void amld_response_status(amld_response_t *response, unsigned status);
 void amld_response_header(amld_response_t *response, const char *name,
                           const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* It refuses somebody, whatever its status: what the audit log says then. */
+void amld_response_refuses(amld_response_t *response, const char *code);
 /* {"error":{"code","message","target","details":[],"additionalInfo":[]}} */
 void
 amld_response_error(amld_response_t *response, unsigned status,

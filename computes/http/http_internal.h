@@ -13,6 +13,7 @@
 #define AMLD_HTTP_PAIRS 64
 #define AMLD_HTTP_SEGMENTS 24
 #define AMLD_HTTP_HEADERS 32
+#define AMLD_HTTP_CODE 64
 
 typedef struct {
     const char *name;
@@ -27,10 +28,12 @@ typedef struct {
 } amld_http_pairs_t;
 
 struct amld_response {
-    unsigned status;       /* 0: the handler gave no answer */
-    amld_handler_pt later; /* it is this one's */
-    int safe;              /* asked with GET or HEAD */
-    int failed;            /* no memory, or a header that can't be sent */
+    unsigned status;           /* 0: the handler gave no answer */
+    amld_handler_pt later;     /* it is this one's */
+    int safe;                  /* asked with GET or HEAD */
+    int failed;                /* no memory, or a header that can't be sent */
+    int refuses;               /* though its status does not say so */
+    char code[AMLD_HTTP_CODE]; /* of the error, "" */
     char *body;
     size_t body_len;
     const char *type; /* static */
@@ -52,6 +55,7 @@ typedef struct {
     int started;    /* the headers have been looked at */
     int slowed;     /* its handler is one that waits, see http_slow.h */
     int done;       /* and has run */
+    int audited;    /* its refusal is in the audit log */
     int overlong;   /* the body is larger than AMLD_BODY_MAX */
     size_t dropped; /* bytes of it that were read and thrown away */
     char *target;   /* as it was sent */
@@ -92,5 +96,8 @@ int amld_http_match(const char *pattern, const char *path,
 /* Queues the response; MHD_NO only without memory. */
 enum MHD_Result amld_http_send(amld_exchange_t *e);
 void amld_http_response_clear(amld_response_t *r);
+/* Of a header that is to be sent; NULL. */
+const char *
+amld_http_response_header(const amld_response_t *r, const char *name);
 
 #endif /* AMLD_HTTP_INTERNAL_H */

@@ -550,6 +550,17 @@ amld_http_match(const char *pattern, const char *path,
 
 /* ---- what handlers ask ---- */
 
+void
+amld_request_audited(const amld_request_t *request)
+{
+    amld_exchange_t *e = request->internal;
+
+    if (e != NULL) {
+        e->audited = 1;
+    }
+}
+
+
 const char *
 amld_request_param(const amld_request_t *request, const char *name)
 {

@@ -248,10 +248,20 @@ amld_response_error(amld_response_t *response, unsigned status,
     va_end(args);
     response_utf8(message);
 
+    (void) snprintf(response->code, sizeof(response->code), "%s", code);
+
     amld_response_json(response, status,
                        json_pack("{s:{s:s, s:s, s:s?, s:[], s:[]}}", "error",
                                  "code", code, "message", message, "target",
                                  target, "details", "additionalInfo"));
+}
+
+
+void
+amld_response_refuses(amld_response_t *response, const char *code)
+{
+    response->refuses = 1;
+    (void) snprintf(response->code, sizeof(response->code), "%s", code);
 }
 
 
@@ -276,21 +286,23 @@ amld_http_response_clear(amld_response_t *r)
     r->header_count = 0;
     r->status = 0;
     r->failed = 0;
+    r->refuses = 0;
+    r->code[0] = '\0';
 }
 
 
-static int
-response_has(const amld_response_t *r, const char *name)
+const char *
+amld_http_response_header(const amld_response_t *r, const char *name)
 {
     size_t i;
 
     for (i = 0; i < r->header_count; i++) {
         if (strcasecmp(r->header[i].name, name) == 0) {
-            return 1;
+            return r->header[i].value;
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 
@@ -340,7 +352,7 @@ amld_http_send(amld_exchange_t *e)
         ok &= MHD_add_response_header(m, "Content-Type", r->type) == MHD_YES;
     }
 
-    if (!response_has(r, "Cache-Control")) {
+    if (amld_http_response_header(r, "Cache-Control") == NULL) {
         ok &=
             MHD_add_response_header(m, "Cache-Control", "no-store") == MHD_YES;
     }

@@ -247,6 +247,82 @@ subtest 'amld\'s log names the request' => sub {
         'whose line has the same';
 };
 
+# What amld refuses by itself, whom nginx has let through.
+subtest 'whoever is refused' => sub {
+    $gw->add_account(prober => 'Contributor');
+    my $their = $gw->signed_in('prober');
+    my ($prober) =
+        $gw->amld_ok('principal', 'id', '--account', 'prober') =~ /(\S+)/;
+    my $t = $their->fetch(POST => $gw->studio_url('/auth/tokens'),
+        json => {name => 'probe', instances => 'all'})->res->json('/token');
+    push @secrets, $t, 'made-up-refresh-1', 'wrong-password-2';
+    my $nobody   = $gw->program;
+    my $sessions = '/auth/sessions';
+    my $others   = "/auth/principals/$id/sessions";
+    my $services = $gw->compute('logged-lab') . '/customServices';
+    my $studio   = sub ($path) { $gw->studio_url($path) };
+    my @table    = (
+        ['another\'s sessions', $prober, 'DELETE', $others,
+            'refusal action_denied',
+            sub ($path) { $their->fetch(DELETE => $studio->($path)) }],
+        ['another\'s instance', $prober, 'POST', $services,
+            'refusal OwnerOnly',
+            sub ($path) { $gw->api(POST => $path, 'prober', json => {
+                customServices => []}) }],
+        ['nobody', '', 'GET', $sessions, 'refusal sign_in_required',
+            sub ($path) { $nobody->get($studio->($path)) }],
+        ['from elsewhere', '', 'DELETE', $sessions,
+            'refusal cross_origin',
+            sub ($path) { $their->fetch(DELETE => $studio->($path),
+                from => $gw->app_origin('logged-lab')) }],
+        ['a token', $prober, 'GET', $sessions, 'refusal token_scope',
+            sub ($path) { $nobody->get($studio->($path),
+                headers => {Authorization => "Bearer $t"}) }],
+        ['no such host', $prober, 'GET', '/auth/handoff',
+            'refusal host_unknown',
+            sub ($path) { $their->navigate($studio->("$path?host=x"
+                . '&browser=' . 'a' x 64)) }],
+        ['a wrong code', $prober, 'GET', '/auth/device',
+            'refusal wrong_code',
+            sub ($path) { $their->navigate($studio->(
+                "$path?user_code=BBBB-BBBB")) }],
+        ['a made-up refresh token', '', 'POST', '/auth/token',
+            'refusal invalid_grant',
+            sub ($path) { $nobody->request(POST => $studio->($path), form => {
+                grant_type => 'refresh_token', client_id => 'aml',
+                refresh_token => 'made-up-refresh-1'}) }],
+        ['no password', '', 'POST', '/auth/token', 'refusal sign_in_required',
+            sub ($path) { $nobody->request(POST => $studio->($path)) }],
+        ['a wrong password', '', 'POST', '/auth/sign-in',
+            'sign-in wrong_password',
+            sub ($path) { $gw->browser->navigate($studio->($path),
+                method => 'POST', from => $gw->studio, form => {to => '/',
+                    name => 'somebody', password => 'wrong-password-2'}) }],
+    );
+    $seen = 0;
+    for (@table) {
+        my ($name, $who, $method, $path, $said, $ask) = @$_;
+        lines();
+        my $tx = $ask->($path);
+        like $tx->res->code, qr/^40[0134]$/, "$name: refused";
+        my $request = $tx->res->headers->header('x-ms-request-id');
+        my @lines   = grep { $_->{requestId} eq $request } lines();
+        is_deeply [map { join ' ', @{$_}{qw(event reason decision principal)} }
+                @lines], ["$said refuse $who"], "$name: one line";
+        next unless $said =~ /^refusal/;
+        is $lines[0]{target}, "$method " . $gw->studio_host . ':' . $gw->port
+            . $path, "$name: for what";
+    }
+    $gw->api(POST => $services, 'prober', json => {customServices => []});
+    is_deeply said('refusal', qw(action scope)), [
+        'Microsoft.MachineLearningServices/workspaces/computes/'
+            . 'customServices/action ' . $gw->compute('logged-lab')
+        ], 'of a call of the control API';
+    $their->fetch(GET => $studio->('/auth/nothing'));
+    $gw->api(GET => $gw->compute('no-lab'), 'creator');
+    is_deeply said('refusal', 'target'), [], 'what is not there refuses nobody';
+};
+
 subtest 'a disk that is full' => sub {
     my $conf = path($gw->dir, 'amld.conf');
     my $was  = $conf->slurp;
