@@ -33,6 +33,7 @@ typedef struct {
     struct amld_polls *polls;             /* see polls.h */
     struct amld_oidc *oidc;               /* see oidc.h; NULL as keys */
     struct amld_progress_hub *progress;   /* see progress.h; may be NULL */
+    struct amld_shares *shares;           /* see shares.h; may be NULL */
     _Atomic uint64_t asks[AMLD_ASKS];     /* see arm_idle.c; 0: none */
     volatile sig_atomic_t failed; /* amld ends, and says that it failed */
 } amld_t;

@@ -22,6 +22,7 @@
 #include "computes/automatic/activity.h"
 #include "computes/automatic/steady.h"
 #include "computes/files/reserve.h"
+#include "computes/files/shares.h"
 #include "computes/instances/operations.h"
 #include "computes/jobs/job_remove.h"
 
@@ -252,6 +253,7 @@ housekeeping_run(void *data)
             if (h->amld->config->job_keep > 0) {
                 (void) housekeeping_clock(h, &wall);
             }
+            amld_shares_mind(h->amld);
             if (++looks * AMLD_HOUSEKEEPING_LOOK % AMLD_HOUSEKEEPING_SECONDS ==
                 0) {
                 housekeeping_once(h);

@@ -69,7 +69,7 @@ share_list(const char *file, int argc, char **argv)
 
     for (i = 0; i < cli.config->workspace_count; i++) {
         w = &cli.config->workspaces[i];
-        state = amld_share_look(cli.registry, w, said, sizeof(said));
+        state = amld_share_look(cli.registry, w, NULL, said, sizeof(said));
         printf("%-24s  %s  %s\n", w->name, w->share,
                said[0] != '\0' ? said : "good");
         if (state != AMLD_SHARE_GOOD) {

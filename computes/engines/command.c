@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 
 #define COMMAND_MARK "AML_COMMAND="
 #define COMMAND_SWEEP_TIME 500   /* ms */
+#define COMMAND_PATIENCE 15000   /* ms for a child to become a shim */
 #define COMMAND_SWEEP_PAUSE 5000 /* us */
 #define COMMAND_STATUS 64        /* bytes that a shim writes, at most */
 
@@ -514,6 +516,7 @@ command_fork(const command_line_t *l, const char *directory, int hold,
     int fault, error[2];
     pid_t pid;
     ssize_t got;
+    struct pollfd ready;
 
     if (pipe2(error, O_CLOEXEC) != 0) {
         return errno;
@@ -532,6 +535,17 @@ command_fork(const command_line_t *l, const char *directory, int hold,
     close(error[1]);
 
     if (pid != -1) {
+        /* It enters a directory that may not answer, and then dies later. */
+        ready = (struct pollfd){.fd = error[0], .events = POLLIN};
+        do {
+            got = poll(&ready, 1, COMMAND_PATIENCE);
+        } while (got == -1 && errno == EINTR);
+        if (got == 0) {
+            kill(pid, SIGKILL);
+            close(error[0]);
+            return ETIMEDOUT;
+        }
+
         do {
             got = read(error[0], &fault, sizeof(fault));
         } while (got == -1 && errno == EINTR);

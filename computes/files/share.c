@@ -16,27 +16,33 @@ size_t
 amld_share_check(const amld_config_t *c)
 {
     size_t i, n;
+
+    for (i = 0, n = 0; i < c->workspace_count; i++) {
+        n += amld_share_check_one(&c->workspaces[i]);
+    }
+
+    return n;
+}
+
+
+size_t
+amld_share_check_one(const amld_workspace_t *w)
+{
     char users[PATH_MAX];
-    const amld_workspace_t *w;
+    size_t n;
 
-    n = 0;
+    if (access(w->share, F_OK) != 0) {
+        amld_log(AMLD_LOG_WARN,
+                 "workspace %s: its share %s is not there: %s: until it is, "
+                 "nothing starts",
+                 w->name, w->share, strerror(errno));
+        return 1;
+    }
 
-    for (i = 0; i < c->workspace_count; i++) {
-        w = &c->workspaces[i];
-        if (access(w->share, F_OK) != 0) {
-            amld_log(
-                AMLD_LOG_WARN,
-                "workspace %s: its share %s is not there: %s: until it is, "
-                "nothing starts",
-                w->name, w->share, strerror(errno));
-            n++;
-            continue;
-        }
-        n += share_look(w->name, w->share);
-        if ((size_t) snprintf(users, sizeof(users), "%s/Users", w->share) <
-            sizeof(users)) {
-            n += share_look(w->name, users);
-        }
+    n = share_look(w->name, w->share);
+    if ((size_t) snprintf(users, sizeof(users), "%s/Users", w->share) <
+        sizeof(users)) {
+        n += share_look(w->name, users);
     }
 
     return n;

@@ -17,5 +17,6 @@
  * many warnings there were.
  */
 size_t amld_share_check(const amld_config_t *c);
+size_t amld_share_check_one(const amld_workspace_t *w);
 
 #endif /* AMLD_SHARE_H */

@@ -39,19 +39,19 @@ share_known(aml_registry_t *registry, const amld_workspace_t *workspace,
 static int share_somebody(void *data, aml_str_t key, aml_str_t value);
 static aml_registry_rc_t
 share_note(aml_registry_t *registry, const amld_workspace_t *workspace,
-           const char *mark);
+           const char *mark, const atomic_int *ends);
 static int share_see(const char *path, share_seen_t *seen);
 static void share_read(share_seen_t *seen);
 static int share_make(int root, char mark[AML_UUID_TEXT + 1]);
 static amld_share_state_t
 share_first(aml_registry_t *registry, const amld_workspace_t *workspace,
-            const share_known_t *known, share_seen_t *seen, char *err,
-            size_t size);
+            const share_known_t *known, share_seen_t *seen,
+            const atomic_int *ends, char *err, size_t size);
 
 
 amld_share_state_t
 amld_share_look(aml_registry_t *registry, const amld_workspace_t *workspace,
-                char *err, size_t size)
+                const atomic_int *ends, char *err, size_t size)
 {
     share_known_t known;
     share_seen_t seen;
@@ -72,7 +72,7 @@ amld_share_look(aml_registry_t *registry, const amld_workspace_t *workspace,
                  workspace->share, strerror(errno));
         /* Whoever has a folder by then has it in what comes. */
         if (known.mark[0] == '\0' && !known.fresh && !known.people) {
-            (void) share_note(registry, workspace, NULL);
+            (void) share_note(registry, workspace, NULL, ends);
         }
         return AMLD_SHARE_MISSING;
     }
@@ -85,7 +85,8 @@ amld_share_look(aml_registry_t *registry, const amld_workspace_t *workspace,
         state = AMLD_SHARE_OTHER;
 
     } else if (known.mark[0] == '\0') {
-        state = share_first(registry, workspace, &known, &seen, err, size);
+        state =
+            share_first(registry, workspace, &known, &seen, ends, err, size);
 
     } else if (strcmp(known.mark, seen.mark) == 0) {
         state = AMLD_SHARE_GOOD;
@@ -132,7 +133,7 @@ amld_share_accept(aml_registry_t *registry, const amld_workspace_t *workspace,
     close(seen.root);
 
     if (rc == 0) {
-        noted = share_note(registry, workspace, seen.mark);
+        noted = share_note(registry, workspace, seen.mark, NULL);
         if (noted != AML_REGISTRY_OK) {
             snprintf(err, size, "registry: %s", aml_registry_strerror(noted));
             rc = -1;
@@ -146,8 +147,8 @@ amld_share_accept(aml_registry_t *registry, const amld_workspace_t *workspace,
 /* Nothing is written down of it. */
 static amld_share_state_t
 share_first(aml_registry_t *registry, const amld_workspace_t *workspace,
-            const share_known_t *known, share_seen_t *seen, char *err,
-            size_t size)
+            const share_known_t *known, share_seen_t *seen,
+            const atomic_int *ends, char *err, size_t size)
 {
     aml_registry_rc_t rc;
 
@@ -169,7 +170,7 @@ share_first(aml_registry_t *registry, const amld_workspace_t *workspace,
         return AMLD_SHARE_GOOD;
     }
 
-    rc = share_note(registry, workspace, seen->mark);
+    rc = share_note(registry, workspace, seen->mark, ends);
     if (rc != AML_REGISTRY_OK) {
         snprintf(err, size, "%s: registry: %s", workspace->share,
                  aml_registry_strerror(rc));
@@ -252,7 +253,7 @@ share_somebody(void *data, aml_str_t key, aml_str_t value)
 /* NULL: it is new. */
 static aml_registry_rc_t
 share_note(aml_registry_t *registry, const amld_workspace_t *workspace,
-           const char *mark)
+           const char *mark, const atomic_int *ends)
 {
     int n;
     char text[64];
@@ -260,6 +261,9 @@ share_note(aml_registry_t *registry, const amld_workspace_t *workspace,
     aml_registry_rc_t rc;
     aml_registry_txn_t *txn;
 
+    if (ends != NULL && atomic_load(ends)) {
+        return AML_REGISTRY_FAILED;
+    }
     if (share_key(&key, "share", workspace) != 0) {
         return AML_REGISTRY_TOOLONG;
     }
@@ -312,6 +316,8 @@ share_read(share_seen_t *seen)
         seen->fault = errno == ENOENT ? 0 : errno;
         return;
     }
+
+    (void) futimens(fd, NULL);
 
     n = -1;
     if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {

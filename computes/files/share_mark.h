@@ -12,6 +12,7 @@
 #ifndef AMLD_SHARE_MARK_H
 #define AMLD_SHARE_MARK_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "computes/config/config.h"
@@ -22,7 +23,8 @@
 typedef enum {
     AMLD_SHARE_GOOD = 0,
     AMLD_SHARE_MISSING, /* there is no such directory */
-    AMLD_SHARE_OTHER    /* it is not known, or not the one that was used */
+    AMLD_SHARE_OTHER,   /* it is not known, or not the one that was used */
+    AMLD_SHARE_SILENT   /* it does not answer, see shares.h */
 } amld_share_state_t;
 
 /*
@@ -32,11 +34,13 @@ typedef enum {
  *
  * `err` says why it is not good, to people; of a good one, what the operator
  * ought to know, or nothing: where no file can be made it can't be known again.
- * Waits as long as the share does, without a transaction.
+ * Waits as long as the share does, without a transaction.  It is written to, as
+ * one that can be read may hang then: the file has a new time.  When `ends` is
+ * set meanwhile the registry is left alone; NULL is allowed.
  */
 amld_share_state_t
 amld_share_look(aml_registry_t *registry, const amld_workspace_t *workspace,
-                char *err, size_t size);
+                const atomic_int *ends, char *err, size_t size);
 
 /* From now on the directory that is there is the workspace's share, whatever
  * was before.  0, or -1 and why. */

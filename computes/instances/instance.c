@@ -16,7 +16,7 @@
 #include "computes/files/logfile.h"
 #include "computes/files/private_files.h"
 #include "computes/files/samples.h"
-#include "computes/files/share_mark.h"
+#include "computes/files/shares.h"
 #include "computes/instances/gone.h"
 #include "computes/instances/step.h"
 #include "computes/jobs/job_run.h"
@@ -26,6 +26,7 @@
 #define INSTANCE_TAIL 12    /* lines of a log */
 #define INSTANCE_FAILURE 2048
 
+static int instance_make(amld_instance_t *i, char *err, size_t size);
 static int instance_socket(const amld_app_t *app, char *path, size_t size);
 static int instance_path(char **path, const char *directory, const char *name);
 static int instance_copy(char **copy, const char *text);
@@ -243,11 +244,9 @@ amld_instance_adopt(amld_instance_t *i, const json_t *doc)
 int
 amld_instance_begin(amld_instance_t *i)
 {
+    int rc;
     char err[PATH_MAX + 512];
-    const amld_config_t *c;
-    amld_engine_instance_t e;
-
-    c = i->supervisor->d->config;
+    amld_t *d = i->supervisor->d;
 
     i->failed = 0;
     i->setup_failed = 0;
@@ -256,33 +255,46 @@ amld_instance_begin(amld_instance_t *i)
 
     /* Before anything is made there: what is not mounted now must not be made
      * in its mount point. */
-    if (amld_share_look(i->supervisor->d->registry, i->workspace, err,
-                        sizeof(err)) != AMLD_SHARE_GOOD) {
+    if (amld_shares_ask(d, i->workspace, err, sizeof(err)) != AMLD_SHARE_GOOD) {
         instance_failure(i, err);
         return -1;
     }
 
-    if (i->supervisor->engine->ranges && i->range == 0 &&
-        amld_range_assign(i->supervisor->d->registry, i->creator, &i->range,
-                          err, sizeof(err)) != 0) {
+    amld_shares_enter(d, i->workspace, "to make a person's folder");
+    rc = instance_make(i, err, sizeof(err));
+    amld_shares_leave(d);
+    if (rc != 0) {
         instance_failure(i, err);
+    }
+
+    return rc;
+}
+
+
+static int
+instance_make(amld_instance_t *i, char *err, size_t size)
+{
+    amld_engine_instance_t e;
+    const amld_t *d = i->supervisor->d;
+    const amld_engine_t *engine = i->supervisor->engine;
+
+    if (engine->ranges && i->range == 0 &&
+        amld_range_assign(d->registry, i->creator, &i->range, err, size) != 0) {
         return -1;
     }
 
     instance_find_account(i);
     amld_instance_engine(i, &e);
 
-    if (i->supervisor->engine->create(c, &e, err, sizeof(err)) != 0 ||
-        i->supervisor->engine->start(c, &e, err, sizeof(err)) != 0) {
-        instance_failure(i, err);
+    if (engine->create(d->config, &e, err, size) != 0 ||
+        engine->start(d->config, &e, err, size) != 0) {
         return -1;
     }
 
     /* Readable for everyone in the workspace: it is one share. */
     if (amld_files_mkdir_below(i->share, i->directory, 0755) != 0) {
-        snprintf(err, sizeof(err), "cannot make %s: %s", i->directory,
+        snprintf(err, size, "cannot make %s: %s", i->directory,
                  strerror(errno));
-        instance_failure(i, err);
         return -1;
     }
 
@@ -296,15 +308,20 @@ amld_instance_exec(amld_instance_t *i)
     char err[PATH_MAX + 512];
     size_t k;
     amld_app_t *app;
-    const amld_config_t *c;
+    amld_t *d = i->supervisor->d;
 
-    c = i->supervisor->d->config;
     i->app_count = 0;
 
-    amld_samples_give(i->supervisor->d, &i->key, i->creator, i->directory);
+    /* Steps may have taken long since. */
+    if (amld_shares_ask(d, i->workspace, err, sizeof(err)) != AMLD_SHARE_GOOD) {
+        goto failed;
+    }
+    amld_shares_enter(d, i->workspace, "to give samples");
+    amld_samples_give(d, &i->key, i->creator, i->directory);
+    amld_shares_leave(d);
 
     for (k = 0; aml_applications[k] != NULL; k++) {
-        if (!amld_compute_has(c, aml_applications[k], i->public_key)) {
+        if (!amld_compute_has(d->config, aml_applications[k], i->public_key)) {
             continue;
         }
 
@@ -345,11 +362,15 @@ amld_instance_exec_app(amld_app_t *app, char *err, size_t size)
     amld_engine_inside_t inside;
     aml_application_vars_t vars;
 
+    i = app->instance;
+    if (amld_shares_ask(i->supervisor->d, i->workspace, err, size) ==
+        AMLD_SHARE_SILENT) {
+        return -1;
+    }
     if (amld_service_is(app)) {
         return amld_service_exec(app, err, size);
     }
 
-    i = app->instance;
     c = i->supervisor->d->config;
     amld_instance_engine(i, &e);
     amld_engine_inside(i->supervisor->engine, c, &e, &inside);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "computes/files/logfile.h"
+#include "computes/files/shares.h"
 #include "computes/instances/instance.h"
 #include "computes/instances/on_demand_run.h"
 #include "computes/instances/record.h"
@@ -684,11 +685,18 @@ static void
 tick_again(amld_app_t *app, int64_t now)
 {
     int rc;
-    char err[512];
+    char err[PATH_MAX + 512];
     amld_instance_t *i;
 
     i = app->instance;
     if (tick_lost(i, now)) {
+        return;
+    }
+
+    /* It is no crash of its own that it can't begin now. */
+    if (amld_shares_ask(i->supervisor->d, i->workspace, err, sizeof(err)) ==
+        AMLD_SHARE_SILENT) {
+        app->again_at = amld_now() + AMLD_RETRY_PAUSE;
         return;
     }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "computes/files/logfile.h"
+#include "computes/files/shares.h"
 #include "computes/jobs/job.h"
 #include "computes/jobs/job_command.h"
 #include "computes/jobs/job_files.h"
@@ -21,7 +22,7 @@
 static int
 jobs_exec_try(amld_job_run_t *run, const json_t *doc, amld_job_command_t *job,
               int *log, char *err, size_t size);
-static void jobs_waits(amld_job_run_t *run, const char *err);
+static void jobs_waits(amld_job_run_t *run, const char *says, const char *err);
 static void jobs_left_over(const amld_instance_t *i);
 static int jobs_adopt_one(void *data, uint64_t seq, const amld_key_t *key);
 
@@ -61,7 +62,7 @@ amld_jobs_add(amld_instance_t *i, const amld_key_t *key, uint64_t seq)
 void
 amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
 {
-    int log, rc;
+    int log, rc, unknown;
     char err[PATH_MAX + 512];
     amld_instance_t *i;
     amld_job_command_t *job;
@@ -76,8 +77,17 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
     log = -1;
     err[0] = '\0';
     job = calloc(1, sizeof(*job));
-    rc =
-        job != NULL ? jobs_exec_try(run, doc, job, &log, err, sizeof(err)) : -1;
+    unknown = amld_shares_ask(i->supervisor->d, i->workspace, err,
+                              sizeof(err)) != AMLD_SHARE_GOOD;
+    rc = unknown ? -2 : -1;
+    if (!unknown) {
+        err[0] = '\0';
+    }
+    if (!unknown && job != NULL) {
+        amld_shares_enter(i->supervisor->d, i->workspace, "to begin a job");
+        rc = jobs_exec_try(run, doc, job, &log, err, sizeof(err));
+        amld_shares_leave(i->supervisor->d);
+    }
 
     if (rc == -1 && ++i->jobs_tries >= JOBS_TRIES && err[0] != '\0') {
         rc = 1;
@@ -90,7 +100,10 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
         run->fault = strdup(err);
     } else if (rc < 0) {
         if (rc == -2) {
-            jobs_waits(run, err);
+            jobs_waits(run,
+                       unknown ? "It waits for the share."
+                               : "It waits for room in the share.",
+                       err);
         } else {
             amld_log(AMLD_LOG_WARN, "%s: %s", i->name,
                      err[0] != '\0' ? err : "no memory");
@@ -114,15 +127,14 @@ amld_jobs_exec(amld_job_run_t *run, const json_t *doc)
 
 
 static void
-jobs_waits(amld_job_run_t *run, const char *err)
+jobs_waits(amld_job_run_t *run, const char *says, const char *err)
 {
-    static const char says[] = "It waits for room in the share. ";
     size_t size;
 
-    size = sizeof(says) + strlen(err);
+    size = strlen(says) + strlen(err) + 2;
     run->waits = malloc(size);
     if (run->waits != NULL) {
-        snprintf(run->waits, size, "%s%s", says, err);
+        snprintf(run->waits, size, "%s %s", says, err);
     }
 }
 

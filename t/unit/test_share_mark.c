@@ -66,7 +66,7 @@ teardown(void **state)
 static amld_share_state_t
 look(world_t *w)
 {
-    return amld_share_look(w->scratch->registry, &w->workspace, w->err,
+    return amld_share_look(w->scratch->registry, &w->workspace, NULL, w->err,
                            sizeof(w->err));
 }
 
