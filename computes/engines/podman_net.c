@@ -758,12 +758,13 @@ net_in_force(const amld_podman_spec_t *s, char *err, size_t size)
 }
 
 
+/* Its ports go before it does. */
 static int
 net_is_there(const char *bridge)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/sys/class/net/%s", bridge);
+    snprintf(path, sizeof(path), "/sys/class/net/%s/brif", bridge);
 
     return access(path, F_OK) == 0;
 }

@@ -274,6 +274,8 @@ subtest 'removed with the last' => sub {
     $gw->remove('one');
     $gw->remove('two', 'colleague');
     is $networks->(), 0, 'none';
+    unlike $gw->log_text('amld.err'), qr{/sys/class/net},
+        'bridges that go are no fault';
     isnt system("nft list table inet aml_@{[$gw->key]} > /dev/null 2>&1"), 0,
         'and no rules';
     is join(' ', grep { !/podman$/ } glob $gw->dir . '/state/i/*'), '',
