@@ -18,10 +18,16 @@ struct amld_clock {
     int complained; /* of the registry */
 };
 
+typedef struct {
+    amld_key_t *keys;
+    size_t n, room;
+} clock_keys_t;
+
 static void *clock_run(void *data);
 static int64_t clock_once(amld_clock_t *c, amld_key_t *last, int64_t *last_at);
 static void clock_set_back(amld_clock_t *c);
 static int clock_sleep(amld_clock_t *c, int64_t seconds);
+static int clock_collect(void *data, const amld_key_t *key, int64_t at);
 
 
 amld_clock_t *
@@ -75,6 +81,60 @@ amld_clock_stop(amld_clock_t *c)
     pthread_cond_destroy(&c->condition);
     pthread_mutex_destroy(&c->mutex);
     free(c);
+}
+
+
+void
+amld_clock_anew(amld_t *d, amld_due_t kind, const char *name,
+                int (*reset)(json_t *doc, int64_t now), int64_t now)
+{
+    size_t k;
+    json_t *doc;
+    aml_registry_rc_t rc;
+    aml_registry_txn_t *txn;
+    clock_keys_t keys = {.n = 0};
+
+    if (aml_registry_read(d->registry, &txn) != AML_REGISTRY_OK) {
+        return;
+    }
+    (void) amld_due_each(txn, kind, clock_collect, &keys);
+
+    /* What is as it should be is only read. */
+    for (k = 0; k < keys.n; k++) {
+        if (amld_compute_load(txn, &keys.keys[k], &doc) != AML_REGISTRY_OK ||
+            !reset(doc, now)) {
+            keys.keys[k].n = 0;
+        }
+        json_decref(doc);
+    }
+    aml_registry_end(txn);
+
+    for (k = 0; k < keys.n; k++) {
+        if (keys.keys[k].n == 0 ||
+            aml_registry_write(d->registry, &txn) != AML_REGISTRY_OK) {
+            continue;
+        }
+
+        rc = amld_compute_load(txn, &keys.keys[k], &doc);
+        if (rc == AML_REGISTRY_OK && reset(doc, now)) {
+            amld_log(AMLD_LOG_WARN,
+                     "%s: %s: planned anew, as the clock was wrong",
+                     amld_compute_str(doc, "name"), name);
+            rc = amld_compute_store(txn, d->config, &keys.keys[k], doc);
+        }
+        if (rc == AML_REGISTRY_OK) {
+            rc = aml_registry_commit(txn);
+        } else {
+            aml_registry_end(txn);
+        }
+        if (rc != AML_REGISTRY_OK) {
+            amld_log(AMLD_LOG_ERROR, "%s: registry: %s", name,
+                     aml_registry_strerror(rc));
+        }
+        json_decref(doc);
+    }
+
+    free(keys.keys);
 }
 
 
@@ -186,4 +246,27 @@ clock_sleep(amld_clock_t *c, int64_t seconds)
     pthread_mutex_unlock(&c->mutex);
 
     return ends;
+}
+
+
+static int
+clock_collect(void *data, const amld_key_t *key, int64_t at)
+{
+    clock_keys_t *keys;
+    amld_key_t *more;
+
+    (void) at;
+    keys = data;
+
+    if (keys->n == keys->room) {
+        keys->room = keys->room != 0 ? keys->room * 2 : 64;
+        more = realloc(keys->keys, keys->room * sizeof(*more));
+        if (more == NULL) {
+            return 1;
+        }
+        keys->keys = more;
+    }
+    keys->keys[keys->n++] = *key;
+
+    return 0;
 }

@@ -31,6 +31,14 @@ typedef struct {
 /* `work` is copied.  NULL after the reason was logged. */
 amld_clock_t *amld_clock_start(amld_t *d, const amld_clock_work_t *work);
 
+/*
+ * After a clock that was wrong: those that are due some time are planned anew
+ * where `reset` says so.  It changes the document so that storing it plans it,
+ * and returns 1; or changes nothing.  `name` is for the log.
+ */
+void amld_clock_anew(amld_t *d, amld_due_t kind, const char *name,
+                     int (*reset)(json_t *doc, int64_t now), int64_t now);
+
 /* Waits for what is being done; NULL is allowed. */
 void amld_clock_stop(amld_clock_t *clock);
 

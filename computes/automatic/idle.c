@@ -20,12 +20,15 @@
 
 static int idle_jobs(amld_t *d, const json_t *doc, char *why, size_t size);
 static void idle_turn(void *data, const amld_key_t *key, int64_t at);
+static void idle_back(void *data);
 static int
 idle_load(amld_t *d, const amld_key_t *key, int64_t at, json_t **doc);
 static aml_registry_rc_t
 idle_stop(amld_t *d, aml_registry_txn_t *txn, const amld_key_t *key,
           json_t *doc, amld_idle_facts_t *facts, amld_automatic_t *what,
           char reason[AMLD_IDLE_REASON]);
+static int
+idle_later(const amld_idle_facts_t *facts, int64_t when, int64_t last);
 static int idle_terminals_work(const amld_t *d, const json_t *doc);
 static int idle_over(const amld_idle_verdict_t *verdict, int64_t now);
 static int64_t
@@ -56,7 +59,7 @@ amld_idle_judge(const amld_idle_facts_t *facts, amld_idle_verdict_t *verdict)
                     "amld began to look after it.",
                     time);
 
-    if (facts->use.when > last) {
+    if (idle_later(facts, facts->use.when, last)) {
         last = facts->use.when;
         amld_timestamp_write(last, time);
         idle_say_use(&facts->use, what, sizeof(what));
@@ -65,13 +68,13 @@ amld_idle_judge(const amld_idle_facts_t *facts, amld_idle_verdict_t *verdict)
     }
 
     if (facts->asked && facts->answered) {
-        if (facts->jupyter.terminal > last) {
+        if (idle_later(facts, facts->jupyter.terminal, last)) {
             last = facts->jupyter.terminal;
             amld_timestamp_write(last, time);
             (void) snprintf(verdict->reason, sizeof(verdict->reason),
                             "A terminal was last used at %s.", time);
         }
-        if (facts->jupyter.kernel > last) {
+        if (idle_later(facts, facts->jupyter.kernel, last)) {
             last = facts->jupyter.kernel;
             amld_timestamp_write(last, time);
             (void) snprintf(verdict->reason, sizeof(verdict->reason),
@@ -147,6 +150,13 @@ amld_idle_plan(json_t *doc, int64_t now, int64_t *at)
     }
 
     since = json_integer_value(json_object_get(own, "since"));
+    if (since > now) {
+        since = now;
+        if (json_object_set_new(own, "since",
+                                json_integer((json_int_t) since)) != 0) {
+            return -1;
+        }
+    }
 
     if (json_integer_value(json_object_get(own, "seconds")) == seconds) {
         *at = amld_due_at(doc, AMLD_DUE_IDLE);
@@ -162,6 +172,32 @@ amld_idle_plan(json_t *doc, int64_t now, int64_t *at)
     }
 
     return 0;
+}
+
+
+/* What is not there differs from any time: it is planned from `since`. */
+int
+amld_idle_reset(json_t *doc, int64_t now)
+{
+    int64_t at, since, wait;
+    json_t *own;
+
+    own = json_object_get(doc, "idle");
+    at = amld_due_at(doc, AMLD_DUE_IDLE);
+    since = json_integer_value(json_object_get(own, "since"));
+
+    wait = amld_idle_seconds(doc);
+    if (wait < AMLD_IDLE_AGAIN) {
+        wait = AMLD_IDLE_AGAIN;
+    }
+
+    if (!json_is_object(own) ||
+        (since <= now && (at == AMLD_DUE_NEVER || at <= now + wait))) {
+        return 0;
+    }
+    (void) json_object_del(own, "seconds");
+
+    return 1;
 }
 
 
@@ -217,9 +253,21 @@ amld_idle_start(amld_t *d)
     amld_clock_work_t work = {.name = "idle shutdown",
                               .kind = AMLD_DUE_IDLE,
                               .turn = idle_turn,
+                              .back = idle_back,
                               .data = d};
 
     return amld_clock_start(d, &work);
+}
+
+
+void
+amld_idle_back(amld_t *d, int64_t now)
+{
+    if (d->usage != NULL) {
+        amld_usage_back(d->usage, now);
+    }
+
+    amld_clock_anew(d, AMLD_DUE_IDLE, "idle shutdown", amld_idle_reset, now);
 }
 
 
@@ -328,6 +376,13 @@ idle_turn(void *data, const amld_key_t *key, int64_t at)
 }
 
 
+static void
+idle_back(void *data)
+{
+    amld_idle_back(data, (int64_t) time(NULL));
+}
+
+
 /* 1 when it is there and it is its turn. */
 static int
 idle_load(amld_t *d, const amld_key_t *key, int64_t at, json_t **doc)
@@ -383,6 +438,13 @@ idle_stop(amld_t *d, aml_registry_txn_t *txn, const amld_key_t *key,
                                .reason = reason};
 
     return amld_automatic_begin(d, txn, key, doc, what);
+}
+
+
+static int
+idle_later(const amld_idle_facts_t *facts, int64_t when, int64_t last)
+{
+    return when > last && when <= facts->now + AMLD_IDLE_AHEAD;
 }
 
 

@@ -9,7 +9,9 @@
  * what idle_keepers says, such as jobs.  Pings are none.
  *
  * What was before amld started is not known to it, so the time begins with it
- * at the earliest; and it does not stop what it can't ask.
+ * at the earliest; and it does not stop what it can't ask.  The same when the
+ * clock was set back: what lies ahead of now by more than AMLD_IDLE_AHEAD was
+ * written by a clock that was wrong, and says nothing.
  *
  * The document's member "idle" is {since: seconds since 1970, when it came to
  * run; seconds: of idleTimeBeforeShutdown, as planned}; due (due.h) is when to
@@ -27,6 +29,7 @@
 #include "computes/instances/jupyter.h"
 
 #define AMLD_IDLE_AGAIN 60 /* seconds, when it could not be asked */
+#define AMLD_IDLE_AHEAD 60 /* seconds: less is taken for now */
 #define AMLD_IDLE_REASON 256
 
 /* What is known of an instance at a moment. */
@@ -59,6 +62,10 @@ amld_idle_judge(const amld_idle_facts_t *facts, amld_idle_verdict_t *verdict);
  * AMLD_DUE_NEVER where it never stops by itself.  0, or -1 without memory. */
 int amld_idle_plan(json_t *doc, int64_t now, int64_t *at);
 
+/* 1 after the member "idle" was changed so that it is planned anew, as what it
+ * has, or the time to look, was written by a clock that was ahead. */
+int amld_idle_reset(json_t *doc, int64_t now);
+
 /* requested.idleTimeBeforeShutdown in seconds; 0: none. */
 int64_t amld_idle_seconds(const json_t *doc);
 
@@ -77,6 +84,9 @@ void amld_idle_gather(amld_t *d, const json_t *doc, int64_t now,
 
 /* One instance whose time may have come; the thread's, and for tests. */
 void amld_idle_turn(amld_t *d, const amld_key_t *key, int64_t at, int64_t now);
+
+/* All of them, after the clock was set back; the thread's, and for tests. */
+void amld_idle_back(amld_t *d, int64_t now);
 
 /* NULL after the reason was logged; amld_clock_stop() ends it. */
 amld_clock_t *amld_idle_start(amld_t *d);

@@ -9,11 +9,6 @@
 #include "computes/automatic/schedule.h"
 #include "computes/time/timestamp.h"
 
-typedef struct {
-    amld_key_t *keys;
-    size_t n, room;
-} schedule_keys_t;
-
 typedef enum {
     SCHEDULE_NOTHING = 0, /* it is so already, or nothing was due */
     SCHEDULE_BEGIN,
@@ -35,7 +30,6 @@ schedule_do(const amld_t *d, aml_registry_txn_t *txn, const amld_key_t *key,
 static schedule_verdict_t schedule_verdict(amld_state_t state, int start);
 static void schedule_tell(amld_t *d, const json_t *doc,
                           const schedule_decision_t *decision);
-static int schedule_collect(void *data, const amld_key_t *key, int64_t at);
 
 
 amld_clock_t *
@@ -95,54 +89,8 @@ amld_schedule_turn(amld_t *d, const amld_key_t *key, int64_t at, int64_t now)
 void
 amld_schedule_back(amld_t *d, int64_t now)
 {
-    size_t k;
-    json_t *doc;
-    aml_registry_rc_t rc;
-    aml_registry_txn_t *txn;
-    schedule_keys_t keys = {.n = 0};
-
-    if (aml_registry_read(d->registry, &txn) != AML_REGISTRY_OK) {
-        return;
-    }
-    (void) amld_due_each(txn, AMLD_DUE_SCHEDULE, schedule_collect, &keys);
-
-    /* What is as it should be is only read. */
-    for (k = 0; k < keys.n; k++) {
-        if (amld_compute_load(txn, &keys.keys[k], &doc) != AML_REGISTRY_OK ||
-            !amld_schedule_reset(doc, now)) {
-            keys.keys[k].n = 0;
-        }
-        json_decref(doc);
-    }
-    aml_registry_end(txn);
-
-    for (k = 0; k < keys.n; k++) {
-        if (keys.keys[k].n == 0 ||
-            aml_registry_write(d->registry, &txn) != AML_REGISTRY_OK) {
-            continue;
-        }
-
-        rc = amld_compute_load(txn, &keys.keys[k], &doc);
-        if (rc == AML_REGISTRY_OK && amld_schedule_reset(doc, now)) {
-            amld_log(AMLD_LOG_WARN,
-                     "%s: its schedules were planned by a clock that was "
-                     "wrong, and are planned anew",
-                     amld_compute_str(doc, "name"));
-            rc = amld_compute_store(txn, d->config, &keys.keys[k], doc);
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = aml_registry_commit(txn);
-        } else {
-            aml_registry_end(txn);
-        }
-        if (rc != AML_REGISTRY_OK) {
-            amld_log(AMLD_LOG_ERROR, "schedules: registry: %s",
-                     aml_registry_strerror(rc));
-        }
-        json_decref(doc);
-    }
-
-    free(keys.keys);
+    amld_clock_anew(d, AMLD_DUE_SCHEDULE, "schedules", amld_schedule_reset,
+                    now);
 }
 
 
@@ -270,27 +218,4 @@ schedule_tell(amld_t *d, const json_t *doc, const schedule_decision_t *decision)
     default:
         break;
     }
-}
-
-
-static int
-schedule_collect(void *data, const amld_key_t *key, int64_t at)
-{
-    schedule_keys_t *keys;
-    amld_key_t *more;
-
-    (void) at;
-    keys = data;
-
-    if (keys->n == keys->room) {
-        keys->room = keys->room != 0 ? keys->room * 2 : 64;
-        more = realloc(keys->keys, keys->room * sizeof(*more));
-        if (more == NULL) {
-            return 1;
-        }
-        keys->keys = more;
-    }
-    keys->keys[keys->n++] = *key;
-
-    return 0;
 }

@@ -112,9 +112,33 @@ amld_usage_last(amld_usage_t *u, aml_str_t name, amld_use_t *use)
 
 
 int64_t
-amld_usage_since(const amld_usage_t *u)
+amld_usage_since(amld_usage_t *u)
 {
-    return u->since;
+    int64_t since;
+
+    pthread_mutex_lock(&u->mutex);
+    since = u->since;
+    pthread_mutex_unlock(&u->mutex);
+
+    return since;
+}
+
+
+void
+amld_usage_back(amld_usage_t *u, int64_t now)
+{
+    size_t i;
+
+    pthread_mutex_lock(&u->mutex);
+
+    u->since = now + USAGE_SETTLE;
+    for (i = 0; i < u->size; i++) {
+        if (u->places[i].use.when > now) {
+            memset(&u->places[i].use, 0, sizeof(u->places[i].use));
+        }
+    }
+
+    pthread_mutex_unlock(&u->mutex);
 }
 
 

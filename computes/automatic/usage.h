@@ -33,6 +33,10 @@ amld_usage_note(amld_usage_t *usage, aml_str_t name, const amld_use_t *use);
 void amld_usage_last(amld_usage_t *usage, aml_str_t name, amld_use_t *use);
 
 /* Since when use is heard of. */
-int64_t amld_usage_since(const amld_usage_t *usage);
+int64_t amld_usage_since(amld_usage_t *usage);
+
+/* The clock was set back: what lies ahead is forgotten, and as nobody knows
+ * what it was, use is heard of from now on. */
+void amld_usage_back(amld_usage_t *usage, int64_t now);
 
 #endif /* AMLD_USAGE_H */

@@ -83,11 +83,19 @@ judge_uses(void **state)
     assert_int_equal(v.idle_since, NOW - 5 * MINUTE);
     assert_non_null(strstr(v.reason, "A terminal was last used"));
 
-    /* it says that it was used tomorrow */
-    f.jupyter.kernel = NOW + 1440 * MINUTE;
+    /* it says that it was used in a moment */
+    f.jupyter.kernel = NOW + AMLD_IDLE_AHEAD;
     amld_idle_judge(&f, &v);
     assert_int_equal(v.idle_since, NOW);
     assert_int_equal(v.stops_at, NOW + 30 * MINUTE);
+
+    /* tomorrow: by a clock that was wrong */
+    f.jupyter.kernel = NOW + 1440 * MINUTE;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.idle_since, NOW - 5 * MINUTE);
+    f.use.when = f.jupyter.terminal = f.jupyter.kernel;
+    amld_idle_judge(&f, &v);
+    assert_int_equal(v.idle_since, f.since);
 }
 
 
@@ -421,6 +429,76 @@ after_a_restart(void **state)
 }
 
 
+/* As a clock that was ahead has written it, and heard of it. */
+static void
+write_ahead(place_t *p, int64_t ahead)
+{
+    amld_use_t use = {.when = ahead, .port = 8888};
+    char *text;
+    json_t *doc = load(p);
+    aml_registry_txn_t *txn;
+
+    amld_usage_free(p->d.usage);
+    p->d.usage = amld_usage_new(ahead);
+    amld_usage_note(p->d.usage, aml_str("lab"), &use);
+
+    json_object_set_new(json_object_get(doc, "idle"), "since",
+                        json_integer(ahead));
+    assert_int_equal(aml_registry_write(p->d.registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(
+        amld_due_set(txn, &p->key, doc, AMLD_DUE_IDLE, ahead + 30 * MINUTE),
+        AML_REGISTRY_OK);
+    text = json_dumps(doc, JSON_COMPACT);
+    assert_non_null(text);
+    assert_int_equal(
+        aml_registry_put(txn, p->key.p, p->key.n, text, strlen(text)),
+        AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    free(text);
+    json_decref(doc);
+}
+
+
+static void
+clock_was_ahead(void **state)
+{
+    place_t *p = *state;
+    amld_use_t use;
+    int64_t now;
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+    now = p->since;
+    write_ahead(p, now + 20 * 1440 * MINUTE);
+    assert_int_equal(due(p), now + 20 * 1440 * MINUTE + 30 * MINUTE);
+
+    amld_idle_back(&p->d, now);
+    assert_in_range(due(p), now + 30 * MINUTE, now + 31 * MINUTE);
+    amld_usage_last(p->d.usage, aml_str("lab"), &use);
+    assert_int_equal(use.when, 0);
+
+    /* whatever it was used at, it has its time from now on */
+    turn(p, now + 30 * MINUTE, AMLD_STATE_RUNNING);
+    assert_in_range(due(p), now + 31 * MINUTE, now + 32 * MINUTE);
+    turn(p, due(p), AMLD_STATE_STOPPING);
+}
+
+
+/* One that is as it should be is left alone. */
+static void
+clock_was_right(void **state)
+{
+    place_t *p = *state;
+    int64_t now;
+
+    instance(p, AMLD_STATE_RUNNING, "PT30M");
+    now = p->since;
+    turn(p, now + 5 * MINUTE, AMLD_STATE_RUNNING);
+
+    amld_idle_back(&p->d, now + 10 * MINUTE);
+    assert_int_equal(due(p), now + 30 * MINUTE);
+}
+
+
 /* A Jupyter Server that does not answer is not taken for idle. */
 static void
 does_not_answer(void **state)
@@ -453,6 +531,8 @@ main(void)
         cmocka_unit_test_setup_teardown(planned, setup, teardown),
         cmocka_unit_test_setup_teardown(stops_when_idle, setup, teardown),
         cmocka_unit_test_setup_teardown(after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(clock_was_ahead, setup, teardown),
+        cmocka_unit_test_setup_teardown(clock_was_right, setup, teardown),
         cmocka_unit_test_setup_teardown(does_not_answer, setup, teardown),
     };
 
