@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -86,6 +87,71 @@ amld_cli_close(amld_cli_t *cli)
     }
     amld_config_free(cli->config);
     memset(cli, 0, sizeof(*cli));
+}
+
+
+int
+amld_cli_keep(amld_cli_t *cli)
+{
+    FILE *kept;
+
+    kept = open_memstream(&cli->text, &cli->length);
+    if (kept == NULL) {
+        return -1;
+    }
+
+    cli->out = stdout;
+    stdout = kept;
+
+    return 0;
+}
+
+
+int
+amld_cli_kept(amld_cli_t *cli)
+{
+    int failed;
+    FILE *kept;
+
+    kept = stdout;
+    stdout = cli->out;
+
+    failed = ferror(kept) != 0;
+    failed |= fclose(kept) != 0;
+    if (failed) {
+        errno = ENOMEM;
+    } else if (fwrite(cli->text, 1, cli->length, stdout) != cli->length) {
+        failed = 1;
+    }
+    free(cli->text);
+
+    return failed ? -1 : 0;
+}
+
+
+aml_registry_rc_t
+amld_cli_read(amld_cli_t *cli, aml_registry_txn_t **txn)
+{
+    aml_registry_rc_t rc;
+
+    rc = aml_registry_read(cli->registry, txn);
+    if (rc == AML_REGISTRY_OK && amld_cli_keep(cli) != 0) {
+        aml_registry_end(*txn);
+        rc = AML_REGISTRY_FAILED;
+    }
+
+    return rc;
+}
+
+
+aml_registry_rc_t
+amld_cli_end(amld_cli_t *cli, aml_registry_txn_t *txn, aml_registry_rc_t rc)
+{
+    aml_registry_end(txn);
+
+    return amld_cli_kept(cli) != 0 && rc == AML_REGISTRY_OK
+               ? AML_REGISTRY_FAILED
+               : rc;
 }
 
 

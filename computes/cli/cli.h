@@ -1,7 +1,7 @@
 /*
  * amld's sub-commands for people: accounts, roles, principals, jobs, shares,
- * keys, the registry.  They work while the daemon runs; the registry takes one writer
- * after the other.
+ * keys, the registry.  They work while the daemon runs; the registry takes one
+ * writer after the other.
  *
  * Each takes the configuration file and its own arguments, argv[0] being the
  * command, and returns an exit status.
@@ -9,6 +9,8 @@
 
 #ifndef AMLD_CLI_H
 #define AMLD_CLI_H
+
+#include <stdio.h>
 
 #include "auth/audit.h"
 #include "auth/principal.h"
@@ -36,11 +38,31 @@ int amld_cli_registry(const char *file, int argc, char **argv);
 typedef struct {
     amld_config_t *config;
     aml_registry_t *registry;
+
+    /* from amld_cli_keep() to amld_cli_kept() */
+    FILE *out;
+    char *text;
+    size_t length;
 } amld_cli_t;
 
 /* 0, or an exit status after the reason was printed. */
 int amld_cli_open(amld_cli_t *cli, const char *file, int write);
 void amld_cli_close(amld_cli_t *cli);
+
+/*
+ * What is printed from keep to kept, to standard output, is held back and
+ * printed then: whoever does not read on, as a pager that is left open, would
+ * keep the transaction, and with it all writers, or the room of whatever they
+ * change.  0, or -1 (errno) where not all could be kept or printed.
+ */
+int amld_cli_keep(amld_cli_t *cli);
+int amld_cli_kept(amld_cli_t *cli);
+
+/* A snapshot to print from, with keep and kept.  `rc` is answered again, or
+ * FAILED. */
+aml_registry_rc_t amld_cli_read(amld_cli_t *cli, aml_registry_txn_t **txn);
+aml_registry_rc_t
+amld_cli_end(amld_cli_t *cli, aml_registry_txn_t *txn, aml_registry_rc_t rc);
 
 /* The registry as the configuration says; the reason is printed by the log. */
 aml_registry_t *amld_registry_open(const amld_config_t *config);

@@ -311,9 +311,11 @@ account_list(const char *file, int argc, char **argv)
     }
 
     rc = AMLD_ACCOUNT_FAILED;
-    if (aml_registry_read(cli.registry, &txn) == AML_REGISTRY_OK) {
+    if (amld_cli_read(&cli, &txn) == AML_REGISTRY_OK) {
         rc = amld_account_each(txn, account_print, NULL);
-        aml_registry_end(txn);
+        if (amld_cli_end(&cli, txn, AML_REGISTRY_OK) != AML_REGISTRY_OK) {
+            rc = AMLD_ACCOUNT_FAILED;
+        }
     }
 
     if (rc != AMLD_ACCOUNT_OK || fflush(stdout) != 0) {

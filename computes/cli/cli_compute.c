@@ -258,11 +258,11 @@ compute_run(const char *file, compute_args_t *args)
 
     args->config = cli.config;
 
-    rc = aml_registry_read(cli.registry, &txn);
+    rc = amld_cli_read(&cli, &txn);
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_each(txn, aml_str("compute/"), aml_str(""),
                                compute_each, args);
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
     }
     amld_cli_close(&cli);
 

@@ -195,11 +195,11 @@ job_list(const char *file, int argc, char **argv)
         return status;
     }
 
-    rc = aml_registry_read(cli.registry, &txn);
+    rc = amld_cli_read(&cli, &txn);
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_each(txn, aml_str("job/"), aml_str(""), job_each,
                                &args);
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
     }
     amld_cli_close(&cli);
 

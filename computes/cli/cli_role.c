@@ -124,6 +124,10 @@ amld_cli_role_begin(amld_cli_t *cli, const char *file, aml_registry_txn_t **txn)
     }
 
     rc = aml_registry_write(cli->registry, txn);
+    if (rc == AML_REGISTRY_OK && amld_cli_keep(cli) != 0) {
+        aml_registry_end(*txn);
+        rc = AML_REGISTRY_FAILED;
+    }
     if (rc != AML_REGISTRY_OK) {
         amld_cli_close(cli);
         return amld_cli_registry_fail(rc);
@@ -148,6 +152,9 @@ amld_cli_role_end(amld_cli_t *cli, aml_registry_txn_t *txn, int status,
         }
     } else {
         aml_registry_end(txn);
+    }
+    if (amld_cli_kept(cli) != 0 && status == AMLD_EXIT_OK) {
+        status = amld_cli_registry_fail(AML_REGISTRY_FAILED);
     }
     amld_cli_close(cli);
 
@@ -562,7 +569,7 @@ role_list(const char *file, int argc, char **argv)
         return status;
     }
 
-    rc = aml_registry_read(cli.registry, &txn);
+    rc = amld_cli_read(&cli, &txn);
     if (rc == AML_REGISTRY_OK) {
         if (named) {
             status = list_one(cli.config, txn, &args.who);
@@ -570,7 +577,7 @@ role_list(const char *file, int argc, char **argv)
             rc = aml_registry_each(txn, aml_str("principal/"),
                                    (aml_str_t){NULL, 0}, list_each, txn);
         }
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
     }
     if (rc != AML_REGISTRY_OK) {
         status = amld_cli_registry_fail(rc);
@@ -788,15 +795,16 @@ role_check(const char *file, int argc, char **argv)
         return status;
     }
 
-    rc = aml_registry_read(cli.registry, &txn);
-    if (rc != AML_REGISTRY_OK) {
-        status = amld_cli_registry_fail(rc);
-    } else {
+    rc = amld_cli_read(&cli, &txn);
+    if (rc == AML_REGISTRY_OK) {
         status = amld_cli_who_find(cli.config, txn, &args.who, &whom);
         if (status == AMLD_EXIT_OK) {
             status = check_principal(txn, &args, &whom.id);
         }
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        status = amld_cli_registry_fail(rc);
     }
     amld_cli_close(&cli);
 

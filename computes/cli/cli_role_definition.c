@@ -57,11 +57,11 @@ amld_cli_role_definitions(const char *file, int argc, char **argv)
         return status;
     }
 
-    rc = aml_registry_read(cli.registry, &txn);
+    rc = amld_cli_read(&cli, &txn);
     if (rc == AML_REGISTRY_OK) {
         rc = aml_registry_each(txn, aml_str("role/"), (aml_str_t){NULL, 0},
                                definition_print, NULL);
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
     }
     if (rc != AML_REGISTRY_OK) {
         status = amld_cli_registry_fail(rc);

@@ -102,7 +102,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
     aml_registry_rc_t rc;
     int status;
 
-    rc = aml_registry_read(cli->registry, &txn);
+    rc = amld_cli_read(cli, &txn);
     if (rc != AML_REGISTRY_OK) {
         return amld_cli_registry_fail(rc);
     }
@@ -111,7 +111,7 @@ session_walk(amld_cli_t *cli, const session_args_t *args,
     if (status == AMLD_EXIT_OK) {
         rc = amld_sign_ins_each(txn, whose, each, data);
     }
-    aml_registry_end(txn);
+    rc = amld_cli_end(cli, txn, rc);
 
     return rc == AML_REGISTRY_OK ? status : amld_cli_registry_fail(rc);
 }

@@ -125,13 +125,13 @@ token_list(const char *file, int argc, char **argv)
         return status;
     }
 
-    rc = aml_registry_read(cli.registry, &txn);
+    rc = amld_cli_read(&cli, &txn);
     if (rc == AML_REGISTRY_OK) {
         status = amld_cli_who_whose(cli.config, txn, &args.who, &room, &whose);
         if (status == AMLD_EXIT_OK) {
             rc = amld_personal_tokens_each(txn, whose, token_print, txn);
         }
-        aml_registry_end(txn);
+        rc = amld_cli_end(&cli, txn, rc);
     }
     amld_cli_close(&cli);
 
