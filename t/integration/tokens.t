@@ -5,6 +5,7 @@ use Mojo::Base -strict, -signatures;
 use utf8;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use List::Util qw(min);
 use Mojo::JSON qw(decode_json);
 use Test::More;
 use AML::JWT;
@@ -227,19 +228,19 @@ subtest 'a token of a sign-in' => sub {
 };
 
 subtest 'and takes as long for either' => sub {
-    my $median = sub ($account) {
-        my @t;
-        for (1 .. 5) {
-            my $from = Time::HiRes::time();
-            $gw->program->request(
-                POST    => $gw->studio_url('/auth/token'),
-                headers => {Authorization => $gw->basic($account, 'wrong')}
-            );
-            push @t, Time::HiRes::time() - $from;
-        }
-        return (sort { $a <=> $b } @t)[1];
-    };
-    my ($known, $unknown) = map { $median->($_) } qw(creator nobody);
+    # By turns, and the quickest of each, which a busy machine makes later for
+    # both alike.
+    my %least = map { $_ => 1e9 } qw(creator nobody);
+    for my $account ((sort keys %least) x 5) {
+        my $from = Time::HiRes::time();
+        $gw->program->request(
+            POST    => $gw->studio_url('/auth/token'),
+            headers => {Authorization => $gw->basic($account, 'wrong')}
+        );
+        $least{$account}
+            = min($least{$account}, Time::HiRes::time() - $from);
+    }
+    my ($known, $unknown) = @least{qw(creator nobody)};
     cmp_ok $unknown, '>', $known / 4, 'an unknown account hashes, too'
         or diag "$known $unknown";
 };
