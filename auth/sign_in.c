@@ -359,15 +359,17 @@ static void
 sign_in_handoff(amld_t *d, const amld_request_t *request,
                 amld_response_t *response)
 {
-    const char *to = amld_sign_in_local(amld_request_query(request, "to"));
+    const char *back = amld_request_query(request, "back");
     const char *host = amld_request_query(request, "host");
     const char *browser = amld_request_query(request, "browser");
     const char *again =
         amld_request_query(request, "again") != NULL ? "&again=1" : "";
-    char prefix[URL_SIZE], encoded[URL_SIZE], secret[AMLD_SECRET_SIZE];
+    char prefix[URL_SIZE], packed[AMLD_TO_PACKED_SIZE], room[AMLD_TO_MAX + 1],
+        secret[AMLD_SECRET_SIZE];
     aml_registry_rc_t rc = AML_REGISTRY_NOTFOUND;
     sign_in_instance_t at;
     amld_code_t code;
+    const char *to;
 
     if (!amld_site_studio(d, request, response)) {
         return;
@@ -381,18 +383,19 @@ sign_in_handoff(amld_t *d, const amld_request_t *request,
         return;
     }
 
+    to = back != NULL ? amld_sign_in_unpack(back, room)
+                      : amld_sign_in_local(amld_request_query(request, "to"));
+
     if (request->identified && request->by_session) {
         code.host = at.authority;
         rc = sign_in_code(d, request, &code, secret);
     }
 
     if (rc == AML_REGISTRY_NOTFOUND) {
-        if (amld_sign_in_encode(encoded, sizeof(encoded), to) != 0 ||
-            snprintf(prefix, sizeof(prefix),
-                     "/auth/handoff?host=%s&browser=%s%s&to=%s", at.authority,
-                     browser, again, encoded) >= (int) sizeof(prefix)) {
-            (void) snprintf(prefix, sizeof(prefix), "/");
-        }
+        (void) snprintf(prefix, sizeof(prefix),
+                        "/auth/handoff?host=%s&browser=%s%s&back=%s",
+                        at.authority, browser, again,
+                        amld_sign_in_pack(packed, to) == 0 ? packed : "");
         amld_site_go(response, "/auth/sign-in?to=", prefix);
         return;
     }

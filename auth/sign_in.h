@@ -45,9 +45,19 @@ amld_sign_in_enter_within(amld_t *d, aml_registry_txn_t *txn,
 
 /*
  * Where to go after signing in: `to` when it is a local path of printable
- * ASCII ("/", not followed by "/" or "\", at most 2048 bytes), "/" otherwise.
+ * ASCII ("/", not followed by "/" or "\", at most AMLD_TO_MAX bytes), "/"
+ * otherwise.  /auth/handoff may be longer: such a path is packed in its query.
  */
+#define AMLD_TO_MAX 2048 /* the module leads nobody here with more */
 const char *amld_sign_in_local(const char *to);
+
+/*
+ * Such a path as a word that no encoding makes longer, in base64url: 0, or -1
+ * when it is too long; and from that word, "/" where it is none.
+ */
+#define AMLD_TO_PACKED_SIZE ((AMLD_TO_MAX * 4 + 2) / 3 + 1)
+int amld_sign_in_pack(char packed[AMLD_TO_PACKED_SIZE], const char *to);
+const char *amld_sign_in_unpack(const char *packed, char to[AMLD_TO_MAX + 1]);
 
 /*
  * Percent-encodes into `dst` what a query's value can't have; 0, or -1 when it

@@ -8,15 +8,18 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/base64url.h"
 #include "auth/sign_in.h"
 #include "upstreams/host.h"
 
-#define TO_MAX 2048
+#define HANDOFF "/auth/handoff?"
+#define HANDOFF_MAX 4096 /* as this ends in an address of its own */
 
 
 const char *
 amld_sign_in_local(const char *to)
 {
+    size_t most = AMLD_TO_MAX;
     const char *p;
 
     if (to == NULL || to[0] != '/' || to[1] == '/' || to[1] == '\\') {
@@ -30,7 +33,41 @@ amld_sign_in_local(const char *to)
         }
     }
 
-    return p - to <= TO_MAX ? to : "/";
+    if (strncmp(to, HANDOFF, sizeof(HANDOFF) - 1) == 0) {
+        most = HANDOFF_MAX;
+    }
+
+    return (size_t) (p - to) <= most ? to : "/";
+}
+
+
+int
+amld_sign_in_pack(char packed[AMLD_TO_PACKED_SIZE], const char *to)
+{
+    size_t n = strlen(to);
+
+    if (n > AMLD_TO_MAX) {
+        return -1;
+    }
+    packed[aml_base64url_encode(packed, to, n)] = '\0';
+
+    return 0;
+}
+
+
+const char *
+amld_sign_in_unpack(const char *packed, char to[AMLD_TO_MAX + 1])
+{
+    size_t len, n = strlen(packed);
+
+    if (aml_base64url_room(n) > AMLD_TO_MAX ||
+        aml_base64url_decode(to, &len, packed, n) != 0 ||
+        memchr(to, '\0', len) != NULL) {
+        return "/";
+    }
+    to[len] = '\0';
+
+    return amld_sign_in_local(to);
 }
 
 

@@ -23,6 +23,7 @@
     "color:#e6e9ee}main{background:#1b2029}a{color:#7db7f5}"                   \
     "small{color:#98a2b3}}"
 
+#define NGX_HTTP_AML_TO_MAX 2048 /* AMLD_TO_MAX */
 
 static ngx_int_t
 ngx_http_aml_send_refusal(ngx_http_request_t *r, aml_reason_t reason);
@@ -306,6 +307,11 @@ ngx_http_aml_sign_in(ngx_http_request_t *r)
     ngx_str_t path;
     aml_host_t host;
     ngx_http_aml_srv_conf_t *ascf;
+
+    /* it would not come back there */
+    if (r->unparsed_uri.len > NGX_HTTP_AML_TO_MAX) {
+        return NGX_DECLINED;
+    }
 
     ascf = ngx_http_get_module_srv_conf(r, ngx_http_aml_module);
 

@@ -54,6 +54,27 @@ subtest 'signing in on the way' => sub {
     is $tx->res->json('/url'), '/lab?x=1', 'to what was asked for';
 };
 
+subtest 'long addresses' => sub {
+    for my $bytes (200, 910, 1400, 1700, 2040) {
+        my $path = '/lab/tree/';
+        $path .= '%E6%97%A5' while length($path) + 9 <= $bytes;
+        my $me = $gw->browser;
+        my $tx = $gw->fill_sign_in($me,
+            $me->navigate($gw->app_url('first-lab', $path)), 'creator');
+        is $tx->res->json('/url'), $path, "$bytes bytes: arrives there";
+        $me->set_cookie('__Host-aml', 'x', $host);
+        is $me->navigate($gw->app_url('first-lab', $path))->res->json('/url'),
+            $path, 'also where one is signed in';
+    }
+    my $tx = $gw->browser->navigate(
+        $gw->app_url('first-lab', '/?' . join '&', ('a=%26+') x 290));
+    is $tx->req->url->host, $gw->studio_host, 'a query of 2 KB';
+    $tx = $gw->browser->navigate(
+        $gw->app_url('first-lab', '/lab/' . 'x' x 2044));
+    $gw->refused($tx, 401, 'sign_in_required', 'longer ones: says so');
+    like $tx->res->dom->at('h1')->text, qr/sign in/, 'with words';
+};
+
 subtest 'a wrong password' => sub {
     my $me = $gw->browser;
     my $tx = $me->navigate($gw->app_url('first-lab', '/lab'));

@@ -212,6 +212,9 @@ subtest 'the answer' => sub {
         'the application\'s cookies are not touched';
     is $h->header('X-Test'), 'yes', 'nor are its headers';
     $tx = $browser->fetch(
+        GET => $gw->app_url('first-lab', '/stand-in/headers/10'));
+    is $tx->res->headers->header('X-Long-10'), 'x' x 1000, '10 KB of them';
+    $tx = $browser->fetch(
         GET => $gw->app_url('first-lab', '/stand-in/status/503'));
     is $tx->res->body, 'status',
         'nor its own errors: they are not taken for the gateway\'s';

@@ -211,6 +211,48 @@ local_paths(void **state)
 }
 
 
+/* On the way through the studio, however often it is encoded. */
+static void
+packing(void **state)
+{
+    char to[AMLD_TO_MAX + 2], packed[AMLD_TO_PACKED_SIZE], again[8192],
+        handoff[4098], room[AMLD_TO_MAX + 1];
+    size_t n;
+
+    (void) state;
+
+    for (n = 1; n <= AMLD_TO_MAX; n++) {
+        memset(to, '%', n);
+        to[0] = '/';
+        to[n] = '\0';
+        assert_int_equal(amld_sign_in_pack(packed, to), 0);
+        assert_string_equal(amld_sign_in_unpack(packed, room), to);
+    }
+
+    snprintf(handoff, sizeof(handoff), "/auth/handoff?host=h&back=%s", packed);
+    assert_string_equal(amld_sign_in_local(handoff), handoff);
+    assert_int_equal(amld_sign_in_encode(again, sizeof(again), handoff), 0);
+    assert_true(strlen(again) < strlen(handoff) + 16);
+
+    to[n] = '\0';
+    to[n - 1] = 'x';
+    assert_int_equal(amld_sign_in_pack(packed, to), -1);
+
+    memset(handoff + 14, 'a', 4097 - 14);
+    handoff[4097] = '\0';
+    assert_string_equal(amld_sign_in_local(handoff), "/");
+    handoff[4096] = '\0';
+    assert_string_equal(amld_sign_in_local(handoff), handoff);
+
+    /* what is none, or leads elsewhere: "L2EAYg" has a NUL in it */
+    assert_string_equal(amld_sign_in_unpack("", room), "/");
+    assert_string_equal(amld_sign_in_unpack("L2E=", room), "/");
+    assert_string_equal(amld_sign_in_unpack("L2EAYg", room), "/");
+    assert_string_equal(amld_sign_in_unpack("Ly9ldmls", room), "/");
+    assert_string_equal(amld_sign_in_unpack(handoff + 14, room), "/");
+}
+
+
 static void
 encoding(void **state)
 {
@@ -326,10 +368,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(escaping), cmocka_unit_test(every_page),
-        cmocka_unit_test(assets),   cmocka_unit_test(local_paths),
-        cmocka_unit_test(encoding), cmocka_unit_test(instances),
-        cmocka_unit_test(basic),
+        cmocka_unit_test(escaping),  cmocka_unit_test(every_page),
+        cmocka_unit_test(assets),    cmocka_unit_test(local_paths),
+        cmocka_unit_test(packing),   cmocka_unit_test(encoding),
+        cmocka_unit_test(instances), cmocka_unit_test(basic),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

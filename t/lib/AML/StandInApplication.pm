@@ -12,6 +12,7 @@ package AML::StandInApplication;
 #
 #   /stand-in/status/<n>    that status
 #   /stand-in/header?n=v    the answer has these headers
+#   /stand-in/headers/<n>   the answer has n headers of a kilobyte
 #   /stand-in/page?of=u     a page with an element, and u in a frame
 #   /stand-in/bytes/<n>     so many bytes
 #   /stand-in/close         closes without an answer
@@ -58,6 +59,11 @@ get '/stand-in/header' => sub ($c) {
         $c->res->headers->add($n => $v);
     }
     $c->render(text => 'header');
+};
+
+get '/stand-in/headers/:n' => sub ($c) {
+    $c->res->headers->add("X-Long-$_" => 'x' x 1000) for 1 .. $c->param('n');
+    $c->render(text => 'headers');
 };
 
 get '/stand-in/page' => sub ($c) {
