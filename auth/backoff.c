@@ -230,15 +230,23 @@ wrong_of(const amld_backoff_t *b, const entry_t *e, int64_t now)
 }
 
 
+static unsigned
+free_of(const amld_backoff_t *b, unsigned by)
+{
+    return by == BY_ADDRESS ? b->limits.address : b->limits.account;
+}
+
+
 /* Seconds, rounded up. */
 static unsigned
-wait_of(const amld_backoff_t *b, const entry_t *e, unsigned free, int64_t now)
+wait_of(const amld_backoff_t *b, const entry_t *e, unsigned by, int64_t now)
 {
     uint32_t wrong = wrong_of(b, e, now);
+    unsigned i, free = free_of(b, by);
     int64_t wait = b->limits.first;
-    unsigned i;
 
-    if (wrong == 0) {
+    /* an address may be a lecture hall's, and a known pair a program's */
+    if (wrong == 0 && by != BY_ACCOUNT) {
         return 0;
     }
 
@@ -259,13 +267,6 @@ wait_of(const amld_backoff_t *b, const entry_t *e, unsigned free, int64_t now)
     }
 
     return e->trying > 0 ? b->limits.first : 0;
-}
-
-
-static unsigned
-free_of(const amld_backoff_t *b, unsigned by)
-{
-    return by == BY_ADDRESS ? b->limits.address : b->limits.account;
 }
 
 
@@ -303,9 +304,17 @@ amld_backoff_begin(amld_backoff_t *b, amld_attempt_t *a)
         key_of(b, a, by, key);
         e[by] = table_find(&b->wrong, key);
         if (e[by] != NULL) {
-            more = wait_of(b, e[by], free_of(b, by), a->now);
+            more = wait_of(b, e[by], by, a->now);
             wait = more > wait ? more : wait;
         }
+    }
+
+    /* none that was refused makes one: it would take another's place */
+    if (wait == 0 && e[BY_ACCOUNT] == NULL && counts(a, known, BY_ACCOUNT)) {
+        key_of(b, a, BY_ACCOUNT, key);
+        e[BY_ACCOUNT] = table_touch(&b->wrong, key);
+        key_of(b, a, BY_ADDRESS, key);
+        e[BY_ADDRESS] = table_find(&b->wrong, key);
     }
 
     for (by = 0; by < BY_COUNT && wait == 0; by++) {

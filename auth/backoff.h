@@ -40,8 +40,9 @@ typedef struct {
 
 /*
  * 0 when it may be tried now, and amld_backoff_end() is due then; else how many
- * seconds to wait.  Where something went wrong already, attempts at once count
- * as one after the other.
+ * seconds to wait.  Attempts at once count as one after the other: of an account
+ * always, of an address, or where the account is known, once something went
+ * wrong.
  */
 unsigned amld_backoff_begin(amld_backoff_t *b, amld_attempt_t *attempt);
 

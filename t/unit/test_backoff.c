@@ -218,14 +218,33 @@ static void
 at_once(void **state)
 {
     amld_backoff_t *b = fresh(100);
+    char name[20][16];
     amld_attempt_t a[20];
     unsigned i, begun = 0;
 
     (void) state;
 
-    /* where nothing went wrong, as many as like */
+    /* where nothing went wrong yet, as many as may go wrong */
     for (i = 0; i < 20; i++) {
         a[i] = (amld_attempt_t){"password", "alice", HOME, now, 0};
+        assert_int_equal(amld_backoff_begin(b, &a[i]), i < 5 ? 0 : 1);
+    }
+    for (i = 0; i < 5; i++) {
+        amld_backoff_end(b, &a[i], AMLD_ATTEMPT_NONE);
+    }
+
+    /* but of an address, and where one is known, as many as like */
+    for (i = 0; i < 20; i++) {
+        snprintf(name[i], sizeof(name[i]), "name%u", i);
+        a[i] = (amld_attempt_t){"password", name[i], HOME, now, 0};
+        assert_int_equal(amld_backoff_begin(b, &a[i]), 0);
+    }
+    for (i = 0; i < 20; i++) {
+        amld_backoff_end(b, &a[i], AMLD_ATTEMPT_NONE);
+    }
+    assert_int_equal(right(b, "bob", HOME), 0);
+    for (i = 0; i < 20; i++) {
+        a[i] = (amld_attempt_t){"password", "bob", HOME, now, 0};
         assert_int_equal(amld_backoff_begin(b, &a[i]), 0);
     }
     for (i = 0; i < 20; i++) {
