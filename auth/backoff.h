@@ -40,9 +40,9 @@ typedef struct {
 
 /*
  * 0 when it may be tried now, and amld_backoff_end() is due then; else how many
- * seconds to wait.  Attempts at once count as one after the other: of an account
- * always, of an address, or where the account is known, once something went
- * wrong.
+ * seconds to wait.  Attempts at once count as one after the other: of an
+ * account always, of an address, or where the account is known, once something
+ * went wrong.
  */
 unsigned amld_backoff_begin(amld_backoff_t *b, amld_attempt_t *attempt);
 

@@ -4,6 +4,7 @@
 
 #include "auth/credentials.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +15,12 @@
 #include "auth/pam.h"
 
 #define PASSWORD "password"
-#define PAM_AT_ONCE 8 /* checks */
+
+/* A module may hang for ever, and each check holds a thread: so many at once,
+ * so many more that wait, and so long. */
+#define PAM_AT_ONCE 8
+#define PAM_WAITING 16
+#define PAM_SECONDS 10
 
 /* Nobody: a check of this takes as long as one of a name that PAM does not
  * know. */
@@ -25,8 +31,9 @@ struct amld_credentials {
 
     pthread_mutex_t mutex;
     pthread_cond_t free;
-    unsigned hashes; /* that may be made now: each takes 16 MB and a core */
-    unsigned pam;    /* checks that may be made now */
+    unsigned hashes;  /* that may be made now: each takes 16 MB and a core */
+    unsigned pam;     /* checks that may be made now */
+    unsigned waiting; /* for one of these */
 };
 
 
@@ -38,6 +45,7 @@ amld_credentials_new(const amld_config_t *config)
                                     .first = config->backoff_first,
                                     .most = config->backoff_most,
                                     .entries = AMLD_BACKOFF_ENTRIES};
+    pthread_condattr_t attr;
     amld_credentials_t *c;
 
     c = calloc(1, sizeof(*c));
@@ -46,7 +54,10 @@ amld_credentials_new(const amld_config_t *config)
     }
 
     pthread_mutex_init(&c->mutex, NULL);
-    pthread_cond_init(&c->free, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->free, &attr);
+    pthread_condattr_destroy(&attr);
     c->hashes = config->threads;
     c->pam = PAM_AT_ONCE;
     c->backoff = amld_backoff_new(&limits);
@@ -146,7 +157,7 @@ here_now(amld_t *d, const amld_attempt_t *attempt)
 
 /* ---- whose ---- */
 
-/* Waits until one of `places` is free, and gives it back. */
+/* Waits until one of `places` is free, and takes it. */
 static void
 place_take(amld_credentials_t *c, unsigned *places)
 {
@@ -156,6 +167,42 @@ place_take(amld_credentials_t *c, unsigned *places)
     }
     (*places)--;
     pthread_mutex_unlock(&c->mutex);
+}
+
+
+/* One of PAM's: RIGHT, BUSY where too many wait, or FAILED after a time. */
+static amld_check_t
+place_of_pam(amld_credentials_t *c)
+{
+    amld_check_t rc = AMLD_CHECK_RIGHT;
+    struct timespec until;
+    int late = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PAM_SECONDS;
+
+    pthread_mutex_lock(&c->mutex);
+
+    if (c->pam == 0 && c->waiting >= PAM_WAITING) {
+        rc = AMLD_CHECK_BUSY;
+
+    } else {
+        c->waiting++;
+        while (c->pam == 0 && late != ETIMEDOUT) {
+            late = pthread_cond_timedwait(&c->free, &c->mutex, &until);
+        }
+        c->waiting--;
+
+        if (c->pam == 0) {
+            rc = AMLD_CHECK_FAILED;
+        } else {
+            c->pam--;
+        }
+    }
+
+    pthread_mutex_unlock(&c->mutex);
+
+    return rc;
 }
 
 
@@ -183,17 +230,29 @@ check_account(amld_t *d, const char *name, const char *password,
 }
 
 
-static amld_pam_rc_t
+static amld_check_t
 check_user(amld_t *d, const char *name, const char *password,
            const char *address, amld_pam_user_t *user)
 {
+    amld_check_t place = place_of_pam(d->credentials);
     amld_pam_rc_t rc;
 
-    place_take(d->credentials, &d->credentials->pam);
+    memset(user, 0, sizeof(*user));
+
+    if (place != AMLD_CHECK_RIGHT) {
+        amld_log(AMLD_LOG_WARN, "pam: %s",
+                 place == AMLD_CHECK_BUSY
+                     ? "too many wait for it already"
+                     : "those who were asked before have no answer yet");
+        return place;
+    }
+
     rc = amld_pam_check(d->config->pam, name, password, address, user);
     place_free(d->credentials, &d->credentials->pam);
 
-    return rc;
+    return rc == AMLD_PAM_OK       ? AMLD_CHECK_RIGHT
+           : rc == AMLD_PAM_FAILED ? AMLD_CHECK_FAILED
+                                   : AMLD_CHECK_WRONG;
 }
 
 
@@ -220,13 +279,13 @@ check_pam(amld_t *d, const char *name, const char *password,
           const char *address, amld_person_t *person)
 {
     amld_pam_user_t user;
-    amld_pam_rc_t rc;
+    amld_check_t rc;
 
     rc = check_user(d, name, password, address, &user);
 
-    if (rc != AMLD_PAM_OK) {
+    if (rc != AMLD_CHECK_RIGHT) {
         amld_pam_user_clear(&user);
-        return rc == AMLD_PAM_FAILED ? AMLD_CHECK_FAILED : AMLD_CHECK_WRONG;
+        return rc;
     }
 
     person->principal = user.principal;

@@ -14,6 +14,9 @@
 #include "auth/sign_ins.h"
 #include "computes/http/http.h"
 
+/* Who asks when too many wait may do so again in so many seconds. */
+#define AMLD_CHECK_BUSY_SECONDS 5
+
 #define AMLD_BACKOFF_ENTRIES 65536 /* of each kind; 3 MB */
 
 /* What is shared between requests. */
@@ -39,6 +42,7 @@ typedef enum {
     AMLD_CHECK_RIGHT,
     AMLD_CHECK_WRONG,
     AMLD_CHECK_LATER, /* try_later: in *seconds */
+    AMLD_CHECK_BUSY,  /* too many wait already: daemon_busy */
     AMLD_CHECK_FAILED /* it has been logged */
 } amld_check_t;
 

@@ -57,6 +57,7 @@ static const char *
 password_reason(amld_check_t why)
 {
     return why == AMLD_CHECK_LATER    ? "try_later"
+           : why == AMLD_CHECK_BUSY   ? "daemon_busy"
            : why == AMLD_CHECK_FAILED ? "accounts_unavailable"
                                       : "wrong_password";
 }
@@ -178,6 +179,12 @@ password_submit(amld_t *d, const amld_request_t *request,
         password_audit(d, request, "sign-in", name, NULL, NULL, "try_later");
         password_later(d, response, to, name, seconds);
         break;
+    case AMLD_CHECK_BUSY:
+        password_audit(d, request, "sign-in", name, NULL, NULL, "daemon_busy");
+        amld_site_refuse(d, response, AMLD_SITE_STUDIO, AML_REASON_DAEMON_BUSY);
+        amld_response_header(response, "Retry-After", "%d",
+                             AMLD_CHECK_BUSY_SECONDS);
+        break;
     case AMLD_CHECK_FAILED:
         password_audit(d, request, "sign-in", name, NULL, NULL,
                        "accounts_unavailable");
@@ -285,6 +292,11 @@ password_token_refused(amld_t *d, const amld_request_t *request,
 
     } else if (why == AMLD_CHECK_LATER) {
         amld_site_later(d, request, response, seconds);
+
+    } else if (why == AMLD_CHECK_BUSY) {
+        amld_site_say(d, request, response, AML_REASON_DAEMON_BUSY);
+        amld_response_header(response, "Retry-After", "%d",
+                             AMLD_CHECK_BUSY_SECONDS);
 
     } else {
         amld_site_say(d, request, response, AML_REASON_ACCOUNTS_UNAVAILABLE);

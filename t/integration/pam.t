@@ -240,6 +240,63 @@ subtest 'slow modules' => sub {
     service($unix);
 };
 
+# As where what PAM asks is down: until the file is gone.
+subtest 'modules that hang' => sub {
+    my $hang = path($gw->dir, 'hang')->spurt('');
+    my $wait = path($gw->dir, 'hang.sh');
+    $wait->spurt("#!/bin/sh\nwhile [ -e $hang ]; do sleep 0.2; done\n")
+        ->chmod(0755);
+    service("auth required pam_exec.so quiet $wait\n$unix");
+
+    my (%reasons, $retry);
+    my @who = map { at() } 1 .. 80;
+    for my $i (0 .. $#who) {
+        my $ua = $who[$i]->ua;
+        $ua->inactivity_timeout(0);
+        $ua->start(
+            $ua->build_tx(
+                POST => $url,
+                {Origin => $gw->studio},
+                form => {name => "nobody$i", password => 'x', to => '/'}
+            ),
+            sub ($ua, $tx) {
+                my $h = $tx->res->headers;
+                $reasons{$h->header('X-AML-Reason') // $tx->res->code}++;
+                $retry //= $h->header('Retry-After');
+            }
+        );
+    }
+    my $answered = sub {
+        return ($reasons{daemon_busy} // 0)
+            + ($reasons{accounts_unavailable} // 0);
+    };
+    ok wait_for(sub { $answered->() >= 80 - 24 }, 60), 'most do not wait';
+    cmp_ok $reasons{daemon_busy}, '>=', 1, 'they are told that many do';
+    is $retry, 5, 'and when to try again';
+
+    my $began = time;
+    is try_form('creator', $gw->passwords->{creator})->res->code, 303,
+        'local accounts sign in';
+    is try_basic('creator', $gw->passwords->{creator})->res->code, 200,
+        'and get tokens';
+    cmp_ok time - $began, '<', 3 * ($ENV{AML_PATIENCE} || 1), 'at once';
+    is try_form('creator', 'wrong')->res->code, 403,
+        'not with a wrong password';
+    like try_basic("nobody$$", 'x')->res->json('/error/code'),
+        qr/^(?:daemon_busy|accounts_unavailable)$/, 'a program is told the same';
+
+    ok wait_for(sub { $answered->() == 80 - 8 }, 60), 'none waits for long';
+    cmp_ok $reasons{accounts_unavailable}, '>=', 16,
+        'and is told that there is no answer';
+    like $gw->log_text('amld.err'), qr/those who were asked before have no/,
+        'the log says';
+    unlink $hang;
+    ok wait_for(sub { ($reasons{403} // 0) == 8 }, 30),
+        'who was asked for gets what comes of it';
+    is try_form($user, $password)->res->code, 303, 'all is well again';
+    service($unix);
+};
+
 subtest 'guessing' => sub {
     my $conf = path($gw->dir, 'amld.conf');
     $conf->spurt($conf->slurp =~ s/^backoff_account.*$//mr);
