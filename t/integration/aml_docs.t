@@ -6,6 +6,7 @@ use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Test::More;
 use AML::Cli;
+use AML::Needs;
 
 my $root = path($FindBin::Bin)->to_abs->dirname->dirname;
 my $doc  = $root->child('docs/cli.md')->slurp;
@@ -106,8 +107,8 @@ subtest 'exit statuses and variables' => sub {
 };
 
 subtest 'the manual page' => sub {
-    plan skip_all => 'no mandoc'
-        unless grep { -x "$_/mandoc" } split /:/, $ENV{PATH};
+    needs 'there is no mandoc',
+        scalar grep { -x "$_/mandoc" } split /:/, $ENV{PATH};
     my $file = $root->child('cli/aml.1');
     is `mandoc -T lint -W warning $file 2>&1`, '', 'nothing to complain of';
     like `mandoc -T utf8 $file`, qr/AML\(1\)/, 'is one';

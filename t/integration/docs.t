@@ -251,6 +251,36 @@ subtest 'operations' => sub {
     }
 };
 
+subtest 'what is skipped' => sub {
+    my ($table) = text('CONTRIBUTING.md') =~ /^\| what is said \|.*?\n.*?\n(.*?)\n\n/ms;
+    my @said;
+    for my $file (map {path($_)} glob "$root/t/*/*.t $root/t/lib/AML/*.pm") {
+        my $text = $file->slurp;
+        my $name = $file->basename;
+        push @said, map { s/\\'/'/gr . ": $name" }
+            $text =~ /\bskip(?:_all\s*=>)?\s+'((?:\\.|[^'\\])+)'/g;
+    }
+    my @told;
+    for my $row (split /\n/, $table) {
+        my ($why, $where) = $row =~ /^\| `(.+?)` \| (.*) \|$/ or next;
+        push @told, map {"$why: $_"} $where =~ /`(\w+\.(?:t|pm))`/g;
+    }
+    my %once = map { $_ => 1 } @said;
+    is_deeply [sort @told], [sort keys %once], 'is in CONTRIBUTING.md, and no more';
+
+    my $try = sub {
+        my $code = q{needs "no such", -e "/nonexistent"; ok 1; done_testing};
+        my $out  = qx($^X -I$root/t/lib -MTest::More -MAML::Needs -e '$code' 2>&1);
+        return ($? >> 8) . " $out";
+    };
+    local $ENV{AML_NO_SKIP} = '';
+    is $try->(), "0 1..0 # SKIP no such\n", 'by hand, what is missing is skipped';
+    local $ENV{AML_NO_SKIP} = 1;
+    like $try->(), qr/^[1-9]\d* no such, and nothing is skipped/,
+        'and in CI it fails';
+    like text('.ci/run'), qr/^export AML_NO_SKIP=1$/m, 'as CI says';
+};
+
 subtest 'nothing names a machine' => sub {
     my @files = split /\n/, `git -C $root ls-files 2>/dev/null`;
     plan skip_all => 'no repository' unless @files;

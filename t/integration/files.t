@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path tempdir);
 use Test::More;
+use AML::Needs;
 use AML::Test;
 use AML::Wait qw(wait_for);
 
@@ -26,7 +27,7 @@ my @samples = path("$AML::Test::ROOT/packaging/samples")
 
 subtest 'the notebooks run' => sub {
     my $jupyter = "$AML::Test::VENV/bin/jupyter";
-    plan skip_all => 'there is no Jupyter' unless -x $jupyter;
+    needs 'there is no Jupyter', -x $jupyter;
     cmp_ok scalar @samples, '>', 2, 'there are some';
     my $dir = tempdir;
     for my $file (@samples) {

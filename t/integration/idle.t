@@ -9,13 +9,14 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use POSIX qw(strftime);
 use Time::HiRes qw(time);
+use AML::Needs;
 use AML::Test;
 use AML::Wait qw(turn wait_for);
 
 use constant SPEED => 30;
 
 my ($faketime) = glob '/usr/lib/*/faketime/libfaketimeMT.so.1';
-plan skip_all => 'libfaketime is not installed' unless $faketime;
+needs 'libfaketime is not installed', $faketime;
 plan skip_all => 'libfaketime and the sanitizers exclude each other'
     if $AML::Test::VARIANT eq 'asan';
 

@@ -16,6 +16,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use AML::Cli;
 use AML::Jobs;
+use AML::Needs;
 use AML::SSH;
 use AML::Test;
 use AML::Wait qw(turn wait_for);
@@ -23,10 +24,10 @@ use AML::Wait qw(turn wait_for);
 use constant SPEED => 45;
 
 my ($faketime) = glob '/usr/lib/*/faketime/libfaketimeMT.so.1';
-plan skip_all => 'libfaketime is not installed' unless $faketime;
+needs 'libfaketime is not installed', $faketime;
 plan skip_all => 'libfaketime and the sanitizers exclude each other'
     if $AML::Test::VARIANT eq 'asan';
-plan skip_all => 'there is no Jupyter' unless -x "$AML::Test::VENV/bin/jupyter";
+needs 'there is no Jupyter', -x "$AML::Test::VENV/bin/jupyter";
 
 my $gw = AML::Test->prepare(
     application => 'jupyter',

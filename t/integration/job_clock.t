@@ -6,10 +6,11 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use AML::Jobs;
+use AML::Needs;
 use AML::Test;
 
 my ($faketime) = glob '/usr/lib/*/faketime/libfaketimeMT.so.1';
-plan skip_all => 'libfaketime is not installed' unless $faketime;
+needs 'libfaketime is not installed', $faketime;
 plan skip_all => 'libfaketime and the sanitizers exclude each other'
     if $AML::Test::VARIANT eq 'asan';
 

@@ -8,6 +8,7 @@ use Mojo::JSON qw(encode_json false true);
 use Mojo::URL;
 use Mojo::Util qw(url_escape);
 use Test::More;
+use AML::Needs;
 use AML::Raw;
 use AML::Test;
 use AML::Wait;
@@ -385,7 +386,7 @@ subtest 'paths that mean something else' => sub {
 };
 
 subtest 'what the gateway allowed is what is done' => sub {
-    plan skip_all => 'needs curl' unless -x '/usr/bin/curl';
+    needs 'there is no curl', -x '/usr/bin/curl';
     my $guid = guid;
     my $ask  = sub ($action) {
         return $gw->run(

@@ -5,11 +5,12 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
+use AML::Needs;
 use AML::SSH;
 use AML::Test;
 use AML::Wait qw(wait_for);
 
-plan skip_all => 'there is no Jupyter' unless -x "$AML::Test::VENV/bin/jupyter";
+needs 'there is no Jupyter', -x "$AML::Test::VENV/bin/jupyter";
 
 my $gw  = AML::Test->start(application => 'jupyter');
 my $ssh = AML::SSH->new(gw => $gw, name => 'first-lab',

@@ -8,13 +8,13 @@ use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json);
 use Mojo::Util qw(decode);
 use Test::More;
+use AML::Needs;
 use AML::Sdk;
 use AML::Test;
 use AML::Wait qw(wait_for);
 
--d "$FindBin::Bin/node_modules/\@azure/arm-machinelearning"
-    or plan skip_all =>
-    '@azure/arm-machinelearning is not installed: npm ci in t/sdk';
+needs '@azure/arm-machinelearning is not installed: npm ci in t/sdk',
+    -d "$FindBin::Bin/node_modules/\@azure/arm-machinelearning";
 
 my $FILL = "$AML::Test::ROOT/build/$AML::Test::VARIANT/t/computes_fill";
 
@@ -58,7 +58,7 @@ subtest 'every documented error was met' => sub {
 };
 
 subtest 'very many' => sub {
-    plan skip_all => 'computes_fill is not built' unless -x $FILL;
+    needs 'computes_fill is not built', -x $FILL;
     ok wait_for(sub { $gw->state_of('slow-lab') eq '' }),
         'what was held is deleted, too';
     $gw->stop_amld;

@@ -7,12 +7,12 @@ use lib "$FindBin::Bin/../lib";
 use Mojo::File qw(path);
 use Mojo::Util qw(decode);
 use Test::More;
+use AML::Needs;
 use AML::Sdk;
 use AML::Test;
 
--d "$FindBin::Bin/node_modules/\@azure/arm-machinelearning"
-    or plan skip_all =>
-    '@azure/arm-machinelearning is not installed: npm ci in t/sdk';
+needs '@azure/arm-machinelearning is not installed: npm ci in t/sdk',
+    -d "$FindBin::Bin/node_modules/\@azure/arm-machinelearning";
 
 my $FILL = "$AML::Test::ROOT/build/$AML::Test::VARIANT/t/jobs_fill";
 
@@ -43,7 +43,7 @@ subtest 'every documented error was met' => sub {
 };
 
 subtest 'a long history' => sub {
-    plan skip_all => 'jobs_fill is not built' unless -x $FILL;
+    needs 'jobs_fill is not built', -x $FILL;
     $gw->stop_amld;
     $gw->run(undef, $FILL, $gw->dir . '/amld.conf', AML::Test::WORKSPACE,
         'first-lab', 100_000);

@@ -5,11 +5,12 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
+use AML::Needs;
 use AML::Sdk;
 use AML::Test;
 
--d "$FindBin::Bin/node_modules/\@azure/arm-authorization"
-    or plan skip_all => '@azure/arm-authorization is not installed: npm ci in t/sdk';
+needs '@azure/arm-authorization is not installed: npm ci in t/sdk',
+    -d "$FindBin::Bin/node_modules/\@azure/arm-authorization";
 
 my $gw = AML::Test->start(
     accounts => {

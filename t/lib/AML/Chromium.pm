@@ -8,16 +8,15 @@ use IPC::Open2;
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json);
 use Test::More;
+use AML::Needs;
 
 my $ROOT = path(__FILE__)->dirname->child('../../..')->realpath;
 
 # Skips the test file where there is no browser.
 sub needed ($class) {
-    -d "$ROOT/t/browser/node_modules/playwright-core"
-        or plan skip_all =>
-        'playwright-core is not installed: npm ci in t/browser';
-    -x '/usr/bin/chromium'
-        or plan skip_all => 'chromium is not installed';
+    needs 'playwright-core is not installed: npm ci in t/browser',
+        -d "$ROOT/t/browser/node_modules/playwright-core";
+    needs 'chromium is not installed', -x '/usr/bin/chromium';
 }
 
 # A home for Chromium in which the gateway's authority is trusted: it takes

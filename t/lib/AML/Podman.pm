@@ -15,6 +15,7 @@ use Digest::SHA qw(sha256_hex);
 use Mojo::File  qw(path);
 use Mojo::JSON  qw(decode_json encode_json);
 use Test::More  ();
+use AML::Needs;
 use AML::Wait   ();
 
 use constant IMAGE => $ENV{AML_IMAGE} || 'localhost/aml-instance';
@@ -27,12 +28,12 @@ has options => sub { {} };    # of the section podman
 
 # Skips the whole test where it can't be; in CI that is a failure.
 sub need ($class) {
-    my $why = $< != 0 ? 'the engine podman needs root'
-        : system('podman image exists ' . IMAGE) ? 'there is no image '
-        . IMAGE . '; ./dev image makes it'
-        : return;
-    die "$why\n" if $ENV{CI};
-    Test::More::plan(skip_all => $why);
+    if ($< != 0) {
+        die "the engine podman needs root\n" if $ENV{CI};
+        Test::More::plan(skip_all => 'the engine podman needs root');
+    }
+    needs 'there is no image ' . IMAGE . '; ./dev image makes it',
+        system('podman image exists ' . IMAGE) == 0;
 }
 
 sub start ($class, %o) {
