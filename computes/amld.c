@@ -49,6 +49,7 @@
 #include "computes/instances/operations.h"
 #include "computes/instances/progress.h"
 #include "computes/instances/supervisor.h"
+#include "computes/instances/workspaces.h"
 #include "computes/jobs/job.h"
 #include "computes/services/relay.h"
 
@@ -204,6 +205,12 @@ amld_run(const char *file, int argc, char **argv)
         d.registry = amld_registry_open(d.config);
     }
 
+    if (d.registry != NULL &&
+        amld_workspaces_check(d.registry, d.config) != 0) {
+        aml_registry_close(d.registry);
+        d.registry = NULL;
+    }
+
     if (d.registry != NULL) {
         (void) aml_registry_reserve(d.registry);
         d.audit = amld_audit_open(d.config->audit, AMLD_SYSLOG_SOCKET);
@@ -254,6 +261,25 @@ test_shares(void *config)
 }
 
 
+/* By the registry, where there is one already, and it may be read. */
+static int
+test_workspaces(const amld_config_t *config)
+{
+    int rc;
+    aml_registry_t *registry;
+
+    if (aml_registry_open_reader(config->registry, &registry) !=
+        AML_REGISTRY_OK) {
+        return 0;
+    }
+
+    rc = amld_workspaces_check(registry, config);
+    aml_registry_close(registry);
+
+    return rc;
+}
+
+
 static int
 amld_test(const char *file)
 {
@@ -263,6 +289,11 @@ amld_test(const char *file)
 
     config = amld_config_read(file);
     if (config == NULL) {
+        return AMLD_EXIT_FAILED;
+    }
+
+    if (test_workspaces(config) != 0) {
+        amld_config_free(config);
         return AMLD_EXIT_FAILED;
     }
 

@@ -117,6 +117,20 @@ amld_compute_workspace(const amld_config_t *c, const json_t *doc)
 }
 
 
+int
+amld_compute_settled(const json_t *doc)
+{
+    amld_state_t state;
+
+    state = amld_compute_state(doc);
+
+    return (state == AMLD_STATE_STOPPED || amld_state_is_not_created(state) ||
+            state == AMLD_STATE_UNUSABLE) &&
+           json_object_size(json_object_get(doc, "commands")) == 0 &&
+           json_object_get(doc, "step") == NULL;
+}
+
+
 aml_registry_rc_t
 amld_compute_load(aml_registry_txn_t *txn, const amld_key_t *key, json_t **doc)
 {

@@ -78,6 +78,9 @@ int amld_compute_key(amld_key_t *key, const amld_workspace_t *workspace,
                      const char *name);
 int amld_compute_prefix(amld_key_t *key, const amld_workspace_t *workspace);
 
+/* Nothing of it runs, and nothing is to be done. */
+int amld_compute_settled(const json_t *doc);
+
 /* The workspace that a document names; NULL when it is configured no more. */
 const amld_workspace_t *
 amld_compute_workspace(const amld_config_t *c, const json_t *doc);

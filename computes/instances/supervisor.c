@@ -48,7 +48,6 @@ static int supervisor_signals(void);
 static void supervisor_first(amld_supervisor_t *s, amld_gone_t *gone);
 static int supervisor_first_each(void *data, aml_str_t key, aml_str_t value);
 static int supervisor_compare(const void *a, const void *b);
-static int supervisor_settled(const json_t *doc);
 static void
 supervisor_orphans(amld_supervisor_t *s, const supervisor_first_t *first,
                    amld_gone_t *gone);
@@ -280,7 +279,7 @@ supervisor_first_each(void *data, aml_str_t key, aml_str_t value)
     snprintf(first->runtimes[first->runtime_count++], SUPERVISOR_RUNTIME, "%s",
              amld_compute_str(doc, "runtime"));
 
-    if (supervisor_settled(doc)) {
+    if (amld_compute_settled(doc)) {
         json_decref(doc);
         return 0;
     }
@@ -310,20 +309,6 @@ static int
 supervisor_compare(const void *a, const void *b)
 {
     return strcmp(a, b);
-}
-
-
-static int
-supervisor_settled(const json_t *doc)
-{
-    amld_state_t state;
-
-    state = amld_compute_state(doc);
-
-    return (state == AMLD_STATE_STOPPED || amld_state_is_not_created(state) ||
-            state == AMLD_STATE_UNUSABLE) &&
-           json_object_size(json_object_get(doc, "commands")) == 0 &&
-           json_object_get(doc, "step") == NULL;
 }
 
 
@@ -405,7 +390,7 @@ supervisor_pending(amld_supervisor_t *s)
             aml_registry_read(s->d->registry, &txn) == AML_REGISTRY_OK) {
             rc = amld_compute_load(txn, &key, &doc);
             aml_registry_end(txn);
-            if (rc == AML_REGISTRY_OK && !supervisor_settled(doc)) {
+            if (rc == AML_REGISTRY_OK && !amld_compute_settled(doc)) {
                 i = supervisor_add(s, &key, doc);
             }
             json_decref(doc);
