@@ -234,7 +234,7 @@ amld_site_identity(const amld_request_t *request, aml_identity_t *who)
     who->in_sign_in = request->in_sign_in;
     who->sign_in = request->sign_in;
     memcpy(who->session, request->session, sizeof(who->session));
-    who->groups_unknown = who->credential == AML_CREDENTIAL_TOKEN;
+    who->groups_unknown = request->groups_unknown;
 }
 
 

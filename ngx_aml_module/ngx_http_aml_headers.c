@@ -45,6 +45,7 @@ static const ngx_http_aml_said_t ngx_http_aml_said[] = {
     {ngx_string("X-AML-Credential"), "x-aml-credential"},
     {ngx_string("X-AML-Session"), "x-aml-session"},
     {ngx_string("X-AML-Sign-In"), "x-aml-sign-in"},
+    {ngx_string("X-AML-Groups"), "x-aml-groups"},
     {ngx_string("X-AML-Action"), "x-aml-action"},
 };
 
@@ -357,6 +358,14 @@ ngx_http_aml_identity(ngx_http_request_t *r, ngx_http_aml_ctx_t *ctx,
             NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    /* which they are is not told: a token has up to hundreds */
+
+    if (ctx->identity.groups_unknown &&
+        ngx_http_aml_say(r, list, NGX_HTTP_AML_GROUPS, "unknown", 7) !=
+            NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ctx->action != NULL &&

@@ -43,6 +43,7 @@ typedef enum {
     NGX_HTTP_AML_CREDENTIAL,
     NGX_HTTP_AML_SESSION,
     NGX_HTTP_AML_SIGN_IN,
+    NGX_HTTP_AML_GROUPS,
     NGX_HTTP_AML_ACTION_NAME,
     NGX_HTTP_AML_SAID /* how many */
 } ngx_http_aml_said_e;

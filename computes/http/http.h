@@ -76,6 +76,8 @@ struct amld_request {
     int by_session;               /* credential: session cookie */
     int by_personal;              /* or a personal access token; else a JWT */
     uint8_t session[32];          /* hash of either of these two */
+    int groups_unknown;           /* of a token: it has groups that count, or
+                                   * may have, and which is not told here */
     int in_sign_in;               /* it ends with a sign-in: */
     aml_principal_id_t sign_in;
     const char *action; /* what the gateway has allowed, "" when nothing */

@@ -378,7 +378,7 @@ amld_http_parse_headers(amld_exchange_t *e)
 {
     static const char bad[] = "An identity header is malformed.";
     amld_request_t *r = &e->request;
-    const char *principal, *credential, *session, *sign_in, *other;
+    const char *principal, *credential, *session, *sign_in, *groups, *other;
     struct {
         const char *name;
         const char **value;
@@ -392,6 +392,7 @@ amld_http_parse_headers(amld_exchange_t *e)
         {"X-AML-Credential", &credential},
         {"X-AML-Session", &session},
         {"X-AML-Sign-In", &sign_in},
+        {"X-AML-Groups", &groups},
         {"Origin", &other},
         {"Sec-Fetch-Site", &other},
         {"Sec-Fetch-Mode", &other},
@@ -411,7 +412,8 @@ amld_http_parse_headers(amld_exchange_t *e)
 
     if (*principal == '\0') {
         r->name = "";
-        return *credential == '\0' && *session == '\0' && *sign_in == '\0'
+        return *credential == '\0' && *session == '\0' && *sign_in == '\0' &&
+                       *groups == '\0'
                    ? NULL
                    : bad;
     }
@@ -431,6 +433,11 @@ amld_http_parse_headers(amld_exchange_t *e)
     } else if (strcmp(credential, "token") != 0 || *session != '\0') {
         return bad;
     }
+
+    if (*groups != '\0' && strcmp(groups, "unknown") != 0) {
+        return bad;
+    }
+    r->groups_unknown = *groups != '\0';
 
     if (*sign_in != '\0') {
         if (aml_uuid_parse(aml_str_of(sign_in), &r->sign_in) != 0) {

@@ -72,6 +72,10 @@ subtest 'nobody else' => sub {
     $gw->refused($their->fetch($_ => $of), 403, 'action_denied',
         "an administrator's $_")
         for qw(GET DELETE);
+    $gw->refused(
+        $gw->program->request($_ => $of, headers => $gw->bearer('colleague')),
+        403, 'action_denied', "nor by a token, $_: it has no groups")
+        for qw(GET DELETE);
     is scalar(sessions($me)), 3, 'nothing has ended';
 
     # A page of another origin has the cookie sent along, and no more.

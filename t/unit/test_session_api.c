@@ -238,6 +238,31 @@ attacks(void **state)
 }
 
 
+/* By a token of no sign-in: what it has of groups is not in the registry. */
+static void
+groups(void **state)
+{
+    static const char *const unknown[] = {"X-AML-Groups: unknown", NULL};
+    server_t *s = *state;
+    char target[160], id[AML_UUID_TEXT + 1];
+    person_t p;
+    answer_t a;
+
+    person_sign_in(s, &p, &bob, "password", FIREFOX, 0);
+    person_by(&p, "token");
+    snprintf(p.headers[4], sizeof(p.headers[4]), "X-Unused-Too: x");
+
+    aml_uuid_format(&alice, id);
+    snprintf(target, sizeof(target), "/auth/principals/%s/sessions", id);
+    a = person_ask(s, &p, "GET", target, NULL, NULL);
+    assert_int_equal(a.status, 403);
+    assert_string_equal(reason_of(&a), "action_denied");
+    a = person_ask(s, &p, "GET", target, NULL, unknown);
+    assert_int_equal(a.status, 403);
+    assert_string_equal(reason_of(&a), "groups_unknown");
+}
+
+
 static void
 administrator(void **state)
 {
@@ -366,6 +391,7 @@ main(void)
         cmocka_unit_test_setup_teardown(listed, setup, teardown),
         cmocka_unit_test_setup_teardown(ending, setup, teardown),
         cmocka_unit_test_setup_teardown(attacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(groups, setup, teardown),
         cmocka_unit_test_setup_teardown(administrator, setup, teardown),
         cmocka_unit_test(labels),
         cmocka_unit_test(idle),
