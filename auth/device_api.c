@@ -306,7 +306,7 @@ device_answer(amld_t *d, const amld_request_t *request,
         &(amld_audit_event_t){.event = "device-answer",
                               .target = approved ? "approved" : "denied"});
     amld_page_message(
-        d, response, AMLD_SITE_STUDIO, 200,
+        d, response, AMLD_SITE_STUDIO, 200, NULL,
         approved ? "Your device is signed in" : "Denied",
         approved ? "Go back to it; this page can be closed. You see it, and "
                    "sign it out, where you see your sessions."

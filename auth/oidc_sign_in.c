@@ -47,12 +47,8 @@ amld_oidc_page(amld_t *d, const amld_request_t *request,
               "</div>\n",
               info->title.p, text != NULL ? text : info->text.p,
               text != NULL ? "" : info->next.p, link, label);
-    amld_html(&html, "<p class=\"soft\">Reason: <code>%s</code>", info->code.p);
-    if (detail != NULL) {
-        amld_html(&html, " (<code>%s</code>)", detail);
-    }
-    amld_html(&html, "<br>Request: <code>%s</code></p>\n</main>\n",
-              request->id);
+    amld_page_why(&html, info->code.p, detail, request->id);
+    amld_html(&html, "</main>\n");
     amld_page_end(d, response, info->status, &html);
     amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
 }
@@ -241,7 +237,8 @@ oidc_start(amld_t *d, const amld_request_t *request, amld_response_t *response)
     }
 
     if (issuer == NULL) {
-        amld_page_message(d, response, AMLD_SITE_STUDIO, 404, "Nothing here",
+        amld_page_message(d, response, AMLD_SITE_STUDIO, 404, "NotFound",
+                          "Nothing here",
                           "There is no identity provider of this name.",
                           "/auth/sign-in", "Sign in");
         return;

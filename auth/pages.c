@@ -332,7 +332,8 @@ page_password(amld_html_t *html, int lesser, const char *to, const char *name,
 
 void
 amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
-                  const char *to, const char *name, const char *alert)
+                  const char *code, const char *to, const char *name,
+                  const char *alert)
 {
     amld_html_t html = {0};
     size_t providers;
@@ -350,6 +351,10 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
                          "configuration has none.</p>\n");
     }
 
+    if (code != NULL) {
+        amld_page_why(&html, code, NULL, amld_response_request(response));
+    }
+
     amld_html(&html,
               "<p class=\"soft\">AML Gateway at %s</p>\n"
               "</main>\n",
@@ -360,9 +365,21 @@ amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
 
 
 void
+amld_page_why(amld_html_t *html, const char *code, const char *detail,
+              const char *request)
+{
+    amld_html(html, "<p class=\"soft\">Reason: <code>%s</code>", code);
+    if (detail != NULL) {
+        amld_html(html, " (<code>%s</code>)", detail);
+    }
+    amld_html(html, "<br>Request: <code>%s</code></p>\n", request);
+}
+
+
+void
 amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
-                  unsigned status, const char *title, const char *text,
-                  const char *link, const char *label)
+                  unsigned status, const char *code, const char *title,
+                  const char *text, const char *link, const char *label)
 {
     amld_html_t html = {0};
 
@@ -379,7 +396,11 @@ amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
                   link, label);
     }
 
-    amld_html(&html, "</div>\n</main>\n");
+    amld_html(&html, "</div>\n");
+    if (code != NULL) {
+        amld_page_why(&html, code, NULL, amld_response_request(response));
+    }
+    amld_html(&html, "</main>\n");
 
     amld_page_end(d, response, status, &html);
 }
@@ -388,7 +409,8 @@ amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
 void
 amld_page_signed_out(const amld_t *d, amld_response_t *response)
 {
-    amld_page_message(d, response, AMLD_SITE_STUDIO, 200, "You are signed out",
+    amld_page_message(d, response, AMLD_SITE_STUDIO, 200, NULL,
+                      "You are signed out",
                       "Your sessions here and on your compute instances have "
                       "ended. What runs on them goes on running.",
                       "/auth/sign-in", "Sign in again");

@@ -48,6 +48,11 @@ void amld_page_end(const amld_t *d, amld_response_t *response, unsigned status,
 /* The studio's bar: where one can go, who one is, and out. */
 void amld_page_header(amld_html_t *html, const char *person);
 
+/* What people are to tell whom they ask for help: a reason, with a provider's
+ * own word for it unless NULL, and the request's id. */
+void amld_page_why(amld_html_t *html, const char *code, const char *detail,
+                   const char *request);
+
 /* An entry of a list of facts: a time of amld_label_time(), for people without
  * the seconds; `otherwise` where it is "". */
 void amld_page_time(amld_html_t *html, const char *label, const char *time,
@@ -64,14 +69,16 @@ typedef struct {
 const char *amld_page_state(aml_instance_state_t state);
 
 /* Each answers with the page; `d` for the hosts that its policy allows. */
-void
-amld_page_sign_in(const amld_t *d, amld_response_t *response, unsigned status,
-                  const char *to, const char *name, const char *alert);
+void amld_page_sign_in(const amld_t *d, amld_response_t *response,
+                       unsigned status, const char *code, const char *to,
+                       const char *name, const char *alert);
 void amld_page_signed_out(const amld_t *d, amld_response_t *response);
-/* `link` and `label`, unless NULL: where to go from here. */
-void amld_page_message(const amld_t *d, amld_response_t *response,
-                       amld_site_t site, unsigned status, const char *title,
-                       const char *text, const char *link, const char *label);
+/* `code`, unless NULL: why it is refused, which is shown with the request's id.
+ * `link` and `label`, unless NULL: where to go from here. */
+void
+amld_page_message(const amld_t *d, amld_response_t *response, amld_site_t site,
+                  unsigned status, const char *code, const char *title,
+                  const char *text, const char *link, const char *label);
 void
 amld_page_studio(const amld_t *d, amld_response_t *response, const char *person,
                  const amld_page_instance_t *list, size_t n);

@@ -106,7 +106,7 @@ password_later(amld_t *d, amld_response_t *response, const char *to,
 
     (void) snprintf(alert, sizeof(alert), "%s Try again in %u second%s.",
                     info->text.p, seconds, seconds == 1 ? "" : "s");
-    amld_page_sign_in(d, response, info->status, to, name, alert);
+    amld_page_sign_in(d, response, info->status, info->code.p, to, name, alert);
     amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
     amld_response_header(response, "Retry-After", "%u", seconds);
 }
@@ -130,7 +130,7 @@ password_sign_in(amld_t *d, const amld_request_t *request,
                  password_label(name), request->client);
         password_audit(d, request, "sign-in", name, person, NULL,
                        person != NULL ? "principal_revoked" : "wrong_password");
-        amld_page_sign_in(d, response, 403, to, name, WRONG);
+        amld_page_sign_in(d, response, 403, NULL, to, name, WRONG);
         return;
     }
 

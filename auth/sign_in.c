@@ -110,7 +110,7 @@ sign_in_form(amld_t *d, const amld_request_t *request,
         return;
     }
 
-    amld_page_sign_in(d, response, 200, to, "", NULL);
+    amld_page_sign_in(d, response, 200, NULL, to, "", NULL);
 }
 
 

@@ -80,8 +80,8 @@ amld_site_refuse(amld_t *d, amld_response_t *response, amld_site_t site,
                     info->text.p, (int) info->next.n, info->next.p);
 
     /* the strings are literals, and so NUL-ended */
-    amld_page_message(d, response, site, info->status, info->title.p, text,
-                      NULL, NULL);
+    amld_page_message(d, response, site, info->status, info->code.p,
+                      info->title.p, text, NULL, NULL);
     amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
 }
 
@@ -92,8 +92,8 @@ amld_site_refuse_to(amld_t *d, amld_response_t *response, amld_site_t site,
 {
     const aml_reason_info_t *info = aml_reason_info(reason);
 
-    amld_page_message(d, response, site, info->status, info->title.p,
-                      info->text.p, again, "Try again");
+    amld_page_message(d, response, site, info->status, info->code.p,
+                      info->title.p, info->text.p, again, "Try again");
     amld_response_header(response, "X-AML-Reason", "%s", info->code.p);
 }
 
@@ -136,7 +136,7 @@ amld_site_later(amld_t *d, const amld_request_t *request,
 
     if (amld_site_is_page(request)) {
         amld_page_message(d, response, AMLD_SITE_STUDIO, info->status,
-                          info->title.p, text, NULL, NULL);
+                          info->code.p, info->title.p, text, NULL, NULL);
     } else {
         amld_response_error(response, info->status, info->code.p, NULL, "%s",
                             text);

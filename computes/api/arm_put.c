@@ -545,12 +545,13 @@ arm_quota(amld_arm_t *arm, const amld_size_t *size)
                   region, "limit", (json_int_t) no.quota.limit, "currentValue",
                   (json_int_t) no.quota.used, "requested",
                   (json_int_t) size->cores, "exceededBy", (json_int_t) no.over);
-    amld_response_json(
-        arm->response, 409,
-        json_pack("{s:{s:s,s:o,s:s,s:[],s:[{s:s,s:o}]}}", "error", "code",
-                  "QuotaExceeded", "message", message, "target",
-                  "properties.properties.vmSize", "details", "additionalInfo",
-                  "type", "Quota", "info", info));
+    amld_response_json(arm->response, 409,
+                       json_pack("{s:{s:s,s:o,s:s,s:[],s:[{s:s,s:o}],s:s}}",
+                                 "error", "code", "QuotaExceeded", "message",
+                                 message, "target",
+                                 "properties.properties.vmSize", "details",
+                                 "additionalInfo", "type", "Quota", "info",
+                                 info, "requestId", arm->request->id));
 
     return -1;
 }

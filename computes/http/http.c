@@ -206,7 +206,7 @@ http_nothing(amld_http_t *http, amld_exchange_t *e, unsigned status,
                           strncmp(e->path, "/.aml/", 6) == 0
                               ? AMLD_SITE_INSTANCE
                               : AMLD_SITE_STUDIO,
-                          status, "Nothing here", message,
+                          status, code, "Nothing here", message,
                           http->amld->config->studio, "Go to the studio");
         return;
     }
@@ -362,6 +362,7 @@ http_begin(amld_http_t *http, amld_exchange_t *e, const char *method)
     fault = amld_http_parse_target(e);
     if (fault == NULL) {
         fault = amld_http_parse_headers(e);
+        e->response.request = e->request.id;
     }
     if (fault != NULL) {
         return http_refuse(http, e, 400, "BadRequest", fault);

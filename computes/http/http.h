@@ -149,9 +149,12 @@ void amld_response_status(amld_response_t *response, unsigned status);
 void amld_response_header(amld_response_t *response, const char *name,
                           const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Id of the request that it answers, "" when that has none. */
+const char *amld_response_request(const amld_response_t *response);
 /* It refuses somebody, whatever its status: what the audit log says then. */
 void amld_response_refuses(amld_response_t *response, const char *code);
-/* {"error":{"code","message","target","details":[],"additionalInfo":[]}} */
+/* {"error":{"code","message","target","details":[],"additionalInfo":[],
+ * "requestId"}} */
 void
 amld_response_error(amld_response_t *response, unsigned status,
                     const char *code, const char *target, const char *format,

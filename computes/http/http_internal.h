@@ -30,6 +30,7 @@ typedef struct {
 struct amld_response {
     unsigned status;           /* 0: the handler gave no answer */
     amld_handler_pt later;     /* it is this one's */
+    const char *request;       /* its id, or NULL */
     int safe;                  /* asked with GET or HEAD */
     int failed;                /* no memory, or a header that can't be sent */
     int refuses;               /* though its status does not say so */

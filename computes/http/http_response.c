@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #define ERROR_MESSAGE_MAX 1024
+#define ERROR_ID_MAX 128
 #define STREAM_BLOCK 2048
 #define STREAM_LARGE 65536
 
@@ -240,7 +241,7 @@ amld_response_error(amld_response_t *response, unsigned status,
                     const char *code, const char *target, const char *format,
                     ...)
 {
-    char message[ERROR_MESSAGE_MAX];
+    char message[ERROR_MESSAGE_MAX], id[ERROR_ID_MAX];
     va_list args;
 
     va_start(args, format);
@@ -248,12 +249,23 @@ amld_response_error(amld_response_t *response, unsigned status,
     va_end(args);
     response_utf8(message);
 
+    (void) snprintf(id, sizeof(id), "%s", amld_response_request(response));
+    response_utf8(id);
+
     (void) snprintf(response->code, sizeof(response->code), "%s", code);
 
     amld_response_json(response, status,
-                       json_pack("{s:{s:s, s:s, s:s?, s:[], s:[]}}", "error",
-                                 "code", code, "message", message, "target",
-                                 target, "details", "additionalInfo"));
+                       json_pack("{s:{s:s, s:s, s:s?, s:[], s:[], s:s}}",
+                                 "error", "code", code, "message", message,
+                                 "target", target, "details", "additionalInfo",
+                                 "requestId", id));
+}
+
+
+const char *
+amld_response_request(const amld_response_t *response)
+{
+    return response->request != NULL ? response->request : "";
 }
 
 
@@ -361,7 +373,10 @@ amld_http_send(amld_exchange_t *e)
           MHD_YES;
 
     if (*e->request.id != '\0') {
+        /* as ARM's clients know it, and as nginx's own refusals have it */
         ok &= MHD_add_response_header(m, "x-ms-request-id", e->request.id) ==
+              MHD_YES;
+        ok &= MHD_add_response_header(m, "X-AML-Request-Id", e->request.id) ==
               MHD_YES;
     }
 

@@ -53,6 +53,38 @@ subtest 'kept by no cache' => sub {
     is $tx->res->headers->cache_control, 'no-store', 'a token';
 };
 
+# What people can tell whom they ask for help.
+subtest 'why and which' => sub {
+    my $browser = $gw->browser;
+    my $form    = sub ($path, %form) { $browser->navigate(
+        $gw->studio_url($path), method => 'POST', from => $gw->studio,
+        form => {%form}) };
+    $form->('/auth/sign-in', name => 'no-one', password => 'x', to => '/')
+        for 1 .. 5;
+    $gw->refused(@$_) for
+        [$form->('/auth/sign-in', name => 'no-one', password => 'x',
+            to => '/'), 429, 'try_later', 'the form of the password'],
+        [$me->navigate($gw->studio_url('/auth/handoff?host=x&browser='
+            . 'a' x 64)), 404, 'host_unknown', 'a page of the studio'],
+        [$browser->navigate($gw->app_url('first-lab', '/.aml/session?code=x')),
+            403, 'code_unknown', 'a page of an instance'],
+        [$gw->program->get($gw->studio_url('/auth/sessions')), 401,
+            'sign_in_required', 'for a program'],
+        [$me->fetch(DELETE => $gw->studio_url('/auth/sessions'),
+            from => $gw->app_origin('evil-lab')), 403, 'cross_origin',
+            'for a script'];
+    for my $path ('/auth/nothing', '/auth/oidc/nothing') {
+        my $tx = $me->navigate($gw->studio_url($path));
+        my $id = $tx->res->headers->header('X-AML-Request-Id');
+        is $tx->res->code, 404, $path;
+        like $tx->res->body, qr{Reason:\ <code>NotFound</code><br>
+            Request:\ <code>$id</code>}x, 'has both';
+    }
+    my $tx = $gw->api(GET => $gw->compute('no-lab'), 'creator');
+    is $tx->res->json('/error/requestId'),
+        $tx->res->headers->header('x-ms-request-id'), 'ARM\'s errors, too';
+};
+
 # A cache that goes by how an address ends is lured to keep a page of
 # somebody's (web cache deception).
 subtest 'by no name that looks like a file' => sub {

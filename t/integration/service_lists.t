@@ -78,7 +78,8 @@ subtest 'If-Match' => sub {
     $res = give($read, qw(a c));
     is $res->code, 412, 'the second is refused';
     is_deeply [sort keys %{$res->json('/error')}],
-        [qw(additionalInfo code details message target)], 'in ARM\'s shape';
+        [qw(additionalInfo code details message requestId target)],
+        'in ARM\'s shape';
     is $res->json('/error/code'), 'PreconditionFailed', 'by its code';
     is $res->json('/error/target'), 'If-Match', 'and its target';
     is names(), 'a b', 'nothing is lost';

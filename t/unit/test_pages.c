@@ -137,28 +137,35 @@ every_page(void **state)
     (void) state;
     memset(&r, 0, sizeof(r));
 
-    amld_page_sign_in(&d, &r, 403, EVIL, "", NULL);
+    amld_page_sign_in(&d, &r, 403, EVIL, EVIL, "", NULL);
     safe(&r, 403);
-    amld_page_sign_in(&d, &r, 200, "/", EVIL, NULL);
+    amld_page_sign_in(&d, &r, 200, NULL, "/", EVIL, NULL);
     safe(&r, 200);
-    amld_page_sign_in(&d, &r, 200, "/", "", EVIL);
+    amld_page_sign_in(&d, &r, 200, NULL, "/", "", EVIL);
     safe(&r, 200);
-    amld_page_message(&d, &r, AMLD_SITE_INSTANCE, 404, EVIL, "", NULL, NULL);
+    amld_page_message(&d, &r, AMLD_SITE_INSTANCE, 404, NULL, EVIL, "", NULL,
+                      NULL);
     safe(&r, 404);
-    amld_page_message(&d, &r, AMLD_SITE_STUDIO, 404, "", EVIL, "/", "ok");
+    amld_page_message(&d, &r, AMLD_SITE_STUDIO, 404, EVIL, "", EVIL, "/", "ok");
     safe(&r, 404);
-    amld_page_message(&d, &r, AMLD_SITE_STUDIO, 404, "", "", EVIL, EVIL);
+    amld_page_message(&d, &r, AMLD_SITE_STUDIO, 404, NULL, "", "", EVIL, EVIL);
     safe(&r, 404);
     amld_page_studio(&d, &r, EVIL, NULL, 0);
     safe(&r, 200);
     amld_page_studio(&d, &r, "alice", &i, 1);
     safe(&r, 200);
 
-    amld_page_sign_in(&d, &r, 200, "/lab", "", NULL);
+    amld_page_sign_in(&d, &r, 200, NULL, "/lab", "", NULL);
     assert_non_null(strstr(r.body, "<label>Name"));
     assert_non_null(strstr(r.body, "<label>Password"));
     assert_non_null(strstr(r.body, "name=\"to\" value=\"/lab\""));
     assert_null(strstr(r.body, "role=\"alert\""));
+
+    r.request = "0a1b";
+    amld_page_message(&d, &r, AMLD_SITE_STUDIO, 404, "host_unknown", "", "",
+                      NULL, NULL);
+    assert_non_null(strstr(r.body, "Reason: <code>host_unknown</code><br>"
+                                   "Request: <code>0a1b</code>"));
     amld_http_response_clear(&r);
 }
 

@@ -522,7 +522,7 @@ sub done ($self) {
 }
 
 # Assertions that many tests share: status and reason code of a refusal, in
-# the form that suits who asked.
+# the form that suits who asked, with the request's id.
 sub refused ($self, $tx, $status, $reason, $name) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $res  = $tx->res;
@@ -531,6 +531,10 @@ sub refused ($self, $tx, $status, $reason, $name) {
         ? $res->json('/error/code') // 'no code'
         : $res->body =~ /\Q$reason\E/ || $res->headers->location ? $reason
         :                                                          'no words';
+    my $id = $res->headers->header('X-AML-Request-Id') // 'none';
+    $form .= ' without its id'
+        unless $res->headers->location
+        || ($id =~ /^[0-9a-f]{32}$/ && $res->body =~ /\b$id\b/);
     return Test::More::is(
         join(' ', $res->code, $got,    $form),
         join(' ', $status,    $reason, $reason), $name
