@@ -264,14 +264,10 @@ static int
 share_start(share_t *s)
 {
     int rc;
-    pthread_condattr_t attr;
 
     pthread_mutex_init(&s->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->asked, &attr);
-    pthread_cond_init(&s->done, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&s->asked, NULL);
+    pthread_cond_init(&s->done, NULL);
 
     rc = pthread_create(&s->thread, NULL, share_run, s);
     if (rc != 0) {
@@ -389,7 +385,7 @@ share_wait(share_t *s, pthread_cond_t *cond, int64_t until)
     at.tv_sec = (time_t) (until / 1000);
     at.tv_nsec = (long) (until % 1000) * 1000000;
 
-    return pthread_cond_timedwait(cond, &s->mutex, &at);
+    return pthread_cond_clockwait(cond, &s->mutex, CLOCK_MONOTONIC, &at);
 }
 
 
