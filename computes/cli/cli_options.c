@@ -15,7 +15,7 @@ amld_cli_options(int argc, char **argv, const char *usage,
                  const amld_cli_option_t *options, amld_cli_who_t *who,
                  const char **argument)
 {
-    amld_cli_who_t nobody, *w = who != NULL ? who : &nobody;
+    amld_cli_who_t nobody = {0}, *w = who != NULL ? who : &nobody;
     const amld_cli_option_t of_who[WHO] = {
         {"account", &w->account, NULL},   {"principal", &w->principal, NULL},
         {"subject", &w->subject, NULL},   {"group", &w->group, NULL},

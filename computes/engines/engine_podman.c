@@ -400,7 +400,7 @@ podman_before(const amld_config_t *c, const amld_engine_instance_t *i,
         }
     }
 
-    if (!known) {
+    if (!known && fseek(f, 0, SEEK_END) == 0) {
         fprintf(f, "%u\n", c->podman->uid_base);
     }
     if (fclose(f) == 0) {

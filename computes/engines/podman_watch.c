@@ -16,8 +16,7 @@
 #include "computes/amld.h"
 
 #define WATCH_LOOK 60000 /* ms */
-#define WATCH_SOON 1000  /* after rules have changed, or a start is under way  \
-                          */
+#define WATCH_SOON 1000  /* ms, after a change or while something starts */
 #define WATCH_READS 64   /* in a row */
 
 struct amld_podman_watch {
