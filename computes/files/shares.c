@@ -11,7 +11,7 @@
 #include "computes/files/share.h"
 
 #define SHARES_TEXT (PATH_MAX + 512)
-#define SHARES_RECENT 200  /* ms that an answer is good for */
+#define SHARES_RECENT 20   /* ms that an answer is good for */
 #define SHARES_FIRST 2000  /* ms that amld's start waits for all */
 #define SHARES_LOOK 60000  /* ms between looks that nobody asked for */
 #define SHARES_SOONER 5000 /* likewise, at one that is not good */
