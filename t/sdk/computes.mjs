@@ -315,12 +315,13 @@ await step('what is not there', async () => {
 });
 
 await step('custom services: their client\'s pipeline, and Azure\'s form', async () => {
-  const call = async (method, path, value) => {
+  const call = async (method, path, value, headers = {}) => {
     const answer = await creator.sendRequest(createPipelineRequest({
       url: `${it.endpoint}${W}/computes/first-lab${path}` +
         '?api-version=2022-10-01-preview',
       method,
-      headers: createHttpHeaders({ 'content-type': 'application/json' }),
+      headers: createHttpHeaders(
+        { 'content-type': 'application/json', ...headers }),
       body: value && JSON.stringify(value),
     }));
     const text = answer.bodyAsText;
@@ -354,7 +355,11 @@ await step('custom services: their client\'s pipeline, and Azure\'s form', async
   is(stopped.status, 202, 'it is stopped');
   await refused(call('POST', '/customServices/none/start'), 404,
     'ServiceNotFound');
-  is((await call('POST', '/customServices', [])).status, 200, 'and gone');
+  const { etag } = (await call('GET', '/customServices')).json;
+  await refused(call('POST', '/customServices', [],
+    { 'if-match': `"${'0'.repeat(32)}"` }), 412, 'PreconditionFailed');
+  is((await call('POST', '/customServices', [], { 'if-match': etag })).status,
+    200, 'and gone');
   is((await list()).length, 0, 'from the list');
 });
 
