@@ -55,6 +55,8 @@ void amld_arm_end(amld_arm_t *arm);
 /* Opens a transaction and loads the compute.  1 when it is there, 0 when it is
  * not, -1 when the response was filled. */
 int amld_arm_load(amld_arm_t *arm, int write);
+/* To read only: 1 when it is there, else the response was filled. */
+int amld_arm_found(amld_arm_t *arm);
 
 /* Stores arm->doc, tells the supervisor, commits; 0, or -1 when the response
  * was filled. */

@@ -65,20 +65,11 @@ void
 amld_arm_events(amld_t *d, const amld_request_t *request,
                 amld_response_t *response)
 {
-    int rc;
     amld_arm_t arm;
     amld_progress_t *p;
 
-    if (amld_arm_begin(&arm, d, request, response, 1) != 0) {
-        amld_arm_end(&arm);
-        return;
-    }
-
-    rc = amld_arm_load(&arm, 0);
-    if (rc == 0) {
-        amld_arm_not_found(&arm);
-    }
-    if (rc != 1) {
+    if (amld_arm_begin(&arm, d, request, response, 1) != 0 ||
+        !amld_arm_found(&arm)) {
         amld_arm_end(&arm);
         return;
     }
@@ -101,22 +92,14 @@ void
 amld_arm_log(amld_t *d, const amld_request_t *request,
              amld_response_t *response)
 {
-    int rc, known;
+    int known;
     char path[PATH_MAX + 64], *text;
     size_t n, k;
     amld_arm_t arm;
     const char *name, *service;
 
-    if (amld_arm_begin(&arm, d, request, response, 1) != 0) {
-        amld_arm_end(&arm);
-        return;
-    }
-
-    rc = amld_arm_load(&arm, 0);
-    if (rc == 0) {
-        amld_arm_not_found(&arm);
-    }
-    if (rc != 1) {
+    if (amld_arm_begin(&arm, d, request, response, 1) != 0 ||
+        !amld_arm_found(&arm)) {
         amld_arm_end(&arm);
         return;
     }

@@ -259,18 +259,13 @@ void
 amld_arm_list_nodes(amld_t *d, const amld_request_t *request,
                     amld_response_t *response)
 {
-    int rc;
     amld_arm_t arm;
 
-    if (amld_arm_begin(&arm, d, request, response, 1) == 0) {
-        rc = amld_arm_load(&arm, 0);
-        if (rc == 0) {
-            amld_arm_not_found(&arm);
-        } else if (rc == 1) {
-            amld_response_error(response, 400, "UserError", NULL,
-                                "ComputeListNodes with computeType "
-                                "ComputeInstance is not supported.");
-        }
+    if (amld_arm_begin(&arm, d, request, response, 1) == 0 &&
+        amld_arm_found(&arm)) {
+        amld_response_error(response, 400, "UserError", NULL,
+                            "ComputeListNodes with computeType "
+                            "ComputeInstance is not supported.");
     }
 
     amld_arm_end(&arm);

@@ -230,6 +230,20 @@ amld_arm_faulty(amld_arm_t *arm, const amld_arm_fault_t *fault)
 }
 
 
+int
+amld_arm_found(amld_arm_t *arm)
+{
+    int rc;
+
+    rc = amld_arm_load(arm, 0);
+    if (rc == 0) {
+        amld_arm_not_found(arm);
+    }
+
+    return rc == 1;
+}
+
+
 void
 amld_arm_not_found(amld_arm_t *arm)
 {

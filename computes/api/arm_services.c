@@ -26,16 +26,11 @@ void
 amld_arm_services_get(amld_t *d, const amld_request_t *request,
                       amld_response_t *response)
 {
-    int rc;
     amld_arm_t arm;
 
-    if (amld_arm_begin(&arm, d, request, response, 1) == 0) {
-        rc = amld_arm_load(&arm, 0);
-        if (rc == 0) {
-            amld_arm_not_found(&arm);
-        } else if (rc == 1) {
-            services_answer(&arm, 200, NULL);
-        }
+    if (amld_arm_begin(&arm, d, request, response, 1) == 0 &&
+        amld_arm_found(&arm)) {
+        services_answer(&arm, 200, NULL);
     }
 
     amld_arm_end(&arm);

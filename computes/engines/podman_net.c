@@ -48,6 +48,8 @@ static int net_room(const amld_podman_spec_t *s, const char *network, char *err,
 static int net_bridge_of(const amld_podman_spec_t *s, const char *network,
                          char bridge[NET_BRIDGE], char *err, size_t size);
 static int net_apply(const amld_podman_spec_t *s, char *err, size_t size);
+static int net_begin(const amld_podman_spec_t *s, net_bridges_t **b,
+                     char **text, char *err, size_t size);
 static int net_gather(const amld_podman_spec_t *s, net_bridges_t *b, char *err,
                       size_t size);
 static int net_in_force(const amld_podman_spec_t *s, char *err, size_t size);
@@ -581,16 +583,11 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
     amld_podman_args_t a;
     net_bridges_t *b;
 
-    b = calloc(1, sizeof(*b));
-    text = malloc(AMLD_PODMAN_RULES);
-    if (b == NULL || text == NULL) {
-        snprintf(err, size, "no memory");
-        free(b);
-        free(text);
+    rc = net_begin(s, &b, &text, err, size);
+    if (b == NULL) {
         return -1;
     }
 
-    rc = net_gather(s, b, err, size);
     for (i = 0; i < b->count; i++) {
         names[i] = b->name[i];
     }
@@ -613,6 +610,27 @@ net_apply(const amld_podman_spec_t *s, char *err, size_t size)
     free(b);
 
     return rc == 0 ? 0 : -1;
+}
+
+
+/* As net_gather(), with room for it and for the text of rules, which are the
+ * caller's to free; *b is NULL without memory. */
+static int
+net_begin(const amld_podman_spec_t *s, net_bridges_t **b, char **text,
+          char *err, size_t size)
+{
+    *b = calloc(1, sizeof(**b));
+    *text = malloc(AMLD_PODMAN_RULES);
+
+    if (*b == NULL || *text == NULL) {
+        snprintf(err, size, "no memory");
+        free(*b);
+        free(*text);
+        *b = NULL;
+        return -1;
+    }
+
+    return net_gather(s, *b, err, size);
 }
 
 
@@ -706,16 +724,11 @@ net_in_force(const amld_podman_spec_t *s, char *err, size_t size)
     static const char *const parts[] = {"hook input", "hook forward",
                                         "hook output", "169.254.0.0/16"};
 
-    b = calloc(1, sizeof(*b));
-    text = malloc(AMLD_PODMAN_RULES);
-    if (b == NULL || text == NULL) {
-        snprintf(err, size, "no memory");
-        free(b);
-        free(text);
+    rc = net_begin(s, &b, &text, err, size);
+    if (b == NULL) {
         return -1;
     }
 
-    rc = net_gather(s, b, err, size);
 
     /* After a boot there are notes and no bridges yet. */
     for (n = 0, i = 0; i < b->count; i++) {

@@ -214,24 +214,38 @@ amld_on_demand_ask(amld_t *d, aml_str_t name, unsigned port,
     if (rc == AML_REGISTRY_OK &&
         demand_is_wanted(amld_on_demand_state(doc, a), again)) {
         rc = amld_on_demand_set(doc, a, AMLD_DEMAND_STARTING, NULL) == 0
-                 ? amld_compute_store(txn, d->config, &key, doc)
+                 ? amld_on_demand_commit(d, &txn, &key, doc, a->name)
                  : AML_REGISTRY_FAILED;
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_compute_notify(txn, &key);
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = aml_registry_commit(txn);
-            txn = NULL;
-        }
-        if (rc == AML_REGISTRY_OK) {
-            amld_log(AMLD_LOG_INFO, "%s: %s is asked for",
-                     amld_compute_str(doc, "name"), a->name);
-            amld_wake(d);
-        }
     }
 
     aml_registry_end(txn);
     json_decref(doc);
+
+    return rc;
+}
+
+
+aml_registry_rc_t
+amld_on_demand_commit(amld_t *d, aml_registry_txn_t **txn,
+                      const amld_key_t *key, json_t *doc, const char *what)
+{
+    aml_registry_rc_t rc;
+
+    rc = amld_compute_store(*txn, d->config, key, doc);
+    if (rc == AML_REGISTRY_OK) {
+        rc = amld_compute_notify(*txn, key);
+    }
+    if (rc != AML_REGISTRY_OK) {
+        return rc;
+    }
+
+    rc = aml_registry_commit(*txn);
+    *txn = NULL;
+    if (rc == AML_REGISTRY_OK) {
+        amld_log(AMLD_LOG_INFO, "%s: %s is asked for",
+                 amld_compute_str(doc, "name"), what);
+        amld_wake(d);
+    }
 
     return rc;
 }

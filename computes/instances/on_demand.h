@@ -72,4 +72,12 @@ amld_on_demand_load(aml_registry_txn_t *txn, const amld_config_t *c,
 aml_registry_rc_t amld_on_demand_ask(amld_t *d, aml_str_t name, unsigned port,
                                      const aml_principal_id_t *who, int again);
 
+/*
+ * The last of asking for `what`: stores the document, commits, and wakes the
+ * supervisor.  *txn is NULL when it has ended by that, also in vain.
+ */
+aml_registry_rc_t
+amld_on_demand_commit(amld_t *d, aml_registry_txn_t **txn,
+                      const amld_key_t *key, json_t *doc, const char *what);
+
 #endif /* AMLD_ON_DEMAND_H */

@@ -31,20 +31,8 @@ amld_service_ask(amld_t *d, aml_str_t name, unsigned port,
     if (rc == AML_REGISTRY_OK && ask_is_needed(doc, service)) {
         label = amld_compute_str(service, "name");
         rc = amld_service_set_order(doc, label, AMLD_ORDER_START) == 0
-                 ? amld_compute_store(txn, d->config, &key, doc)
+                 ? amld_on_demand_commit(d, &txn, &key, doc, label)
                  : AML_REGISTRY_FAILED;
-        if (rc == AML_REGISTRY_OK) {
-            rc = amld_compute_notify(txn, &key);
-        }
-        if (rc == AML_REGISTRY_OK) {
-            rc = aml_registry_commit(txn);
-            txn = NULL;
-        }
-        if (rc == AML_REGISTRY_OK) {
-            amld_log(AMLD_LOG_INFO, "%s: service %s is asked for",
-                     amld_compute_str(doc, "name"), label);
-            amld_wake(d);
-        }
     }
 
     aml_registry_end(txn);

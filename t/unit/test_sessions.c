@@ -216,6 +216,20 @@ one_a_host(void **state)
 }
 
 
+/* With their sign-in, and nothing is left. */
+static void
+all_end(scratch_t *s, const person_t *p)
+{
+    aml_registry_txn_t *txn;
+
+    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
+    assert_int_equal(amld_sessions_end_in(txn, &p->sign_in), AML_REGISTRY_OK);
+    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
+    assert_int_equal(scratch_count(s, "session/"), 0);
+    assert_int_equal(scratch_count(s, "sign-in/"), 0);
+}
+
+
 /* Those that were made longest ago go, but not the first. */
 static void
 most_hosts(void **state)
@@ -260,12 +274,7 @@ most_hosts(void **state)
                          gone ? AML_REGISTRY_NOTFOUND : AML_REGISTRY_OK);
     }
 
-    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_sessions_end_in(txn, &alice.sign_in),
-                     AML_REGISTRY_OK);
-    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
-    assert_int_equal(scratch_count(s, "session/"), 0);
-    assert_int_equal(scratch_count(s, "sign-in/"), 0);
+    all_end(s, &alice);
 }
 
 
@@ -337,12 +346,7 @@ of_earlier_releases(void **state)
                      AML_REGISTRY_OK);
     assert_int_equal(scratch_count(s, "session/"), 2);
     assert_int_equal(scratch_count(s, "sign-in/"), 2);
-    assert_int_equal(aml_registry_write(s->registry, &txn), AML_REGISTRY_OK);
-    assert_int_equal(amld_sessions_end_in(txn, &alice.sign_in),
-                     AML_REGISTRY_OK);
-    assert_int_equal(aml_registry_commit(txn), AML_REGISTRY_OK);
-    assert_int_equal(scratch_count(s, "session/"), 0);
-    assert_int_equal(scratch_count(s, "sign-in/"), 0);
+    all_end(s, &alice);
 }
 
 
